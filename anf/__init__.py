@@ -1,0 +1,1 @@
+"""The adaptive normalizing flow: actions, flow, training, sampling, observables, analog layers."""

@@ -1,0 +1,1 @@
+"""Write-verify and the calibration of the board; knows nothing of flows."""

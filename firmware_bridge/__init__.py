@@ -1,0 +1,1 @@
+"""The sequencer's instruction set, programs, and the bridges that execute them."""

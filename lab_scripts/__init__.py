@@ -1,0 +1,1 @@
+"""One module per task a person does; together the command xbar."""
