@@ -53,8 +53,8 @@ class MuxParams(BaseModel):
     """VDD; picks the datasheet's column."""
     logic_high_v: float = 3.3
     """High level of the logic that drives A, B, C and INH."""
-    level_shifter: bool = False
-    """Whether a level shifter lifts that logic to VDD; without one, 3.3 V does not reach VIH."""
+    level_shifter: bool = True
+    """Whether a level shifter lifts that logic to VDD (assumed, since the board works); without one, 3.3 V misses VIH."""
     r_on_ohm: float | None = Field(default=None, ge=0)
     """Mean on-resistance; None = the typical value at this supply."""
     r_on_spread: float = Field(default=0.1, ge=0)
@@ -65,7 +65,7 @@ class MuxParams(BaseModel):
     @classmethod
     def ideal(cls, supply_v: Literal[5, 10, 15] = 5) -> MuxParams:
         """Zero resistance, switches at once, select pins at VDD."""
-        return cls(supply_v=supply_v, level_shifter=True, r_on_ohm=0.0, r_on_spread=0.0, delay_scale=0.0)
+        return cls(supply_v=supply_v, r_on_ohm=0.0, r_on_spread=0.0, delay_scale=0.0)
 
 
 class Cd4051b:
@@ -82,7 +82,7 @@ class Cd4051b:
         self.params = params
         self._column = SUPPLY[params.supply_v]
         high_v = float(params.supply_v) if params.level_shifter else params.logic_high_v
-        self._column.vih.check(high_v, "drive the select pins through a level shifter and declare it (level_shifter)")
+        self._column.vih.check(high_v, "drive the select pins through a level shifter, and declare it (level_shifter)")
         mean_ohm = self._column.r_on_typ_ohm if params.r_on_ohm is None else params.r_on_ohm
         drawn = mean_ohm * (1.0 + params.r_on_spread * rng.standard_normal(n))
         self.r_on_ohm: NDArray[np.float64] = np.clip(drawn, 0.2 * mean_ohm, max(self._column.r_on_max_ohm, mean_ohm))
