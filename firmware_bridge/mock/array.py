@@ -1,0 +1,421 @@
+"""The mock board's 1T1R array: cells on word, bit and source lines, with wires, noise and faults.
+
+Rows share a word line (gates) and a source line, columns share a bit line (top electrodes). Inputs are bit-line voltages, outputs
+source-line currents. Voltages are absolute line voltages in V, times are board times in s and never run backwards.
+
+Randomness comes in independent streams of one seed: the chip (device to device), the pulses (cycle to cycle), and the telegraph
+noise, whose events are a pure function of seed and time. White noise of a conversion is not drawn here but by the converter, from
+`Response.noise_s`. No result depends on how often or in which pieces it is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from firmware_bridge.errors import LimitError, ProtocolError
+from firmware_bridge.mock import irdrop
+from firmware_bridge.mock.array_params import ArrayParams
+from firmware_bridge.mock.device import Cells, Fault
+from firmware_bridge.mock.telegraph import Telegraph
+
+OHMIC_V = 0.1
+"""Cell voltage up to which cells are Ohmic, V (paper, Fig. 2j)."""
+
+_GRID_START_S = 1e-3
+_GRID_PER_DECADE = 12
+# Up to 1 s the drift since the pulse is below 0.2 µS and IR drop need not be solved again; after that, once per decade.
+_FIRST_RESOLVE = 1 + 3 * _GRID_PER_DECADE
+_MAX_CACHED = 128
+
+
+def excess_voltage(v: np.ndarray | float) -> np.ndarray:
+    """Odd, twice differentiable h(v) in V that is 0 within ±0.1 V: sign(v)·(|v| - 0.1 V)³/(0.1 V)² beyond."""
+    v = np.asarray(v, dtype=float)
+    return np.sign(v) * np.maximum(np.abs(v) - OHMIC_V, 0.0) ** 3 / OHMIC_V**2
+
+
+def refresh_age_s(index: int) -> float:
+    """Age in s of refresh instant `index` after a programming event: 0, 1 ms, then 12 per decade.
+
+    Between two instants a response does not drift, so that it is a function of time alone.
+    """
+    return 0.0 if index == 0 else _GRID_START_S * 10.0 ** ((index - 1) / _GRID_PER_DECADE)
+
+
+def _refresh_index(epoch_s: float, t_s: float) -> int:
+    """Index of the last refresh instant at or before `t_s`; the instants as `epoch_s + refresh_age_s` are what counts."""
+    age_s = t_s - epoch_s
+    index = 0
+    if age_s > _GRID_START_S:
+        index = int(_GRID_PER_DECADE * np.log10(age_s / _GRID_START_S))
+    while epoch_s + refresh_age_s(index + 1) <= t_s:
+        index += 1
+    return index
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Response:
+    """Small-signal response of the array; arrays are read-only."""
+
+    transfer_s: np.ndarray
+    """(n_sl, n_bl) S: ``I_sl = transfer_s @ v`` for v = V_BL - V_SL within ±0.1 V, IR drop included."""
+    noise_s: np.ndarray
+    """(n_sl, n_bl) S rms white noise of each entry, independent per conversion and cell."""
+    nonlinear: np.ndarray
+    """(n_sl, n_bl): ``I_sl += (transfer_s * nonlinear) @ excess_voltage(v)``."""
+    until_s: float
+    """Board time until which this holds, but for the telegraph transitions that `Array.flips` gives."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flips:
+    """Telegraph transitions in time order; all arrays (k,)."""
+
+    t_s: np.ndarray
+    row: np.ndarray
+    col: np.ndarray
+    delta_s: np.ndarray
+    """Change of ``transfer_s[row, col]`` at `t_s`, S."""
+
+
+@dataclass(slots=True, eq=False)
+class _Setting:
+    """One setting of the lines: what follows from it until a pulse hits one of its rows."""
+
+    rows: np.ndarray
+    gate_v: np.ndarray
+    epoch_s: float
+    solved: int = -1
+    solved_transfer_s: np.ndarray = field(default_factory=lambda: np.empty(0))
+    solved_cell_s: np.ndarray = field(default_factory=lambda: np.empty(0))
+    index: int = -1
+    mean_transfer_s: np.ndarray = field(default_factory=lambda: np.empty(0))
+    noise_s: np.ndarray = field(default_factory=lambda: np.empty(0))
+    nonlinear: np.ndarray = field(default_factory=lambda: np.empty(0))
+    until_s: float = 0.0
+
+
+class Array:
+    """An array of `params`, drawn from `seed`.
+
+    Equal parameters, seed and history of pulses give bit-identical arrays.
+    """
+
+    def __init__(self, params: ArrayParams, *, seed: int) -> None:
+        self.params = params
+        self.seed = seed
+        self.shape = (params.n_sl, params.n_bl)
+        device_seq, pulse_seq, telegraph_seq = np.random.SeedSequence(seed).spawn(3)
+        device_rng = np.random.default_rng(device_seq)
+        self._pulse_rng = np.random.default_rng(pulse_seq)
+        self._cells = Cells(params, _draw_faults(params, device_rng).ravel(), device_rng, self._pulse_rng)
+        lines = np.isin(self._cells.faults, (Fault.BROKEN_BL, Fault.BROKEN_SL, Fault.BROKEN_WL))
+        self._connected = ~lines.reshape(self.shape)
+        self._row_v_th_v = self._cells.v_th_v.reshape(self.shape).min(axis=1)
+        self._draw_telegraph(telegraph_seq)
+        # Last time that a pulse changed a cell of each row.
+        self._row_epoch_s = np.zeros(params.n_sl)
+        self._settings: dict[bytes, _Setting] = {}
+        self._current: Response | None = None
+        self._current_setting: _Setting | None = None
+        self._current_key = b""
+        self._current_from_s = 0.0
+        self._current_until_s = 0.0
+        self._now_s = 0.0
+
+    @property
+    def faults(self) -> np.ndarray:
+        """Ground truth (n_sl, n_bl) of `Fault` values; for tests, no real board can be asked this."""
+        return self._cells.faults.reshape(self.shape).copy()
+
+    def conductance_s(self, t_s: float) -> np.ndarray:
+        """Ground truth (n_sl, n_bl) S at `t_s`: each cell at low field with its transistor on (`read_gate_v`).
+
+        Without IR drop, telegraph noise at its mean; cells that cannot conduct are 0. For tests and records.
+        """
+        gate = np.full(self._cells.v_th_v.shape, self.params.read_gate_v)
+        g = self._cells.series_s(slice(None), self._cells.memristor_s(slice(None), t_s), gate)
+        return g.reshape(self.shape) * self._connected
+
+    def pulse(self, v_bl: np.ndarray, v_wl: np.ndarray, v_sl: np.ndarray, width_s: float, t_s: float) -> np.ndarray:
+        """Apply one programming pulse at board time `t_s` and return the mean SL currents (n_sl,) A during it.
+
+        `v_bl` (n_bl,), `v_wl` (n_sl,), `v_sl` (n_sl,) are absolute voltages in V; NaN in `v_bl` or `v_sl` is a line that floats: its
+        cells carry no current. Line resistance acts to first order: the drop is that of the currents without a drop.
+
+        Raises `LimitError` for a width that is not positive and finite, `ProtocolError` for a wrong shape, a word
+        line without a voltage, or a time before one already seen.
+        """
+        v_bl, v_wl, v_sl = self._lines("v_bl", v_bl, 1), self._lines("v_wl", v_wl, 0), self._lines("v_sl", v_sl, 0)
+        if not (np.isfinite(width_s) and width_s > 0):
+            raise LimitError("pulse width_s", width_s, 0.0, "s", advice="give a positive, finite width")
+        if not np.isfinite(v_wl).all():
+            raise ProtocolError(
+                f"v_wl = {v_wl[~np.isfinite(v_wl)][0]} V: every word line needs a voltage, a gate must not float"
+            )
+        self._forward(t_s)
+        current = np.zeros(self.shape[0])
+        driven = np.flatnonzero(~np.isnan(v_bl))
+        if not len(driven):
+            return current
+        source = np.fmin(v_sl, v_bl[driven].min())
+        rows = np.flatnonzero((v_wl - source > self._row_v_th_v) & ~np.isnan(v_sl))
+        if not len(rows):
+            return current
+        inside = self._connected[np.ix_(rows, driven)]
+        r, c = np.nonzero(inside)
+        row, col = rows[r], driven[c]
+        cells = row * self.shape[1] + col
+        bl, sl, wl = v_bl[col], v_sl[row], v_wl[row]
+        if not irdrop.drops_nothing(self.params.wires):
+            bl, sl = self._dropped(cells, r, c, rows, driven, (bl, sl, wl), t_s)
+        pulsed = self._cells.pulse(cells, bl - sl, wl - sl, wl - bl, width_s, t_s)
+        current[rows] = np.bincount(r, weights=pulsed.current_a, minlength=len(rows))
+        if pulsed.changed.any():
+            self._invalidate(np.unique(row[pulsed.changed]), t_s + width_s)
+        return current
+
+    def response(self, t_s: float, v_wl: np.ndarray, v_sl: np.ndarray) -> Response:
+        """Small-signal response at `t_s` with word lines at `v_wl` (n_sl,) V and source lines held at `v_sl` (n_sl,) V.
+
+        Source-line potentials that differ by an amplifier's offset act through each row's own transfer: ``transfer @ (v_bl -
+        v_sl)`` neglects that they shift the bit lines (offset × IR drop, second order).
+
+        IR drop is solved exactly when a pulse has changed a row that is on, and again at each decade of time after it; in between, drift
+        and telegraph noise scale each entry by its cell's relative change. Raises `ProtocolError` for a wrong shape,
+        a line that floats, or a time before one already seen.
+        """
+        key = v_wl.tobytes() + v_sl.tobytes()
+        if (
+            self._current is not None
+            and key == self._current_key
+            and self._current_from_s <= t_s < self._current_until_s
+        ):
+            self._now_s = t_s
+            return self._current
+        self._forward(t_s)
+        setting = self._settings.get(key)
+        if setting is None:
+            setting = self._new_setting(self._lines("v_wl", v_wl, 0), self._lines("v_sl", v_sl, 0))
+            if len(self._settings) >= _MAX_CACHED:
+                self._settings.clear()
+            self._settings[key] = setting
+        self._refresh(setting, t_s)
+        self._telegraph.advance(t_s)
+        transfer = setting.mean_transfer_s
+        if len(self._noisy):
+            transfer = transfer.copy()
+            swing = self._telegraph.states - self._telegraph.mean_state
+            transfer.reshape(-1)[self._noisy] *= 1.0 + self._amplitude * swing
+            transfer.flags.writeable = False
+        self._current = Response(transfer, setting.noise_s, setting.nonlinear, setting.until_s)
+        self._current_setting, self._current_key = setting, key
+        self._current_from_s = t_s
+        self._current_until_s = min(setting.until_s, self._telegraph.next_flip_s)
+        return self._current
+
+    def flips(self, t0_s: float, t1_s: float) -> Flips | None:
+        """Telegraph transitions in (t0_s, t1_s], as changes of the transfer of the response last asked for; None if none.
+
+        ``response(t0_s)`` plus these is the transfer at every instant to t1_s ≤ ``until_s``. Rows that are off have
+        none. Raises `ProtocolError` when no response has been asked for, or t0_s lies before it.
+        """
+        if t1_s < self._telegraph.next_flip_s:
+            return None
+        setting = self._current_setting
+        if setting is None:
+            raise ProtocolError("flips() needs a response() at or before t0_s: transitions are changes of its transfer")
+        if t0_s < self._current_from_s:
+            raise ProtocolError(
+                f"flips from t0_s = {t0_s!r} s lie before the response in force, asked for at {self._current_from_s!r} s"
+            )
+        t, which, sign = self._telegraph.events(t0_s, t1_s)
+        cell = self._noisy[which]
+        delta = setting.mean_transfer_s.reshape(-1)[cell] * self._amplitude[which] * sign
+        seen = delta != 0
+        if not seen.any():
+            return None
+        row, col = np.divmod(cell[seen], self.shape[1])
+        return Flips(t[seen], row, col, delta[seen])
+
+    def save_state(self) -> dict[str, np.ndarray]:
+        """The whole array as a dictionary of plain numpy arrays, fit for ``np.savez``."""
+        saved = {f"cells_{name}": value for name, value in self._cells.save().items()}
+        saved |= {f"telegraph_{name}": value for name, value in self._telegraph.save().items()}
+        saved["pulse_rng"] = _pack_rng(self._pulse_rng)
+        saved["row_epoch_s"] = self._row_epoch_s.copy()
+        saved["now_s"] = np.array(self._now_s)
+        saved["seed"] = np.array(str(self.seed))
+        saved["params_sha256"] = np.array(self.params.digest())
+        return saved
+
+    def load_state(self, saved: dict[str, np.ndarray]) -> None:
+        """Continue, bit for bit, from what `save_state` returned.
+
+        Raises `ProtocolError` when the state belongs to an array of other parameters or another seed.
+        """
+        for name, mine in (("params_sha256", self.params.digest()), ("seed", str(self.seed))):
+            if str(saved[name]) != mine:
+                raise ProtocolError(
+                    f"saved array has {name} = {saved[name]}, this one {mine}: open it with the board file and seed it was made with"
+                )
+        self._cells.load(_part(saved, "cells_"))
+        self._telegraph.load(_part(saved, "telegraph_"))
+        _unpack_rng(self._pulse_rng, saved["pulse_rng"])
+        self._row_epoch_s = saved["row_epoch_s"].copy()
+        self._now_s = float(saved["now_s"])
+        self._settings.clear()
+        self._current = self._current_setting = None
+
+    def _draw_telegraph(self, seq: np.random.SeedSequence) -> None:
+        rng = np.random.default_rng(seq)
+        n = self.shape[0] * self.shape[1]
+        p = self.params.telegraph
+        self._noisy = np.flatnonzero(rng.random(n) < p.fraction) if p else np.empty(0, dtype=np.int64)
+        k = len(self._noisy)
+        low, high = p.amplitude_rel if p else (1.0, 1.0)
+        self._amplitude = low * (high / low) ** rng.random(k)
+        low, high = p.rate_per_s if p else (1.0, 1.0)
+        self._telegraph = Telegraph(low * (high / low) ** rng.random((k, 2)), int(rng.integers(2**63)))
+
+    def _lines(self, name: str, values: np.ndarray, axis: int) -> np.ndarray:
+        values = np.asarray(values, dtype=float)
+        if values.shape != (self.shape[axis],):
+            raise ProtocolError(f"{name} has shape {values.shape}, the array needs ({self.shape[axis]},)")
+        return values
+
+    def _forward(self, t_s: float) -> None:
+        # A pulse's end is computed here and by the caller; the two may differ in the last digit.
+        if not t_s >= self._now_s - 1e-12 * (1.0 + self._now_s):
+            raise ProtocolError(f"board time t_s = {t_s!r} s runs backwards, {self._now_s!r} s has been seen")
+        self._now_s = max(t_s, self._now_s)
+
+    def _dropped(
+        self,
+        cells: np.ndarray,
+        r: np.ndarray,
+        c: np.ndarray,
+        rows: np.ndarray,
+        cols: np.ndarray,
+        volts: tuple[np.ndarray, np.ndarray, np.ndarray],
+        t_s: float,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """BL and SL voltages (k,) V at `cells`, which sit at (rows[r], cols[c]), from the line ends' `volts` (BL, SL, WL)."""
+        wires = self.params.wires
+        assert wires is not None
+        bl, sl, wl = volts
+        current = np.zeros((len(rows), len(cols)))
+        current[r, c] = self._cells.nominal_a(cells, bl - sl, wl - sl, wl - bl, t_s)
+        bl_loss = irdrop.shared_path_ohm(rows, wires.bl_source_ohm, wires.bl_segment_ohm) @ current
+        sl_rise = current @ irdrop.shared_path_ohm(cols, wires.sl_series_ohm, wires.sl_segment_ohm)
+        return bl - bl_loss[r, c], sl + sl_rise[r, c]
+
+    def _invalidate(self, rows: np.ndarray, end_s: float) -> None:
+        """Start the refresh grid of `rows` anew at `end_s` and drop what was derived from their old state."""
+        self._row_epoch_s[rows] = end_s
+        hit = np.zeros(self.shape[0], dtype=bool)
+        hit[rows] = True
+        self._settings = {key: s for key, s in self._settings.items() if not hit[s.rows].any()}
+        if self._current_setting is not None and hit[self._current_setting.rows].any():
+            self._current = self._current_setting = None
+
+    def _new_setting(self, v_wl: np.ndarray, v_sl: np.ndarray) -> _Setting:
+        for name, volts in (("v_wl", v_wl), ("v_sl", v_sl)):
+            if not np.isfinite(volts).all():
+                raise ProtocolError(
+                    f"{name} = {volts[~np.isfinite(volts)][0]} V while reading: each of these lines needs a voltage"
+                )
+        gate = v_wl - v_sl
+        rows = np.flatnonzero(gate > self._row_v_th_v)
+        epoch = float(self._row_epoch_s[rows].max()) if len(rows) else 0.0
+        return _Setting(rows, gate[rows], epoch)
+
+    def _cell_s(self, setting: _Setting, index: int) -> np.ndarray:
+        """Conductances (k, n_bl) S of the rows that are on, at refresh instant `index`."""
+        cells = (setting.rows[:, None] * self.shape[1] + np.arange(self.shape[1])).ravel()
+        memristor = self._cells.memristor_s(cells, setting.epoch_s + refresh_age_s(index))
+        series = self._cells.series_s(cells, memristor, np.repeat(setting.gate_v, self.shape[1]))
+        return series.reshape(len(setting.rows), -1) * self._connected[setting.rows]
+
+    def _refresh(self, setting: _Setting, t_s: float) -> None:
+        """Bring `setting` to the last refresh instant at or before `t_s`."""
+        if setting.index >= 0 and t_s < setting.until_s:
+            return
+        setting.index = index = _refresh_index(setting.epoch_s, t_s)
+        setting.until_s = setting.epoch_s + refresh_age_s(index + 1)
+        transfer = np.zeros(self.shape)
+        if len(setting.rows):
+            cell = self._cell_s(setting, index)
+            wires = self.params.wires
+            if wires is None or irdrop.drops_nothing(wires):
+                transfer[setting.rows] = cell
+            else:
+                solved = 0 if index < _FIRST_RESOLVE else index - (index - _FIRST_RESOLVE) % _GRID_PER_DECADE
+                if setting.solved != solved:
+                    setting.solved = solved
+                    setting.solved_cell_s = self._cell_s(setting, solved)
+                    setting.solved_transfer_s = irdrop.transfer_matrix(setting.solved_cell_s, setting.rows, wires)
+                change = np.divide(
+                    cell, setting.solved_cell_s, where=setting.solved_cell_s > 0, out=np.zeros_like(cell)
+                )
+                transfer[setting.rows] = setting.solved_transfer_s * change
+        setting.mean_transfer_s = transfer
+        noise, nonlinear = self.params.read_noise, self.params.nonlinearity
+        setting.noise_s = (noise.relative if noise else 0.0) * transfer
+        setting.nonlinear = np.zeros(self.shape)
+        if nonlinear:
+            np.divide(
+                2.0 * nonlinear.coefficient * nonlinear.g_ref_s, transfer + nonlinear.g_ref_s, out=setting.nonlinear
+            )
+        for array in (setting.mean_transfer_s, setting.noise_s, setting.nonlinear):
+            array.flags.writeable = False
+
+
+def _draw_faults(params: ArrayParams, rng: np.random.Generator) -> np.ndarray:
+    """Faults (n_sl, n_bl) that the chip arrives with; lists override shares, lines override cells."""
+    p = params.faults
+    u = rng.random((params.n_sl, params.n_bl))
+    faults = np.full(u.shape, int(Fault.HEALTHY))
+    if p is None:
+        return faults
+    start = 0.0
+    shares = (
+        (p.stuck_high_fraction, Fault.STUCK_HIGH),
+        (p.stuck_low_fraction, Fault.STUCK_LOW),
+        (p.open_fraction, Fault.OPEN),
+    )
+    for share, fault in shares:
+        faults[(u >= start) & (u < start + share)] = fault
+        start += share
+    lists = ((p.stuck_high_cells, Fault.STUCK_HIGH), (p.stuck_low_cells, Fault.STUCK_LOW), (p.open_cells, Fault.OPEN))
+    for cells, fault in lists:
+        for cell in cells:
+            faults[cell] = fault
+    faults[:, list(p.broken_bl)] = Fault.BROKEN_BL
+    faults[list(p.broken_sl)] = Fault.BROKEN_SL
+    faults[list(p.broken_wl)] = Fault.BROKEN_WL
+    return faults
+
+
+def _part(saved: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name[len(prefix) :]: value for name, value in saved.items() if name.startswith(prefix)}
+
+
+def _pack_rng(rng: np.random.Generator) -> np.ndarray:
+    """State of a PCG64 generator as (6,) uint64: two 128-bit numbers, low word first, and the half-used word."""
+    state = rng.bit_generator.state
+    low = (1 << 64) - 1
+    words = [w for big in (state["state"]["state"], state["state"]["inc"]) for w in (big & low, big >> 64)]
+    return np.array([*words, state["has_uint32"], state["uinteger"]], dtype=np.uint64)
+
+
+def _unpack_rng(rng: np.random.Generator, packed: np.ndarray) -> None:
+    w = [int(x) for x in packed]
+    rng.bit_generator.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": w[0] | w[1] << 64, "inc": w[2] | w[3] << 64},
+        "has_uint32": w[4],
+        "uinteger": w[5],
+    }

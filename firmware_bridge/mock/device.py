@@ -1,0 +1,281 @@
+"""The cells of the mock array: what a voltage pulse does to them, and how they drift afterwards.
+
+Every equation stands in docs/device-model.md. Cells are a flat population here; lines, geometry and reads are `array`'s.
+
+A cell's state is its memristor's conductance g and a hidden offset d of its SET line. A SET grows g towards
+``slope·(V_GS - V_th) + d``, in steps of gamma noise that d remembers: repeating a pulse does nothing, a slightly larger gate makes a
+small step with small noise, and only growth from a low conductance shows the full single-shot spread. Along g, d is a Brownian path
+that a RESET erases from the top.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from firmware_bridge.mock.array_params import ArrayParams
+
+
+class Fault(IntEnum):
+    """What is wrong with a cell (ground truth, for tests)."""
+
+    HEALTHY = 0
+    UNFORMED = 1
+    STUCK_HIGH = 2
+    STUCK_LOW = 3
+    OPEN = 4
+    BROKEN_BL = 5
+    BROKEN_SL = 6
+    BROKEN_WL = 7
+
+
+class Pulsed(NamedTuple):
+    """What a pulse did, per cell."""
+
+    current_a: np.ndarray
+    """Mean current (k,) A, positive from BL to SL."""
+    changed: np.ndarray
+    """Whether the state changed (k,)."""
+
+
+_STATE = ("_base_s", "_offset_s", "_drift_s", "_event_s", "faults")
+_CONSTANTS = ("slope_s_per_v", "v_th_v", "set_v", "reset_v", "form_v")
+
+
+class Cells:
+    """`count` cells drawn from `params`; `device_rng` draws them, `pulse_rng` what each pulse does.
+
+    `faults` (count,) holds `Fault` values drawn by the caller; unformed ones are drawn here.
+    """
+
+    def __init__(
+        self,
+        params: ArrayParams,
+        faults: np.ndarray,
+        device_rng: np.random.Generator,
+        pulse_rng: np.random.Generator,
+    ) -> None:
+        self._p = params
+        self._rng = pulse_rng
+        n = len(faults)
+        spread, switching, form = params.spread, params.switching, params.forming
+
+        def normal() -> np.ndarray:
+            """Standard normal cut at three: a healthy cell further out would be called a fault."""
+            return np.clip(device_rng.standard_normal(n), -3.0, 3.0)
+
+        # Always the same draws, so that switching one part off leaves the rest of the chip as it was.
+        z_slope, z_th, z_set, z_reset, z_form, z_initial = (normal() for _ in range(6))
+        u_unformed = device_rng.random(n)
+        z_offset = device_rng.standard_normal(n)
+        self.slope_s_per_v = switching.set_slope_s_per_v * (1.0 + (spread.set_slope_rel if spread else 0.0) * z_slope)
+        self.v_th_v = params.transistor.v_th_v + (spread.v_th_v if spread else 0.0) * z_th
+        self.set_v = switching.set_v + (spread.set_v if spread else 0.0) * z_set
+        self.reset_v = switching.reset_v + (spread.reset_v if spread else 0.0) * z_reset
+        self.form_v = form.form_v + form.form_spread_v * z_form if form else np.zeros(n)
+
+        self.faults = faults.astype(np.int64)
+        if form:
+            self.faults[(self.faults == Fault.HEALTHY) & (u_unformed < form.unformed_fraction)] = Fault.UNFORMED
+        # g = (base + drift·ln(1 + age/t0))·retention(age), age counted from the event.
+        self._base_s = params.initial.g_median_s * np.exp(params.initial.log_spread * z_initial)
+        granularity = params.cycle.set_granularity_s if params.cycle else 0.0
+        self._offset_s = np.sqrt(granularity * np.maximum(self._base_s - switching.g_min_s, 0.0)) * z_offset
+        self._drift_s = np.zeros(n)
+        self._event_s = np.zeros(n)
+        self._base_s[self.faults == Fault.OPEN] = 0.0
+        if form:
+            self._base_s[self.faults == Fault.UNFORMED] = form.pristine_s
+        if params.faults:
+            self._base_s[self.faults == Fault.STUCK_HIGH] = params.faults.stuck_high_s
+            self._base_s[self.faults == Fault.STUCK_LOW] = params.faults.stuck_low_s
+
+    def memristor_s(self, cells: np.ndarray | slice, t_s: float) -> np.ndarray:
+        """Conductance (k,) S of the memristors alone at time `t_s`, low field, telegraph noise at its mean."""
+        g = self._base_s[cells]
+        age = np.maximum(t_s - self._event_s[cells], 0.0)
+        if self._p.relaxation:
+            g = g + self._drift_s[cells] * np.log1p(age / self._p.relaxation.t0_s)
+        return np.maximum(g, 0.0) * self._retained(age)
+
+    def series_s(self, cells: np.ndarray | slice, memristor_s: np.ndarray, gate_v: np.ndarray) -> np.ndarray:
+        """Conductance (k,) S of memristor and transistor in series at `gate_v` (k,) V above the source; 0 when off."""
+        overdrive = gate_v - self.v_th_v[cells]
+        on = overdrive > 0
+        channel = self._p.transistor.on_slope_s_per_v * np.where(on, overdrive, 1.0)
+        return np.where(on, memristor_s / (1.0 + memristor_s / channel), 0.0)
+
+    def limit_a(self, cells: np.ndarray, gate_v: np.ndarray) -> np.ndarray:
+        """Current (k,) A at which the transistor saturates, `gate_v` (k,) V above the source line."""
+        overdrive = np.maximum(gate_v - self.v_th_v[cells], 0.0)
+        return self.slope_s_per_v[cells] * overdrive * self._p.transistor.compliance_v
+
+    def nominal_a(
+        self, cells: np.ndarray, v: np.ndarray, gate_sl_v: np.ndarray, gate_bl_v: np.ndarray, t_s: float
+    ) -> np.ndarray:
+        """Largest current (k,) A that the same arguments to `pulse` make flow, before any drop on the lines."""
+        g = self.memristor_s(cells, t_s)
+        aim = self.slope_s_per_v[cells] * (gate_sl_v - self.v_th_v[cells]) + self._offset_s[cells]
+        grows = (v >= self._p.switching.disturb_v) & (self.faults[cells] == Fault.HEALTHY)
+        return self._passive_a(cells, v, np.where(grows, np.maximum(g, aim), g), gate_sl_v, gate_bl_v)
+
+    def _passive_a(
+        self, cells: np.ndarray, v: np.ndarray, g_s: np.ndarray, gate_sl_v: np.ndarray, gate_bl_v: np.ndarray
+    ) -> np.ndarray:
+        """Current (k,) A of memristors at `g_s` in series with their transistors, which limit it."""
+        gate = np.where(v < 0, gate_bl_v, gate_sl_v)
+        limit = self.limit_a(cells, gate)
+        return np.clip(v * self.series_s(cells, g_s, gate), -limit, limit)
+
+    def pulse(
+        self,
+        cells: np.ndarray,
+        v: np.ndarray,
+        gate_sl_v: np.ndarray,
+        gate_bl_v: np.ndarray,
+        width_s: float,
+        t_s: float,
+    ) -> Pulsed:
+        """Apply one pulse from `t_s` to `t_s + width_s` to the distinct `cells` (k,).
+
+        `v` (k,) is V_BL - V_SL at the cell, `gate_sl_v` V_WL - V_SL and `gate_bl_v` V_WL - V_BL, in V.
+        """
+        g0 = self.memristor_s(cells, t_s)
+        cutoff = self._p.switching.disturb_v
+        current = self._passive_a(cells, v, g0, gate_sl_v, gate_bl_v)
+        changed = np.zeros(len(cells), dtype=bool)
+        faults = self.faults[cells]
+        formed = faults == Fault.HEALTHY
+        for polarity, act in ((v >= cutoff, self._set), (v <= -cutoff, self._reset)):
+            (k,) = np.nonzero(polarity & formed)
+            if len(k):
+                gate = gate_sl_v[k] if act == self._set else gate_bl_v[k]
+                current[k], changed[k] = act(cells[k], v[k], gate, width_s, t_s, g0[k])
+        if self._p.forming:
+            (k,) = np.nonzero((faults == Fault.UNFORMED) & (v >= cutoff))
+            if len(k):
+                changed[k] = self._form(cells[k], v[k], gate_sl_v[k], width_s, t_s)
+        return Pulsed(current, changed)
+
+    def save(self) -> dict[str, np.ndarray]:
+        """All that distinguishes these cells, constants included."""
+        return {name.lstrip("_"): getattr(self, name).copy() for name in _STATE + _CONSTANTS}
+
+    def load(self, saved: dict[str, np.ndarray]) -> None:
+        """Take over what `save` returned."""
+        for name in _STATE + _CONSTANTS:
+            setattr(self, name, saved[name.lstrip("_")].copy())
+
+    def _set(
+        self, cells: np.ndarray, v: np.ndarray, gate: np.ndarray, width_s: float, t_s: float, g0: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        p = self._p.switching
+        overdrive = gate - self.v_th_v[cells]
+        aim = np.where(overdrive > 0, self.slope_s_per_v[cells] * overdrive + self._offset_s[cells], 0.0)
+        rate = np.exp((v - self.set_v[cells]) * (np.log(10.0) / p.set_decade_v)) / p.set_tau_s
+        mean = np.maximum(aim - g0, 0.0) * -np.expm1(-width_s * rate)
+        step = self._noisy(mean, self._p.cycle.set_granularity_s if self._p.cycle else 0.0)
+        self._offset_s[cells] += step - mean
+        g1 = g0 + step
+        limit = self.limit_a(cells, gate)
+        current = np.minimum(v * self.series_s(cells, 0.5 * (g0 + g1), gate), limit)
+        self._step(cells, g0, step, t_s, t_s + width_s)
+        broken = self._break(cells, (v > self._max_v) & (overdrive > self._limiting_v), current, t_s + width_s)
+        return current, (step > 0) | broken
+
+    def _reset(
+        self, cells: np.ndarray, v: np.ndarray, gate: np.ndarray, width_s: float, t_s: float, g0: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        p = self._p.switching
+        # The terminal on the memristor's side is the source now: it cannot rise above V_WL - V_th.
+        overdrive = np.maximum(gate - self.v_th_v[cells], 0.0)
+        across = np.minimum(
+            -v * np.divide(self.series_s(cells, g0, gate), g0, where=g0 > 0, out=np.zeros_like(g0)), overdrive
+        )
+        beyond = across - self.reset_v[cells]
+        floor = np.maximum(p.reset_floor_s * np.exp(-beyond * (np.log(10.0) / p.reset_floor_decade_v)), p.g_min_s)
+        rate = np.exp(beyond * (np.log(10.0) / p.reset_decade_v)) / p.reset_tau_s
+        mean = np.where(across >= p.disturb_v, np.maximum(g0 - floor, 0.0) * -np.expm1(-width_s * rate), 0.0)
+        step = self._noisy(mean, self._p.cycle.reset_granularity_s if self._p.cycle else 0.0)
+        step = np.minimum(step, np.maximum(g0 - p.g_min_s, 0.0))
+        self._erase(cells, g0, step)
+        current = -across * (g0 - 0.5 * step)
+        self._step(cells, g0, -step, t_s, t_s + width_s)
+        broken = self._break(cells, across > self._max_v, -current, t_s + width_s)
+        return current, (step > 0) | broken
+
+    def _form(self, cells: np.ndarray, v: np.ndarray, gate: np.ndarray, width_s: float, t_s: float) -> np.ndarray:
+        p = self._p.forming
+        assert p is not None
+        overdrive = np.maximum(gate - self.v_th_v[cells], 0.0)
+        rate = np.exp((v - self.form_v[cells]) * (np.log(10.0) / p.form_decade_v)) / p.form_tau_s
+        done = (self._rng.standard_exponential(len(cells)) < width_s * rate) & (overdrive > 0)
+        new = cells[done]
+        mean = p.overshoot * self.slope_s_per_v[new] * overdrive[done]
+        g1 = self._noisy(mean, self._p.cycle.set_granularity_s if self._p.cycle else 0.0)
+        self.faults[new] = Fault.HEALTHY
+        self._offset_s[new] = g1 - mean
+        g0 = self.memristor_s(new, t_s)
+        self._step(new, g0, g1 - g0, t_s, t_s + width_s)
+        self._break(new, np.zeros(len(new), dtype=bool), p.overshoot * self.limit_a(new, gate[done]), t_s + width_s)
+        return done
+
+    def _noisy(self, mean: np.ndarray, granularity_s: float) -> np.ndarray:
+        """Steps of the given mean and of variance granularity·mean, never negative."""
+        if granularity_s == 0:
+            return mean
+        return self._rng.standard_gamma(mean / granularity_s) * granularity_s
+
+    def _erase(self, cells: np.ndarray, g0: np.ndarray, step: np.ndarray) -> None:
+        """Cut the Brownian path d(g) back from `g0` to `g0 - step`: a Brownian bridge from d(g_min) = 0."""
+        granularity = self._p.cycle.set_granularity_s if self._p.cycle else 0.0
+        depth = np.maximum(g0 - self._p.switching.g_min_s, 0.0)
+        kept = np.clip(1.0 - np.divide(step, depth, where=depth > 0, out=np.zeros_like(depth)), 0.0, 1.0)
+        self._offset_s[cells] *= kept
+        if granularity > 0:
+            self._offset_s[cells] += np.sqrt(granularity * depth * kept * (1.0 - kept)) * self._rng.standard_normal(
+                len(cells)
+            )
+
+    def _step(self, cells: np.ndarray, g0: np.ndarray, step: np.ndarray, t_s: float, end_s: float) -> None:
+        """Add `step` to the conductance `g0` at `t_s`; large steps start a new relaxation at `end_s`, small ones may."""
+        relaxation = self._p.relaxation
+        if relaxation is None:
+            anew = step != 0
+        else:
+            size = np.abs(step)
+            share = np.divide(size, size + relaxation.step_scale_s, where=size > 0, out=np.zeros_like(size))
+            anew = self._rng.random(len(cells)) < share
+            drift = relaxation.mean_s + relaxation.sigma_s * self._rng.standard_normal(len(cells))
+            self._drift_s[cells[anew]] = drift[anew]
+        retained = self._retained(np.maximum(t_s - self._event_s[cells], 0.0))
+        self._base_s[cells] = np.where(anew, g0 + step, self._base_s[cells] + step / retained)
+        self._event_s[cells[anew]] = end_s
+
+    def _retained(self, age_s: np.ndarray) -> np.ndarray | float:
+        retention = self._p.retention
+        if retention is None:
+            return 1.0
+        return np.maximum(1.0 - retention.loss_per_decade * np.log10(1.0 + age_s / retention.start_s), 0.0)
+
+    @property
+    def _max_v(self) -> float:
+        return self._p.breakdown.max_voltage_v if self._p.breakdown else np.inf
+
+    @property
+    def _limiting_v(self) -> float:
+        return self._p.breakdown.limiting_overdrive_v if self._p.breakdown else np.inf
+
+    def _break(self, cells: np.ndarray, over_voltage: np.ndarray, current_a: np.ndarray, end_s: float) -> np.ndarray:
+        """Destroy those of `cells` (k,) that saw too much; returns which (k,)."""
+        if self._p.breakdown is None:
+            return np.zeros(len(cells), dtype=bool)
+        broken = over_voltage | (current_a > self._p.breakdown.max_current_a)
+        lost = cells[broken]
+        self.faults[lost] = Fault.STUCK_HIGH
+        self._base_s[lost] = self._p.breakdown.broken_s
+        self._drift_s[lost] = 0.0
+        self._event_s[lost] = end_s
+        return broken
