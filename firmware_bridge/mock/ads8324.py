@@ -135,7 +135,6 @@ class Ads8324:
         slack_s = 4 * math.ulp(t_s)  # board times are sums of many periods
         if t_s + slack_s < self._ends_s:
             raise ProtocolError(f"{CHIP}: conversion started at {t_s!r} s while the previous one runs until {self._ends_s!r} s")
-        CS_HIGH.check(t_s + slack_s - self._ends_s, "leave CS high for longer between conversions")
         self._now_s = advance(CHIP, self._now_s, t_s)
         self._ends_s = t_s + timing.clocks * timing.period_s
         return t_s + SAMPLE_CLOCKS * timing.period_s

@@ -88,6 +88,11 @@ class Cd4051b:
         self.r_on_ohm: NDArray[np.float64] = np.clip(drawn, 0.2 * mean_ohm, max(self._column.r_on_max_ohm, mean_ohm))
         self.power_up(0.0)
 
+    @property
+    def switching_s(self) -> float:
+        """Longest time from a new code to its channel being connected."""
+        return self.params.delay_scale * max(self._column.address_s, self._column.inhibit_on_s)
+
     def power_up(self, t_s: float) -> None:
         """Select pins undriven, INH pulled up."""
         self._now_s = self.settled_at_s = t_s
@@ -104,14 +109,15 @@ class Cd4051b:
         if code is None and not inh:
             raise ProtocolError(f"{CHIP}: INH low while C, B, A are not driven connects an undefined channel; hold INH high")
         self._now_s = advance(CHIP, self._now_s, t_s)
-        delays = [0.0]
+        delays = []
         if inh and not self._inh:
             delays.append(self._column.inhibit_off_s)
         if not inh and self._inh:
             delays.append(self._column.inhibit_on_s)
         if not inh and code != self._code:
             delays.append(self._column.address_s)
-        self.settled_at_s = max(self.settled_at_s, t_s + self.params.delay_scale * max(delays))
+        if delays:
+            self.settled_at_s = max(self.settled_at_s, t_s + self.params.delay_scale * max(delays))
         self._code, self._inh = code, inh
 
     def channel(self, t_s: float) -> int | None:

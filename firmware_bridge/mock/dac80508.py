@@ -222,7 +222,17 @@ class Dac80508:
         source = self._ref_alarm() if self._config & _ALM_SEL else self._crc_error
         return bool(self._config & _ALM_EN) and source
 
+    @property
+    def buffered(self) -> bool:
+        """Whether every channel waits for LDAC, frames are 24 bits, and the chip is ready: what `load_all` stands for."""
+        return self._sync & 0xFF == 0xFF and not self._config & _CRC_EN
+
     # ---- analog side ----
+
+    def settling_s(self, step_v: float) -> float:
+        """Time after which an output that steps by at most `step_v` V sits exactly on its static value."""
+        lsb_v = self.params.vref_v / 2 / _CODES
+        return self.params.tau_s * math.log(max(step_v / (1e-3 * lsb_v), 1.0))
 
     @property
     def settled_at_s(self) -> float:

@@ -85,6 +85,11 @@ class Opa4322Tia:
         linear = self.sl_voltage_v(v_ref_v) - self.rf_ohm * np.asarray(current_a)
         return np.clip(linear, self._low_v, self._high_v)
 
+    @property
+    def output_range_v(self) -> tuple[float, float]:
+        """Output swing (low, high), V."""
+        return self._low_v, self._high_v
+
     def saturated(self, v_out: ArrayLike) -> NDArray[np.bool_]:
         """Whether outputs (any shape, V) sit at a rail, where the virtual ground and the result are lost."""
         volts = np.asarray(v_out)

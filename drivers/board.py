@@ -1,0 +1,153 @@
+"""The board description: everything about a board that is data. Loaded from TOML; unknown keys are refused."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from drivers import dac80508
+from firmware_bridge.bridge import SequencerConfig
+from firmware_bridge.errors import BoardError
+from firmware_bridge.timing import SequencerTiming
+from firmware_bridge.wiring import Wiring
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PAPER_BOARD = Path(__file__).parent / "boards" / "paper.toml"
+
+
+class BoardFileError(BoardError):
+    """A board file that cannot be used: which key, what it holds, what it may hold."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Range = tuple[float, float]
+
+
+class DacSettings(_Section):
+    """Span of the DACs: VREF / DIV · GAIN."""
+
+    vref_v: float = Field(2.5, gt=0)
+    ref_divide: Literal[1, 2] = 1
+    gain: Literal[1, 2] = 2
+
+    @property
+    def span_v(self) -> float:
+        """Full-scale output, V."""
+        return dac80508.span_v(vref_v=self.vref_v, ref_divide=self.ref_divide, gain=self.gain)
+
+
+class TiaSettings(_Section):
+    """Transimpedance amplifiers."""
+
+    rf_ohm: float = Field(gt=0)
+
+
+class AdcSettings(_Section):
+    """Converters of the amplifiers' outputs: range ±VREF around their reference."""
+
+    vref_v: float = Field(ge=0.5, le=0.9, description="ADS8324: 0.5 V to VCC/2 of the 1.8 V part")
+
+
+class SettleSettings(_Section):
+    """Waiting times before a sample or a pulse."""
+
+    dac_s: float = Field(gt=0)
+    mux_s: float = Field(gt=0)
+
+
+class Levels(_Section):
+    """Working voltages."""
+
+    wl_on_v: float = Field(gt=0, description="gate of every row in reads, absolute")
+    input_v: float = Field(gt=0, description="largest input of a matrix-vector product, around the common mode")
+    verify_v: float = Field(gt=0, description="input of array reads, around the common mode")
+
+
+class PulseLimits(_Section):
+    """What one kind of pulse may be. Amplitude and gate are relative to the source lines."""
+
+    amplitude_v: Range
+    gate_v: Range
+    width_s: Range
+
+
+class Limits(_Section):
+    """What may never happen on the lines, whoever asks. See `drivers.interlock`."""
+
+    bl_v: Range
+    wl_v: Range
+    wl_off_v: float = Field(gt=0)
+    read_v: float = Field(gt=0)
+    read_disturb_v: float = Field(gt=0)
+    read_exposure_s: float = Field(gt=0)
+    pulse_interval_s: float = Field(gt=0)
+    pulses_per_cell: int = Field(gt=0)
+    set: PulseLimits
+    reset: PulseLimits
+    form: PulseLimits
+
+
+class Board(_Section):
+    """One board: netlist, converters, waiting times, levels, limits."""
+
+    name: str
+    wiring: Wiring
+    dac: DacSettings
+    tia: TiaSettings
+    adc: AdcSettings
+    timing: SequencerTiming = SequencerTiming()
+    settle: SettleSettings
+    levels: Levels
+    limits: Limits
+
+    @model_validator(mode="after")
+    def _levels_within_limits(self) -> Board:
+        top = self.dac.span_v * (1 - 1 / dac80508.FULL_SCALE)
+        for key, value, limit in (
+            ("wiring.vcm_v", self.wiring.vcm_v, top),
+            ("wiring.vform_v", self.wiring.vform_v, top),
+            ("levels.wl_on_v", self.levels.wl_on_v, min(top, self.limits.wl_v[1])),
+            ("levels.input_v", self.levels.input_v, self.limits.read_v),
+            ("levels.verify_v", self.levels.verify_v, self.levels.input_v),
+        ):
+            if value > limit:
+                raise ValueError(f"{key} = {value:g} V is above {limit:g} V, which is what the DAC span and the limits allow")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(source lines, bit lines)."""
+        return self.wiring.n_sl, self.wiring.n_bl
+
+    def sequencer(self) -> SequencerConfig:
+        """Registers of the sequencer for this board: its clock, and the frames that make the DACs safe."""
+        reset = dac80508.write_frame(dac80508.TRIGGER, dac80508.TRIGGER_SOFT_RESET)
+        return SequencerConfig(
+            timing=self.timing, safe_wait_cycles=self.timing.cycles(dac80508.RESET_WAIT_S), safe_frames=(reset,)
+        )
+
+
+def load_board(path: str | Path = PAPER_BOARD) -> Board:
+    """Read a board file. Raises `BoardFileError` naming each key that is missing, unknown, of the wrong type or out of range."""
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise BoardFileError(f"{path}: {error.strerror}; give a board file in TOML, or leave it out for {PAPER_BOARD.name}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise BoardFileError(f"{path}: not TOML: {error}") from error
+    try:
+        return Board.model_validate(data)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r:.80})" for e in error.errors()]
+        raise BoardFileError(f"{path}:\n" + "\n".join(lines)) from error

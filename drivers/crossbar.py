@@ -1,0 +1,314 @@
+"""`Crossbar`: what a user holds. Volts, siemens and seconds above; programs for the sequencer below."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import hadamard
+
+from drivers import ads8324, dac80508, opa4322
+from drivers.board import Board
+from drivers.cd4051b import Cd4051bMuxes
+from drivers.dac80508 import Dac80508Bank
+from drivers.interlock import Interlock
+from drivers.sn74hc595 import Sn74hc595Chain
+from firmware_bridge.bridge import Bridge, Result
+from firmware_bridge.errors import LimitError, ProtocolError
+from firmware_bridge.isa import DAC_CHANNELS, ISA_HASH, Codes, Mvm, Pulses, Wait, mask_indices
+from firmware_bridge.program import Program
+
+Array = NDArray[np.float64]
+
+ZERO_CONVERSIONS = 256
+"""Conversions averaged for the zero-input offset of each source line: 1/16 of one conversion's noise."""
+
+
+@dataclass(frozen=True)
+class Readout:
+    """One block of matrix-vector products.
+
+    current_a: (n, n_sl) A into the source lines, zero-input offset removed.
+    adc_code: (n, n_sl) raw codes.
+    cycles: clock cycles that the block took, `board_time_s` the same in s.
+    """
+
+    current_a: Array
+    adc_code: NDArray[np.int16]
+    cycles: int
+    board_time_s: float
+
+
+class Crossbar:
+    """An array with its converters, behind any bridge. A context manager that leaves the outputs safe on every way out.
+
+    Rows are source lines (with their word lines), columns are bit lines: ``I = G · V`` with G of shape (n_sl, n_bl). All voltages
+    are relative to the source lines' reference; all values are SI.
+
+    Attributes
+    ----------
+    board: the board description.
+    shape: (n_sl, n_bl).
+    cycles: clock cycles spent by all programs so far.
+    """
+
+    def __init__(self, bridge: Bridge, board: Board) -> None:
+        """Check that the bridge speaks this instruction set and fits the board, configure it, and bring all lines to rest."""
+        identity = bridge.identify()
+        if identity.isa_hash != ISA_HASH:
+            raise ProtocolError(
+                f"{identity.kind} board {identity.serial} speaks instruction set {identity.isa_hash:#010x}, this software "
+                f"{ISA_HASH:#010x}; load the gateware of this release"
+            )
+        wiring = board.wiring
+        for what, has, needs in (
+            ("DACs", identity.n_dacs, wiring.n_dacs),
+            ("ADCs", identity.n_adcs, wiring.n_adcs),
+            ("shift-register bits", identity.sr_bits, wiring.sr_bits),
+        ):
+            if has != needs:
+                raise ProtocolError(f"{identity.kind} board {identity.serial} has {has} {what}, the board file says {needs}")
+        self.board = board
+        self.identity = identity
+        self.shape = board.shape
+        self.cycles = 0
+        self._interlock = Interlock(bridge, board)
+        self._dac = Dac80508Bank(wiring.n_dacs, gain=board.dac.gain, ref_divide=board.dac.ref_divide)
+        self._chain = Sn74hc595Chain(wiring.sr_devices)
+        self._muxes = Cd4051bMuxes(wiring)
+        self._span_v = board.dac.span_v
+        self._bl = np.array(wiring.bl_dac)
+        self._wl = np.array(wiring.wl_dac)
+        self._bl_mask = sum(1 << d for d in sorted({c // DAC_CHANNELS for c in wiring.bl_dac}))
+        # Where the streamed results hold each source line: (position, ADC).
+        self._order = np.array([wiring.positions.index(m) * wiring.n_adcs + a for a, m in zip(wiring.sl_adc, wiring.sl_mux, strict=True)])
+        self._adc_mask = (1 << wiring.n_adcs) - 1
+        self._ldac_frame = dac80508.write_frame(dac80508.TRIGGER, dac80508.TRIGGER_LDAC)
+        self._current_per_code = opa4322.output_to_current(ads8324.lsb_v(board.adc.vref_v), board.tia.rf_ohm)
+        self._codes = np.zeros(DAC_CHANNELS * wiring.n_dacs, np.uint16)
+        self._reading = False
+        self._zero_code: Array | None = None
+        bridge.configure(board.sequencer())
+        self._initialise()
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+    def __enter__(self) -> Crossbar:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Make the outputs safe and let go of the board."""
+        self._interlock.close()
+
+    def safe(self) -> None:
+        """Disconnect all lines and reset the DACs, now. The next operation initialises the board again."""
+        self._interlock.safe()
+        self._reading, self._zero_code = False, None
+        self._codes[:] = 0
+        self._initialised = False
+
+    @property
+    def board_time_s(self) -> float:
+        """Time that all programs took on the board, s."""
+        return self.cycles * self.board.timing.period_s
+
+    @property
+    def pulse_count(self) -> NDArray[np.int64]:
+        """Programming pulses that each cell has received, (n_sl, n_bl)."""
+        return self._interlock.pulses
+
+    def wait(self, seconds: float) -> None:
+        """Let board time pass, with all lines disconnected. The mock does not take that long."""
+        if not 0 <= seconds < 1e9:
+            raise LimitError("wait", seconds, (0.0, 1e9), "s")
+        self._run(Program([Wait(self.board.timing.cycles(seconds))]))
+
+    # -- reading ---------------------------------------------------------------------------------------------------------
+    def mvm(self, volts: ArrayLike) -> Array:
+        """Multiply: bit lines at `volts` (…, n_bl) V give source-line currents (…, n_sl) A.
+
+        Raises `LimitError` for an input beyond ``levels.input_v`` or not finite, and when an ADC's range is exceeded.
+        """
+        volts = np.asarray(volts, float)
+        if volts.ndim == 0 or volts.shape[-1] != self.shape[1]:
+            raise ProtocolError(f"mvm: inputs have shape {volts.shape}; expected (…, {self.shape[1]}), one voltage per bit line")
+        readout = self.measure(volts.reshape(-1, self.shape[1]))
+        return readout.current_a.reshape(*volts.shape[:-1], self.shape[0])
+
+    def measure(self, volts: ArrayLike) -> Readout:
+        """Like `mvm` for a block (n, n_bl), with the raw codes and the cost."""
+        volts = np.asarray(volts, float)
+        if volts.ndim != 2 or volts.shape[1] != self.shape[1]:
+            raise ProtocolError(f"measure: inputs have shape {volts.shape}; expected (n, {self.shape[1]})")
+        limit = self.board.levels.input_v
+        # Two reductions instead of |volts|: no temporary on the hot path. NaN fails the comparison.
+        if volts.size and not (volts.max() <= limit * (1 + 1e-12) and volts.min() >= -limit * (1 + 1e-12)):
+            worst = volts.flat[np.argmax(np.where(np.isfinite(volts), np.abs(volts), np.inf))]
+            raise LimitError(
+                "input voltage", float(worst), (-limit, limit), "V", source=f"levels.input_v of board {self.board.name}",
+                advice="scale the inputs; cells are linear within this range",
+            )  # fmt: skip
+        before = self.cycles
+        if self._zero_code is None:
+            self._prepare_read()
+            self._zero_code = self._convert(np.zeros((ZERO_CONVERSIONS, self.shape[1]))).mean(axis=0)
+        codes = self._convert(volts)
+        ads8324.refuse_saturated(codes, np.arange(self.shape[0]), opa4322.full_scale_a(self.board.tia.rf_ohm, self.board.adc.vref_v))
+        cycles = self.cycles - before
+        return Readout((codes - self._zero_code) * self._current_per_code, codes, cycles, cycles * self.board.timing.period_s)
+
+    def read_conductance(self, *, repeats: int = 1) -> Array:
+        """Conductance of every cell, (n_sl, n_bl) S, from `repeats` passes of Hadamard patterns of both signs at ``levels.verify_v``.
+
+        Each pass drives all bit lines at once with ±V patterns whose matrix H satisfies HᵀH = N·1, so every cell is seen by all 2N
+        conversions: the ADC's noise falls by √N against one line at a time, and offsets cancel between the signs.
+        """
+        if repeats < 1:
+            raise LimitError("repeats", repeats, 1)
+        n_bl = self.shape[1]
+        order = 1 << (n_bl - 1).bit_length()
+        pattern = hadamard(order)[:, :n_bl].astype(float)
+        block = self.board.levels.verify_v * np.concatenate([pattern, -pattern])
+        current = self.measure(np.tile(block, (repeats, 1))).current_a.reshape(repeats, 2, order, self.shape[0])
+        odd = (current[:, 0] - current[:, 1]).mean(axis=0) / 2
+        return odd.T @ pattern / (order * self.board.levels.verify_v)
+
+    def _convert(self, volts: Array) -> NDArray[np.int16]:
+        """Codes (n, n_sl) of inputs (n, n_bl), in as many programs as the board's memories need."""
+        self._prepare_read()
+        wiring = self.board.wiring
+        codes = self._bl_codes(volts)
+        settle = self.board.timing.cycles(self.board.settle.dac_s)
+        mux_settle = self.board.timing.cycles(self.board.settle.mux_s)
+        n_out = len(wiring.positions) * wiring.n_adcs
+        words_in, words_out = codes[0].size // 2 if len(codes) else 1, len(wiring.positions) * ((wiring.n_adcs + 1) // 2)
+        block = min((self.identity.program_words - 64) // words_in, self.identity.result_words // words_out, 65535)
+        out = np.empty((len(codes), self.shape[0]), np.int16)
+        for start in range(0, len(codes), block):
+            part = codes[start : start + block]
+            program = Program()
+            self._muxes.connect(program, True)
+            program.append(
+                Mvm(part, self._bl_mask, self._ldac_frame, settle, self._muxes.scan(), wiring.sr_bits, self._adc_mask, mux_settle)
+            )
+            self._muxes.connect(program, False)
+            words = self._run(program).words
+            results = ads8324.unpack(words, wiring.n_adcs).reshape(len(part), n_out)
+            np.take(results, self._order, axis=1, out=out[start : start + block])
+        return out
+
+    def _bl_codes(self, volts: Array) -> Codes:
+        """DAC codes (n, chips, 8) of bit-line voltages (n, n_bl) relative to the common mode."""
+        absolute = dac80508.volts_to_code(volts + self.board.wiring.vcm_v, self._span_v)
+        chips = mask_indices(self._bl_mask)
+        if self._bl.size == DAC_CHANNELS * len(chips) and np.array_equal(self._bl, np.arange(self._bl.size)):
+            return absolute.reshape(len(volts), len(chips), DAC_CHANNELS)
+        codes = np.full((len(volts), len(chips) * DAC_CHANNELS), self._vcm_code, np.uint16)
+        codes[:, [chips.index(c // DAC_CHANNELS) * DAC_CHANNELS + c % DAC_CHANNELS for c in self.board.wiring.bl_dac]] = absolute
+        return codes.reshape(len(volts), len(chips), DAC_CHANNELS)
+
+    # -- programming -------------------------------------------------------------------------------------------------------
+    def apply_pulses(self, amplitude_v: ArrayLike, gate_v: ArrayLike, width_s: ArrayLike, *, forming: bool = False) -> int:
+        """One programming pulse on each cell that has an amplitude. Returns the number of pulses that the lines carried.
+
+        amplitude_v: (n_sl, n_bl) V across the cell, bit line minus source line: positive SETs, negative RESETs, NaN leaves it alone.
+        gate_v: (n_sl, n_bl) V, word line minus source line. width_s: scalar or (n_sl, n_bl) s.
+        forming: lower the source lines to the forming level, which allows amplitudes above the bit lines' usual range.
+
+        A pulse drives one bit line, so all cells of a column that share amplitude and width are pulsed at once, each row at its own
+        gate voltage. Rows without a pulse are off and the other bit lines rest at the reference, so nothing else is biased.
+        Raises `LimitError` for a shape, a value that is not finite, or anything outside the board's limits; nothing is pulsed then.
+        """
+        amplitude, gate, width = np.broadcast_arrays(
+            np.asarray(amplitude_v, float), np.asarray(gate_v, float), np.asarray(width_s, float)
+        )
+        if amplitude.shape != self.shape:
+            raise ProtocolError(f"apply_pulses: amplitudes have shape {amplitude.shape}; expected {self.shape}, one per cell")
+        cells = ~np.isnan(amplitude)
+        for name, values, unit in (("amplitude_v", amplitude, "V"), ("gate_v", gate, "V"), ("width_s", width, "s")):
+            if not np.isfinite(values[cells]).all():
+                row, column = np.argwhere(cells & ~np.isfinite(values))[0]
+                raise LimitError(f"{name} of cell (SL {row}, BL {column})", float(values[row, column]), (-np.inf, np.inf), unit)
+        row, column = np.nonzero(cells)
+        if not len(row):
+            return 0
+        reference = self.board.wiring.vform_v if forming else self.board.wiring.vcm_v
+        # One entry per distinct (column, amplitude, width), in that order.
+        keys = np.stack([column, amplitude[cells], width[cells]], axis=1)
+        entries, entry = np.unique(keys, axis=0, return_inverse=True)
+        entry = entry.reshape(-1)
+        lines = np.zeros((len(entries), self._codes.size), np.uint16)
+        lines[:, self._bl] = dac80508.volts_to_code(reference, self._span_v)
+        lines[np.arange(len(entries)), self._bl[entries[:, 0].astype(int)]] = dac80508.volts_to_code(entries[:, 1] + reference, self._span_v)
+        lines[entry, self._wl[row]] = dac80508.volts_to_code(gate[cells] + reference, self._span_v)
+        widths = np.array([self.board.timing.cycles(w) for w in entries[:, 2]])
+        self._pulse_table(lines.reshape(len(entries), -1, DAC_CHANNELS), widths.astype(np.uint32), forming)
+        return len(entries)
+
+    def _pulse_table(self, codes: Codes, widths: NDArray[np.uint32], forming: bool) -> None:
+        if not self._initialised:
+            self._initialise()
+        settle = self.board.timing.cycles(self.board.settle.dac_s)
+        block = (self.identity.program_words - 64) // (1 + codes[0].size // 2)
+        self._reading, self._zero_code = False, None
+        for start in range(0, len(codes), block):
+            part = slice(start, start + block)
+            program = Program()
+            self._chain.write(program, self._muxes.word(reference="form" if forming else "vcm"))
+            program.append(Pulses(codes[part], self._dac.mask, self._ldac_frame, settle, widths[part]))
+            self._rest(program)
+            self._run(program)
+
+    # -- states of the lines ----------------------------------------------------------------------------------------------
+    @property
+    def _vcm_code(self) -> int:
+        return int(dac80508.volts_to_code(self.board.wiring.vcm_v, self._span_v))
+
+    def _initialise(self) -> None:
+        """From any state to rest: DACs reset and set up, muxes defined before they are enabled, bit lines disconnected."""
+        program = Program()
+        self._muxes.connect(program, False)
+        self._dac.initialise(program, self.board.timing, 0)
+        self._chain.write(program, self._muxes.word())
+        self._chain.enable(program, True)
+        self._rest(program)
+        self._run(program)
+        self._initialised = True
+
+    def _rest(self, program: Program) -> None:
+        """Bit lines at the common mode, rows off, reference at the common mode."""
+        self._codes[self._bl] = self._vcm_code
+        self._codes[self._wl] = 0
+        self._write_codes(program)
+        self._chain.write(program, self._muxes.word())
+
+    def _prepare_read(self) -> None:
+        """Rows on and settled, if they are not."""
+        if not self._initialised:
+            self._initialise()
+        if self._reading:
+            return
+        program = Program()
+        self._codes[self._wl] = dac80508.volts_to_code(self.board.levels.wl_on_v, self._span_v)
+        self._write_codes(program)
+        program.append(Wait(self.board.timing.cycles(self.board.settle.dac_s)))
+        self._run(program)
+        self._reading = True
+
+    def _write_codes(self, program: Program) -> None:
+        self._dac.load(program, self._codes.reshape(-1, DAC_CHANNELS))
+        self._dac.ldac(program)
+
+    def _run(self, program: Program) -> Result:
+        try:
+            result = self._interlock.run(program)
+        except BaseException:
+            # Whatever happened, the lines are safe before anyone hears of it; the next operation starts from power-up.
+            self.safe()
+            raise
+        self.cycles += result.cycles
+        return result

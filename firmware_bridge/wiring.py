@@ -1,0 +1,116 @@
+"""Which pin drives which line: the netlist between the converters, the muxes and the array.
+
+Part of the board description; the mock board is built from the same table, as the printed board is built from one schematic.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from firmware_bridge.isa import DAC_CHANNELS
+
+
+class SelectBits(BaseModel):
+    """Where a group of CD4051B muxes takes A, B, C (three bits from `lsb`) and INH (bit `inhibit`, None: not on the chain)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lsb: int = Field(ge=0)
+    inhibit: int | None = Field(default=None, ge=0)
+
+    def bits(self) -> list[int]:
+        """Positions on the chain that the group uses."""
+        return [self.lsb, self.lsb + 1, self.lsb + 2] + ([] if self.inhibit is None else [self.inhibit])
+
+    def code(self, outputs: int) -> int:
+        """Select code that the chain's outputs apply."""
+        return outputs >> self.lsb & 7
+
+    def inhibited(self, outputs: int) -> bool:
+        """Whether the chain's outputs inhibit the group."""
+        return self.inhibit is not None and bool(outputs >> self.inhibit & 1)
+
+    def word(self, code: int, inhibited: bool = False) -> int:
+        """Bits on the chain that select `code`."""
+        return code << self.lsb | (0 if self.inhibit is None else int(inhibited) << self.inhibit)
+
+
+class Wiring(BaseModel):
+    """The netlist. Lines are counted from 0; a flat DAC channel is 8·chip + channel.
+
+    Every bit line goes through a CD4051B that connects it to its DAC channel, the common mode or ground, followed by a buffer; the INH
+    pins of all these muxes are the sequencer's pulse gate. Every source line ends at the virtual ground of its own transimpedance
+    amplifier; a mux moves the amplifiers' common reference between the mid-rail common mode and the forming level. Each ADC sits
+    behind a mux that picks one of its amplifiers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bl_dac: tuple[int, ...] = Field(description="flat DAC channel of each bit line")
+    wl_dac: tuple[int, ...] = Field(description="flat DAC channel of each word line")
+    sl_adc: tuple[int, ...] = Field(description="ADC of each source line")
+    sl_mux: tuple[int, ...] = Field(description="mux input of each source line in front of its ADC")
+    sr_devices: int = Field(ge=1, description="SN74HC595 in the chain")
+    bl_select: SelectBits
+    reference_select: SelectBits
+    adc_select: SelectBits
+    bl_inputs: dict[str, int] = {"dac": 0, "vcm": 1, "gnd": 2}
+    reference_inputs: dict[str, int] = {"vcm": 0, "form": 1}
+    vcm_v: float = Field(description="common mode: reference of the amplifiers and zero of every read voltage, V")
+    vform_v: float = Field(description="reference of the amplifiers while forming, V")
+
+    @model_validator(mode="after")
+    def _one_line_per_pin(self) -> Wiring:
+        for name, pins in (
+            ("DAC channel", (*self.bl_dac, *self.wl_dac)),
+            ("ADC input", tuple(zip(self.sl_adc, self.sl_mux, strict=True))),
+            ("shift-register bit", tuple(b for s in self.selects for b in s.bits())),
+        ):
+            pin, times = Counter(pins).most_common(1)[0]
+            if times > 1:
+                raise ValueError(f"{name} {pin} is used {times} times; each may drive one line only")
+        if len(self.wl_dac) != len(self.sl_adc):
+            raise ValueError(f"{len(self.wl_dac)} word lines but {len(self.sl_adc)} source lines; a row has one of each")
+        if (worst := max(b for s in self.selects for b in s.bits())) >= self.sr_bits:
+            raise ValueError(f"shift-register bit {worst} is beyond the chain of {self.sr_devices} × 8 bits")
+        return self
+
+    @property
+    def selects(self) -> tuple[SelectBits, ...]:
+        """All mux groups on the chain."""
+        return (self.bl_select, self.reference_select, self.adc_select)
+
+    @property
+    def n_bl(self) -> int:
+        return len(self.bl_dac)
+
+    @property
+    def n_sl(self) -> int:
+        return len(self.sl_adc)
+
+    @property
+    def n_dacs(self) -> int:
+        return max(*self.bl_dac, *self.wl_dac) // DAC_CHANNELS + 1
+
+    @property
+    def n_adcs(self) -> int:
+        return max(self.sl_adc) + 1
+
+    @property
+    def sr_bits(self) -> int:
+        return 8 * self.sr_devices
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Mux inputs that must be visited to read every source line, ascending."""
+        return tuple(sorted(set(self.sl_mux)))
+
+    def mux_word(self, *, bl: str = "dac", reference: str = "vcm", adc_input: int | None = None) -> int:
+        """Word for the chain: where the bit lines and the amplifiers' reference go, and which input the ADCs see (None: none)."""
+        return (
+            self.bl_select.word(self.bl_inputs[bl])
+            | self.reference_select.word(self.reference_inputs[reference])
+            | self.adc_select.word(adc_input or 0, inhibited=adc_input is None)
+        )
