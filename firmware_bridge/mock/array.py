@@ -1,11 +1,12 @@
 """The mock board's 1T1R array: cells on word, bit and source lines, with wires, noise and faults.
 
-Rows share a word line (gates) and a source line, columns share a bit line (top electrodes). Inputs are bit-line voltages, outputs
-source-line currents. Voltages are absolute line voltages in V, times are board times in s and never run backwards.
+Rows share a word line (gates) and a source line, columns share a bit line (top electrodes). Inputs are bit-line
+voltages, outputs source-line currents. Voltages are absolute line voltages in V, times are board times in s and never
+run backwards.
 
-Randomness comes in independent streams of one seed: the chip (device to device), the pulses (cycle to cycle), and the telegraph
-noise, whose events are a pure function of seed and time. White noise of a conversion is not drawn here but by the converter, from
-`Response.noise_s`. No result depends on how often or in which pieces it is asked for.
+Randomness comes in independent streams of one seed: the chip (device to device), the pulses (cycle to cycle), and the
+telegraph noise, whose events are a pure function of seed and time. White noise of a conversion is not drawn here but by
+the converter, from `Response.noise_s`. No result depends on how often or in which pieces it is asked for.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from firmware_bridge.errors import LimitError, ProtocolError
-from firmware_bridge.mock import irdrop
-from firmware_bridge.mock.array_params import ArrayParams
-from firmware_bridge.mock.device import Cells, Fault
+from firmware_bridge.mock import irdrop, rng_state
+from firmware_bridge.mock.array_params import ArrayParams, WireParams
+from firmware_bridge.mock.device import Cells
+from firmware_bridge.mock.faults import BROKEN_LINE, draw_faults
 from firmware_bridge.mock.telegraph import Telegraph
 
 OHMIC_V = 0.1
@@ -45,7 +47,7 @@ def refresh_age_s(index: int) -> float:
 
 
 def _refresh_index(epoch_s: float, t_s: float) -> int:
-    """Index of the last refresh instant at or before `t_s`; the instants as `epoch_s + refresh_age_s` are what counts."""
+    """Index of the last refresh instant ``epoch_s + refresh_age_s(index)`` at or before `t_s`."""
     age_s = t_s - epoch_s
     index = 0
     if age_s > _GRID_START_S:
@@ -110,9 +112,14 @@ class Array:
         device_seq, pulse_seq, telegraph_seq = np.random.SeedSequence(seed).spawn(3)
         device_rng = np.random.default_rng(device_seq)
         self._pulse_rng = np.random.default_rng(pulse_seq)
-        self._cells = Cells(params, _draw_faults(params, device_rng).ravel(), device_rng, self._pulse_rng)
-        lines = np.isin(self._cells.faults, (Fault.BROKEN_BL, Fault.BROKEN_SL, Fault.BROKEN_WL))
-        self._connected = ~lines.reshape(self.shape)
+        faults = draw_faults(params.faults, self.shape, device_rng)
+        self._connected = ~np.isin(faults, BROKEN_LINE)
+        self._cells = Cells(params, faults.ravel(), device_rng, self._pulse_rng)
+        wires = params.wires or WireParams.none()
+        self._wires = wires
+        self._wireless = irdrop.drops_nothing(wires)
+        self._bl_path_ohm = irdrop.shared_path_ohm(params.n_sl, wires.bl_source_ohm, wires.bl_segment_ohm)
+        self._sl_path_ohm = irdrop.shared_path_ohm(params.n_bl, wires.sl_series_ohm, wires.sl_segment_ohm)
         self._row_v_th_v = self._cells.v_th_v.reshape(self.shape).min(axis=1)
         self._draw_telegraph(telegraph_seq)
         # Last time that a pulse changed a cell of each row.
@@ -142,8 +149,9 @@ class Array:
     def pulse(self, v_bl: np.ndarray, v_wl: np.ndarray, v_sl: np.ndarray, width_s: float, t_s: float) -> np.ndarray:
         """Apply one programming pulse at board time `t_s` and return the mean SL currents (n_sl,) A during it.
 
-        `v_bl` (n_bl,), `v_wl` (n_sl,), `v_sl` (n_sl,) are absolute voltages in V; NaN in `v_bl` or `v_sl` is a line that floats: its
-        cells carry no current. Line resistance acts to first order: the drop is that of the currents without a drop.
+        `v_bl` (n_bl,), `v_wl` (n_sl,), `v_sl` (n_sl,) are absolute voltages in V; NaN in `v_bl` or `v_sl` is a line
+        that floats: its cells carry no current. Line resistance acts to first order: the drop is that of the currents
+        without a drop.
 
         Raises `LimitError` for a width that is not positive and finite, `ProtocolError` for a wrong shape, a word
         line without a voltage, or a time before one already seen.
@@ -164,28 +172,32 @@ class Array:
         rows = np.flatnonzero((v_wl - source > self._row_v_th_v) & ~np.isnan(v_sl))
         if not len(rows):
             return current
-        inside = self._connected[np.ix_(rows, driven)]
-        r, c = np.nonzero(inside)
+        r, c = self._connected[rows[:, None], driven].nonzero()
         row, col = rows[r], driven[c]
         cells = row * self.shape[1] + col
         bl, sl, wl = v_bl[col], v_sl[row], v_wl[row]
-        if not irdrop.drops_nothing(self.params.wires):
-            bl, sl = self._dropped(cells, r, c, rows, driven, (bl, sl, wl), t_s)
-        pulsed = self._cells.pulse(cells, bl - sl, wl - sl, wl - bl, width_s, t_s)
+        g = self._cells.memristor_s(cells, t_s)
+        if not self._wireless:
+            nominal = np.zeros((len(rows), len(driven)))
+            nominal[r, c] = self._cells.nominal_a(cells, g, bl - sl, wl - np.minimum(bl, sl))
+            bl = bl - (self._bl_path_ohm[rows[:, None], rows] @ nominal)[r, c]
+            sl = sl + (nominal @ self._sl_path_ohm[driven[:, None], driven])[r, c]
+        end_s = t_s + width_s
+        pulsed = self._cells.pulse(cells, g, bl - sl, wl - np.minimum(bl, sl), width_s, end_s)
         current[rows] = np.bincount(r, weights=pulsed.current_a, minlength=len(rows))
         if pulsed.changed.any():
-            self._invalidate(np.unique(row[pulsed.changed]), t_s + width_s)
+            self._invalidate(np.unique(row[pulsed.changed]), end_s)
         return current
 
     def response(self, t_s: float, v_wl: np.ndarray, v_sl: np.ndarray) -> Response:
-        """Small-signal response at `t_s` with word lines at `v_wl` (n_sl,) V and source lines held at `v_sl` (n_sl,) V.
+        """Small-signal response at `t_s`, word lines at `v_wl` (n_sl,) V, source lines held at `v_sl` (n_sl,) V.
 
-        Source-line potentials that differ by an amplifier's offset act through each row's own transfer: ``transfer @ (v_bl -
-        v_sl)`` neglects that they shift the bit lines (offset × IR drop, second order).
+        Source-line potentials that differ by an amplifier's offset act through each row's own transfer:
+        ``I_i = Σ_j transfer_ij (v_bl_j - v_sl_i)`` neglects that they shift the bit lines (offset × IR drop).
 
-        IR drop is solved exactly when a pulse has changed a row that is on, and again at each decade of time after it; in between, drift
-        and telegraph noise scale each entry by its cell's relative change. Raises `ProtocolError` for a wrong shape,
-        a line that floats, or a time before one already seen.
+        IR drop is solved exactly when a pulse has changed a row that is on, and again at each decade of time from 1 s
+        after it; in between, drift and telegraph noise scale each entry by its cell's relative change. Raises
+        `ProtocolError` for a wrong shape, a line that floats, or a time before one already seen.
         """
         key = v_wl.tobytes() + v_sl.tobytes()
         if (
@@ -217,7 +229,7 @@ class Array:
         return self._current
 
     def flips(self, t0_s: float, t1_s: float) -> Flips | None:
-        """Telegraph transitions in (t0_s, t1_s], as changes of the transfer of the response last asked for; None if none.
+        """Telegraph transitions in (t0_s, t1_s] as changes of the last response's transfer, or None without any.
 
         ``response(t0_s)`` plus these is the transfer at every instant to t1_s ≤ ``until_s``. Rows that are off have
         none. Raises `ProtocolError` when no response has been asked for, or t0_s lies before it.
@@ -229,7 +241,7 @@ class Array:
             raise ProtocolError("flips() needs a response() at or before t0_s: transitions are changes of its transfer")
         if t0_s < self._current_from_s:
             raise ProtocolError(
-                f"flips from t0_s = {t0_s!r} s lie before the response in force, asked for at {self._current_from_s!r} s"
+                f"flips from t0_s = {t0_s!r} s begin before the response in force, of {self._current_from_s!r} s"
             )
         t, which, sign = self._telegraph.events(t0_s, t1_s)
         cell = self._noisy[which]
@@ -244,7 +256,7 @@ class Array:
         """The whole array as a dictionary of plain numpy arrays, fit for ``np.savez``."""
         saved = {f"cells_{name}": value for name, value in self._cells.save().items()}
         saved |= {f"telegraph_{name}": value for name, value in self._telegraph.save().items()}
-        saved["pulse_rng"] = _pack_rng(self._pulse_rng)
+        saved["pulse_rng"] = rng_state.pack(self._pulse_rng)
         saved["row_epoch_s"] = self._row_epoch_s.copy()
         saved["now_s"] = np.array(self._now_s)
         saved["seed"] = np.array(str(self.seed))
@@ -259,11 +271,12 @@ class Array:
         for name, mine in (("params_sha256", self.params.digest()), ("seed", str(self.seed))):
             if str(saved[name]) != mine:
                 raise ProtocolError(
-                    f"saved array has {name} = {saved[name]}, this one {mine}: open it with the board file and seed it was made with"
+                    f"saved array has {name} = {saved[name]}, this one {mine}: "
+                    "open it with the parameters and the seed it was made with"
                 )
         self._cells.load(_part(saved, "cells_"))
         self._telegraph.load(_part(saved, "telegraph_"))
-        _unpack_rng(self._pulse_rng, saved["pulse_rng"])
+        rng_state.unpack(self._pulse_rng, saved["pulse_rng"])
         self._row_epoch_s = saved["row_epoch_s"].copy()
         self._now_s = float(saved["now_s"])
         self._settings.clear()
@@ -291,26 +304,6 @@ class Array:
         if not t_s >= self._now_s - 1e-12 * (1.0 + self._now_s):
             raise ProtocolError(f"board time t_s = {t_s!r} s runs backwards, {self._now_s!r} s has been seen")
         self._now_s = max(t_s, self._now_s)
-
-    def _dropped(
-        self,
-        cells: np.ndarray,
-        r: np.ndarray,
-        c: np.ndarray,
-        rows: np.ndarray,
-        cols: np.ndarray,
-        volts: tuple[np.ndarray, np.ndarray, np.ndarray],
-        t_s: float,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """BL and SL voltages (k,) V at `cells`, which sit at (rows[r], cols[c]), from the line ends' `volts` (BL, SL, WL)."""
-        wires = self.params.wires
-        assert wires is not None
-        bl, sl, wl = volts
-        current = np.zeros((len(rows), len(cols)))
-        current[r, c] = self._cells.nominal_a(cells, bl - sl, wl - sl, wl - bl, t_s)
-        bl_loss = irdrop.shared_path_ohm(rows, wires.bl_source_ohm, wires.bl_segment_ohm) @ current
-        sl_rise = current @ irdrop.shared_path_ohm(cols, wires.sl_series_ohm, wires.sl_segment_ohm)
-        return bl - bl_loss[r, c], sl + sl_rise[r, c]
 
     def _invalidate(self, rows: np.ndarray, end_s: float) -> None:
         """Start the refresh grid of `rows` anew at `end_s` and drop what was derived from their old state."""
@@ -348,15 +341,14 @@ class Array:
         transfer = np.zeros(self.shape)
         if len(setting.rows):
             cell = self._cell_s(setting, index)
-            wires = self.params.wires
-            if wires is None or irdrop.drops_nothing(wires):
+            if self._wireless:
                 transfer[setting.rows] = cell
             else:
                 solved = 0 if index < _FIRST_RESOLVE else index - (index - _FIRST_RESOLVE) % _GRID_PER_DECADE
                 if setting.solved != solved:
                     setting.solved = solved
                     setting.solved_cell_s = self._cell_s(setting, solved)
-                    setting.solved_transfer_s = irdrop.transfer_matrix(setting.solved_cell_s, setting.rows, wires)
+                    setting.solved_transfer_s = irdrop.transfer_matrix(setting.solved_cell_s, setting.rows, self._wires)
                 change = np.divide(
                     cell, setting.solved_cell_s, where=setting.solved_cell_s > 0, out=np.zeros_like(cell)
                 )
@@ -373,49 +365,5 @@ class Array:
             array.flags.writeable = False
 
 
-def _draw_faults(params: ArrayParams, rng: np.random.Generator) -> np.ndarray:
-    """Faults (n_sl, n_bl) that the chip arrives with; lists override shares, lines override cells."""
-    p = params.faults
-    u = rng.random((params.n_sl, params.n_bl))
-    faults = np.full(u.shape, int(Fault.HEALTHY))
-    if p is None:
-        return faults
-    start = 0.0
-    shares = (
-        (p.stuck_high_fraction, Fault.STUCK_HIGH),
-        (p.stuck_low_fraction, Fault.STUCK_LOW),
-        (p.open_fraction, Fault.OPEN),
-    )
-    for share, fault in shares:
-        faults[(u >= start) & (u < start + share)] = fault
-        start += share
-    lists = ((p.stuck_high_cells, Fault.STUCK_HIGH), (p.stuck_low_cells, Fault.STUCK_LOW), (p.open_cells, Fault.OPEN))
-    for cells, fault in lists:
-        for cell in cells:
-            faults[cell] = fault
-    faults[:, list(p.broken_bl)] = Fault.BROKEN_BL
-    faults[list(p.broken_sl)] = Fault.BROKEN_SL
-    faults[list(p.broken_wl)] = Fault.BROKEN_WL
-    return faults
-
-
 def _part(saved: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name[len(prefix) :]: value for name, value in saved.items() if name.startswith(prefix)}
-
-
-def _pack_rng(rng: np.random.Generator) -> np.ndarray:
-    """State of a PCG64 generator as (6,) uint64: two 128-bit numbers, low word first, and the half-used word."""
-    state = rng.bit_generator.state
-    low = (1 << 64) - 1
-    words = [w for big in (state["state"]["state"], state["state"]["inc"]) for w in (big & low, big >> 64)]
-    return np.array([*words, state["has_uint32"], state["uinteger"]], dtype=np.uint64)
-
-
-def _unpack_rng(rng: np.random.Generator, packed: np.ndarray) -> None:
-    w = [int(x) for x in packed]
-    rng.bit_generator.state = {
-        "bit_generator": "PCG64",
-        "state": {"state": w[0] | w[1] << 64, "inc": w[2] | w[3] << 64},
-        "has_uint32": w[4],
-        "uinteger": w[5],
-    }

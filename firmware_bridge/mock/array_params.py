@@ -1,7 +1,7 @@
 """Parameters of the mock array: one frozen object per non-ideality, every field with its unit, default and source.
 
-Sources are abbreviated in the comments: *paper* is the system paper (180 nm, 32×32, TiN/Ta₂O₅/TaOₓ/TiN 1T1R), *typical* is
-the range usual for TaOₓ 1T1R cells of that kind, *assumed* is a choice of this project, *fit* came out of
+Sources are abbreviated: *paper* is the system paper (180 nm, 32×32, TiN/Ta₂O₅/TaOₓ/TiN 1T1R), *typical* is the range
+usual for TaOₓ 1T1R cells of that kind, *assumed* is a choice of this project, *fit* came out of
 ``benchmarks/fit_device.py`` (targets and result: ``docs/device-model.md``). Setting a part to ``None`` switches that
 non-ideality off; `ArrayParams.ideal` switches all of them off.
 """
@@ -56,7 +56,7 @@ class SwitchingParams(_Part):
     g_min_s: PositiveFloat = 2e-6
     """Conductance below which no RESET goes, S (assumed)."""
     disturb_v: PositiveFloat = 0.5
-    """Voltage below which nothing ever switches, V; above it the kinetics hold, so half-selected cells are disturbed."""
+    """Voltage below which nothing ever switches, V; from it on the kinetics hold, so half-selection disturbs."""
 
 
 class CycleParams(_Part):
@@ -174,7 +174,7 @@ class NonlinearityParams(_Part):
     """Current beyond ±0.1 V over the Ohmic one; see `array.excess_voltage`. Paper: Ohmic within ±0.1 V."""
 
     coefficient: NonNegativeFloat = 0.05
-    """Relative excess slope coefficient of a cell at `g_ref_s`, dimensionless (assumed: 2.5 % more current at 0.2 V)."""
+    """Coefficient of the excess current of a cell at `g_ref_s`, no unit (assumed: 2.5 % more current at 0.2 V)."""
     g_ref_s: PositiveFloat = 50e-6
     """Conductance at which `coefficient` holds, S; it falls as 2·g_ref/(g + g_ref), filaments being more Ohmic."""
 
@@ -211,6 +211,11 @@ class WireParams(_Part):
     """SL metal from one cell to the next, and from the first to the edge, Ω (assumed)."""
     sl_series_ohm: NonNegativeFloat = 0.5
     """SL edge to the virtual ground of its amplifier, Ω (assumed)."""
+
+    @classmethod
+    def none(cls) -> WireParams:
+        """Lines without resistance."""
+        return cls(bl_source_ohm=0.0, bl_segment_ohm=0.0, sl_segment_ohm=0.0, sl_series_ohm=0.0)
 
 
 class ArrayParams(_Part):
@@ -266,8 +271,8 @@ class ArrayParams(_Part):
     def _read_gate_turns_on(self) -> ArrayParams:
         if self.read_gate_v <= self.transistor.v_th_v:
             raise ValueError(
-                f"read_gate_v = {self.read_gate_v:g} V does not exceed transistor.v_th_v = {self.transistor.v_th_v:g} V; "
-                "no cell would conduct"
+                f"read_gate_v = {self.read_gate_v:g} V does not exceed transistor.v_th_v = "
+                f"{self.transistor.v_th_v:g} V; no cell would conduct"
             )
         return self
 

@@ -1,34 +1,22 @@
 """The cells of the mock array: what a voltage pulse does to them, and how they drift afterwards.
 
-Every equation stands in docs/device-model.md. Cells are a flat population here; lines, geometry and reads are `array`'s.
+Every equation stands in docs/device-model.md. Cells are a flat population here; lines, geometry and reads are the
+array's.
 
 A cell's state is its memristor's conductance g and a hidden offset d of its SET line. A SET grows g towards
-``slope·(V_GS - V_th) + d``, in steps of gamma noise that d remembers: repeating a pulse does nothing, a slightly larger gate makes a
-small step with small noise, and only growth from a low conductance shows the full single-shot spread. Along g, d is a Brownian path
-that a RESET erases from the top.
+``slope·(V_GS - V_th) + d``, in steps of gamma noise that d remembers: repeating a pulse does nothing, a slightly larger
+gate makes a small step with small noise, and only growth from a low conductance shows the full single-shot spread.
+Along g, d is a Brownian path that a RESET erases from the top.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
 
 from firmware_bridge.mock.array_params import ArrayParams
-
-
-class Fault(IntEnum):
-    """What is wrong with a cell (ground truth, for tests)."""
-
-    HEALTHY = 0
-    UNFORMED = 1
-    STUCK_HIGH = 2
-    STUCK_LOW = 3
-    OPEN = 4
-    BROKEN_BL = 5
-    BROKEN_SL = 6
-    BROKEN_WL = 7
+from firmware_bridge.mock.faults import Fault
 
 
 class Pulsed(NamedTuple):
@@ -40,6 +28,7 @@ class Pulsed(NamedTuple):
     """Whether the state changed (k,)."""
 
 
+_LN10 = float(np.log(10.0))
 _STATE = ("_base_s", "_offset_s", "_drift_s", "_event_s", "faults")
 _CONSTANTS = ("slope_s_per_v", "v_th_v", "set_v", "reset_v", "form_v")
 
@@ -59,6 +48,9 @@ class Cells:
     ) -> None:
         self._p = params
         self._rng = pulse_rng
+        self._set_granularity_s = params.cycle.set_granularity_s if params.cycle else 0.0
+        self._max_v = params.breakdown.max_voltage_v if params.breakdown else np.inf
+        self._limiting_v = params.breakdown.limiting_overdrive_v if params.breakdown else np.inf
         n = len(faults)
         spread, switching, form = params.spread, params.switching, params.forming
 
@@ -81,8 +73,7 @@ class Cells:
             self.faults[(self.faults == Fault.HEALTHY) & (u_unformed < form.unformed_fraction)] = Fault.UNFORMED
         # g = (base + drift·ln(1 + age/t0))·retention(age), age counted from the event.
         self._base_s = params.initial.g_median_s * np.exp(params.initial.log_spread * z_initial)
-        granularity = params.cycle.set_granularity_s if params.cycle else 0.0
-        self._offset_s = np.sqrt(granularity * np.maximum(self._base_s - switching.g_min_s, 0.0)) * z_offset
+        self._offset_s = np.sqrt(self._set_granularity_s * np.maximum(self._base_s - switching.g_min_s, 0.0)) * z_offset
         self._drift_s = np.zeros(n)
         self._event_s = np.zeros(n)
         self._base_s[self.faults == Fault.OPEN] = 0.0
@@ -112,51 +103,30 @@ class Cells:
         overdrive = np.maximum(gate_v - self.v_th_v[cells], 0.0)
         return self.slope_s_per_v[cells] * overdrive * self._p.transistor.compliance_v
 
-    def nominal_a(
-        self, cells: np.ndarray, v: np.ndarray, gate_sl_v: np.ndarray, gate_bl_v: np.ndarray, t_s: float
-    ) -> np.ndarray:
-        """Largest current (k,) A that the same arguments to `pulse` make flow, before any drop on the lines."""
-        g = self.memristor_s(cells, t_s)
-        aim = self.slope_s_per_v[cells] * (gate_sl_v - self.v_th_v[cells]) + self._offset_s[cells]
+    def nominal_a(self, cells: np.ndarray, g_s: np.ndarray, v: np.ndarray, gate_v: np.ndarray) -> np.ndarray:
+        """Current (k,) A that `pulse` with these arguments ends with, had the lines no resistance."""
+        aim = self.slope_s_per_v[cells] * (gate_v - self.v_th_v[cells]) + self._offset_s[cells]
         grows = (v >= self._p.switching.disturb_v) & (self.faults[cells] == Fault.HEALTHY)
-        return self._passive_a(cells, v, np.where(grows, np.maximum(g, aim), g), gate_sl_v, gate_bl_v)
-
-    def _passive_a(
-        self, cells: np.ndarray, v: np.ndarray, g_s: np.ndarray, gate_sl_v: np.ndarray, gate_bl_v: np.ndarray
-    ) -> np.ndarray:
-        """Current (k,) A of memristors at `g_s` in series with their transistors, which limit it."""
-        gate = np.where(v < 0, gate_bl_v, gate_sl_v)
-        limit = self.limit_a(cells, gate)
-        return np.clip(v * self.series_s(cells, g_s, gate), -limit, limit)
+        return self._passive_a(cells, np.where(grows, np.maximum(g_s, aim), g_s), v, gate_v)
 
     def pulse(
-        self,
-        cells: np.ndarray,
-        v: np.ndarray,
-        gate_sl_v: np.ndarray,
-        gate_bl_v: np.ndarray,
-        width_s: float,
-        t_s: float,
+        self, cells: np.ndarray, g_s: np.ndarray, v: np.ndarray, gate_v: np.ndarray, width_s: float, end_s: float
     ) -> Pulsed:
-        """Apply one pulse from `t_s` to `t_s + width_s` to the distinct `cells` (k,).
+        """Apply one pulse of `width_s`, ending at `end_s`, to distinct `cells` (k,) with memristors at `g_s` (k,) S.
 
-        `v` (k,) is V_BL - V_SL at the cell, `gate_sl_v` V_WL - V_SL and `gate_bl_v` V_WL - V_BL, in V.
+        `v` (k,) is V_BL - V_SL at the cell; `gate_v` (k,) is V_WL over the lower of the two lines, which is the
+        transistor's source: the SL for a SET, the BL for a RESET. All in V.
         """
-        g0 = self.memristor_s(cells, t_s)
         cutoff = self._p.switching.disturb_v
-        current = self._passive_a(cells, v, g0, gate_sl_v, gate_bl_v)
-        changed = np.zeros(len(cells), dtype=bool)
         faults = self.faults[cells]
+        current = np.empty(len(cells))
+        changed = np.zeros(len(cells), dtype=bool)
         formed = faults == Fault.HEALTHY
-        for polarity, act in ((v >= cutoff, self._set), (v <= -cutoff, self._reset)):
-            (k,) = np.nonzero(polarity & formed)
+        up, down = formed & (v >= cutoff), formed & (v <= -cutoff)
+        for chosen, act in ((up, self._set), (down, self._reset), (~(up | down), self._rest)):
+            k = chosen.nonzero()[0]
             if len(k):
-                gate = gate_sl_v[k] if act == self._set else gate_bl_v[k]
-                current[k], changed[k] = act(cells[k], v[k], gate, width_s, t_s, g0[k])
-        if self._p.forming:
-            (k,) = np.nonzero((faults == Fault.UNFORMED) & (v >= cutoff))
-            if len(k):
-                changed[k] = self._form(cells[k], v[k], gate_sl_v[k], width_s, t_s)
+                current[k], changed[k] = act(cells[k], g_s[k], v[k], gate_v[k], width_s, end_s)
         return Pulsed(current, changed)
 
     def save(self) -> dict[str, np.ndarray]:
@@ -168,59 +138,77 @@ class Cells:
         for name in _STATE + _CONSTANTS:
             setattr(self, name, saved[name.lstrip("_")].copy())
 
+    def _passive_a(self, cells: np.ndarray, g_s: np.ndarray, v: np.ndarray, gate_v: np.ndarray) -> np.ndarray:
+        """Current (k,) A of memristors at `g_s` in series with their transistors, which limit it."""
+        limit = self._limit_a(cells, gate_v)
+        return np.minimum(np.maximum(v * self.series_s(cells, g_s, gate_v), -limit), limit)
+
+    def _limit_a(self, cells: np.ndarray, gate_v: np.ndarray) -> np.ndarray:
+        """Current (k,) A at which the transistor saturates."""
+        overdrive = np.maximum(gate_v - self.v_th_v[cells], 0.0)
+        return self.slope_s_per_v[cells] * overdrive * self._p.transistor.compliance_v
+
     def _set(
-        self, cells: np.ndarray, v: np.ndarray, gate: np.ndarray, width_s: float, t_s: float, g0: np.ndarray
+        self, cells: np.ndarray, g0: np.ndarray, v: np.ndarray, gate_v: np.ndarray, width_s: float, end_s: float
     ) -> tuple[np.ndarray, np.ndarray]:
         p = self._p.switching
-        overdrive = gate - self.v_th_v[cells]
+        overdrive = gate_v - self.v_th_v[cells]
         aim = np.where(overdrive > 0, self.slope_s_per_v[cells] * overdrive + self._offset_s[cells], 0.0)
-        rate = np.exp((v - self.set_v[cells]) * (np.log(10.0) / p.set_decade_v)) / p.set_tau_s
+        rate = np.exp((v - self.set_v[cells]) * (_LN10 / p.set_decade_v)) / p.set_tau_s
         mean = np.maximum(aim - g0, 0.0) * -np.expm1(-width_s * rate)
-        step = self._noisy(mean, self._p.cycle.set_granularity_s if self._p.cycle else 0.0)
+        step = self._noisy(mean, self._set_granularity_s)
         self._offset_s[cells] += step - mean
-        g1 = g0 + step
-        limit = self.limit_a(cells, gate)
-        current = np.minimum(v * self.series_s(cells, 0.5 * (g0 + g1), gate), limit)
-        self._step(cells, g0, step, t_s, t_s + width_s)
-        broken = self._break(cells, (v > self._max_v) & (overdrive > self._limiting_v), current, t_s + width_s)
+        current = self._passive_a(cells, g0 + 0.5 * step, v, gate_v)
+        self._step(cells, g0, step, end_s)
+        broken = self._break(cells, (v > self._max_v) & (overdrive > self._limiting_v), current, end_s)
         return current, (step > 0) | broken
 
     def _reset(
-        self, cells: np.ndarray, v: np.ndarray, gate: np.ndarray, width_s: float, t_s: float, g0: np.ndarray
+        self, cells: np.ndarray, g0: np.ndarray, v: np.ndarray, gate_v: np.ndarray, width_s: float, end_s: float
     ) -> tuple[np.ndarray, np.ndarray]:
         p = self._p.switching
-        # The terminal on the memristor's side is the source now: it cannot rise above V_WL - V_th.
-        overdrive = np.maximum(gate - self.v_th_v[cells], 0.0)
-        across = np.minimum(
-            -v * np.divide(self.series_s(cells, g0, gate), g0, where=g0 > 0, out=np.zeros_like(g0)), overdrive
-        )
+        # The transistor's source is the memristor's side now: it cannot rise above V_WL - V_th.
+        overdrive = np.maximum(gate_v - self.v_th_v[cells], 0.0)
+        share = np.divide(self.series_s(cells, g0, gate_v), g0, where=g0 > 0, out=np.ones_like(g0))
+        across = np.minimum(-v * share, overdrive)
         beyond = across - self.reset_v[cells]
-        floor = np.maximum(p.reset_floor_s * np.exp(-beyond * (np.log(10.0) / p.reset_floor_decade_v)), p.g_min_s)
-        rate = np.exp(beyond * (np.log(10.0) / p.reset_decade_v)) / p.reset_tau_s
+        floor = np.maximum(p.reset_floor_s * np.exp(beyond * (-_LN10 / p.reset_floor_decade_v)), p.g_min_s)
+        rate = np.exp(beyond * (_LN10 / p.reset_decade_v)) / p.reset_tau_s
         mean = np.where(across >= p.disturb_v, np.maximum(g0 - floor, 0.0) * -np.expm1(-width_s * rate), 0.0)
         step = self._noisy(mean, self._p.cycle.reset_granularity_s if self._p.cycle else 0.0)
         step = np.minimum(step, np.maximum(g0 - p.g_min_s, 0.0))
         self._erase(cells, g0, step)
         current = -across * (g0 - 0.5 * step)
-        self._step(cells, g0, -step, t_s, t_s + width_s)
-        broken = self._break(cells, across > self._max_v, -current, t_s + width_s)
+        self._step(cells, g0, -step, end_s)
+        broken = self._break(cells, across > self._max_v, -current, end_s)
         return current, (step > 0) | broken
 
-    def _form(self, cells: np.ndarray, v: np.ndarray, gate: np.ndarray, width_s: float, t_s: float) -> np.ndarray:
+    def _rest(
+        self, cells: np.ndarray, g0: np.ndarray, v: np.ndarray, gate_v: np.ndarray, width_s: float, end_s: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Cells that do not switch: too little voltage, stuck, or not formed (which the pulse may do)."""
+        current = self._passive_a(cells, g0, v, gate_v)
+        changed = np.zeros(len(cells), dtype=bool)
         p = self._p.forming
-        assert p is not None
-        overdrive = np.maximum(gate - self.v_th_v[cells], 0.0)
-        rate = np.exp((v - self.form_v[cells]) * (np.log(10.0) / p.form_decade_v)) / p.form_tau_s
-        done = (self._rng.standard_exponential(len(cells)) < width_s * rate) & (overdrive > 0)
-        new = cells[done]
-        mean = p.overshoot * self.slope_s_per_v[new] * overdrive[done]
-        g1 = self._noisy(mean, self._p.cycle.set_granularity_s if self._p.cycle else 0.0)
-        self.faults[new] = Fault.HEALTHY
-        self._offset_s[new] = g1 - mean
-        g0 = self.memristor_s(new, t_s)
-        self._step(new, g0, g1 - g0, t_s, t_s + width_s)
-        self._break(new, np.zeros(len(new), dtype=bool), p.overshoot * self.limit_a(new, gate[done]), t_s + width_s)
-        return done
+        if p is None:
+            return current, changed
+        k = ((self.faults[cells] == Fault.UNFORMED) & (v >= self._p.switching.disturb_v)).nonzero()[0]
+        if len(k):
+            overdrive = gate_v[k] - self.v_th_v[cells[k]]
+            rate = np.exp((v[k] - self.form_v[cells[k]]) * (_LN10 / p.form_decade_v)) / p.form_tau_s
+            done = (self._rng.standard_exponential(len(k)) < width_s * rate) & (overdrive > 0)
+            changed[k] = done
+            self._form(cells[k[done]], gate_v[k[done]], p.overshoot, end_s)
+        return current, changed
+
+    def _form(self, cells: np.ndarray, gate_v: np.ndarray, overshoot: float, end_s: float) -> None:
+        mean = overshoot * self.slope_s_per_v[cells] * (gate_v - self.v_th_v[cells])
+        g = self._noisy(mean, self._set_granularity_s)
+        self.faults[cells] = Fault.HEALTHY
+        self._offset_s[cells] = g - mean
+        self._base_s[cells] = 0.0
+        self._step(cells, np.zeros(len(cells)), g, end_s)
+        self._break(cells, np.zeros(len(cells), dtype=bool), overshoot * self._limit_a(cells, gate_v), end_s)
 
     def _noisy(self, mean: np.ndarray, granularity_s: float) -> np.ndarray:
         """Steps of the given mean and of variance granularity·mean, never negative."""
@@ -230,7 +218,7 @@ class Cells:
 
     def _erase(self, cells: np.ndarray, g0: np.ndarray, step: np.ndarray) -> None:
         """Cut the Brownian path d(g) back from `g0` to `g0 - step`: a Brownian bridge from d(g_min) = 0."""
-        granularity = self._p.cycle.set_granularity_s if self._p.cycle else 0.0
+        granularity = self._set_granularity_s
         depth = np.maximum(g0 - self._p.switching.g_min_s, 0.0)
         kept = np.clip(1.0 - np.divide(step, depth, where=depth > 0, out=np.zeros_like(depth)), 0.0, 1.0)
         self._offset_s[cells] *= kept
@@ -239,19 +227,18 @@ class Cells:
                 len(cells)
             )
 
-    def _step(self, cells: np.ndarray, g0: np.ndarray, step: np.ndarray, t_s: float, end_s: float) -> None:
-        """Add `step` to the conductance `g0` at `t_s`; large steps start a new relaxation at `end_s`, small ones may."""
+    def _step(self, cells: np.ndarray, g0: np.ndarray, step: np.ndarray, end_s: float) -> None:
+        """Add `step` to the conductance `g0`; a large step starts a new relaxation at `end_s`, a small one may."""
         relaxation = self._p.relaxation
         if relaxation is None:
             anew = step != 0
         else:
             size = np.abs(step)
-            share = np.divide(size, size + relaxation.step_scale_s, where=size > 0, out=np.zeros_like(size))
-            anew = self._rng.random(len(cells)) < share
+            # Chosen with probability size / (size + scale), without a division by zero.
+            anew = self._rng.random(len(cells)) * (size + relaxation.step_scale_s) < size
             drift = relaxation.mean_s + relaxation.sigma_s * self._rng.standard_normal(len(cells))
             self._drift_s[cells[anew]] = drift[anew]
-        retained = self._retained(np.maximum(t_s - self._event_s[cells], 0.0))
-        self._base_s[cells] = np.where(anew, g0 + step, self._base_s[cells] + step / retained)
+        self._base_s[cells] = np.where(anew, g0, self._base_s[cells]) + step
         self._event_s[cells[anew]] = end_s
 
     def _retained(self, age_s: np.ndarray) -> np.ndarray | float:
@@ -259,14 +246,6 @@ class Cells:
         if retention is None:
             return 1.0
         return np.maximum(1.0 - retention.loss_per_decade * np.log10(1.0 + age_s / retention.start_s), 0.0)
-
-    @property
-    def _max_v(self) -> float:
-        return self._p.breakdown.max_voltage_v if self._p.breakdown else np.inf
-
-    @property
-    def _limiting_v(self) -> float:
-        return self._p.breakdown.limiting_overdrive_v if self._p.breakdown else np.inf
 
     def _break(self, cells: np.ndarray, over_voltage: np.ndarray, current_a: np.ndarray, end_s: float) -> np.ndarray:
         """Destroy those of `cells` (k,) that saw too much; returns which (k,)."""

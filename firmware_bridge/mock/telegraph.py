@@ -1,9 +1,9 @@
 """Random telegraph noise of many cells, as exact event times that do not depend on how time is asked for.
 
-A cell's fluctuator is a two-state Markov process. Its trajectory is a pure function of (key, cell, time): dwell times come
-in blocks of `_BLOCK`, each from its own counter-based Philox stream. A block starts with its total duration (the sum of
-its exponential dwells is gamma-distributed), so that blocks are skipped without drawing what is inside them: given their
-sum, exponentials are the sum times a uniform partition, independent of it.
+A cell's fluctuator is a two-state Markov process. Its trajectory is a pure function of (key, cell, time): dwell times
+come in blocks of `_BLOCK`, each from its own counter-based Philox stream. A block starts with its total duration (the
+sum of its exponential dwells is gamma-distributed), so that blocks are skipped without drawing what is inside them:
+given their sum, exponentials are the sum times a uniform partition, independent of it.
 """
 
 from __future__ import annotations
