@@ -42,11 +42,12 @@ Halves = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True)
 class Coupling:
-    """What one coupling used; (sites/2, n) each but `log_det`, log |det| of its Jacobian, (n,) float64."""
+    """What one coupling used: the frozen half and the affine image (sites/2, n), odd = (s1[, s3]) and even = (s2[, s4])
+    (1 or 2, sites/2, n), and log |det| of its Jacobian (n,), float64."""
 
     frozen: torch.Tensor
-    s1: torch.Tensor
-    s2: torch.Tensor
+    odd: torch.Tensor
+    even: torch.Tensor
     affine: torch.Tensor
     log_det: torch.Tensor
 
@@ -58,7 +59,8 @@ class Flow(torch.nn.Module):
         super().__init__()
         self.config = config
         generator = torch.Generator().manual_seed(seed)
-        self.mixer = Mixer(config.shape, config.couplings, config.mixer, generator)
+        outputs = 2 if config.site_map else 1
+        self.mixer = Mixer(config.shape, config.couplings, config.mixer, outputs, outputs, generator)
         self.site_map = SiteMap(config.couplings) if config.site_map else None
         self._sites, self._to_frame, self._from_frame = _tables(config)
         self._unsites = torch.argsort(self._sites)
@@ -73,9 +75,7 @@ class Flow(torch.nn.Module):
 
     def vectors_per_coupling(self) -> dict[str, int]:
         """Input vectors that each base layer receives for one configuration in one coupling."""
-        tokens, c = self.mixer.tokens, self.config.mixer.channels
-        by_kind = {"w1": c, "w2": c, "pixel": tokens * self.mixer.pixels}
-        return {name: by_kind.get(name.rsplit(".", 1)[-1], tokens) for name in self.base_layers()}
+        return self.mixer.vectors()
 
     def add_lora(self, rank: int, seed: int = 0, layers: list[str] | None = None) -> None:
         """Attach fresh LoRA (which changes nothing yet) to `layers`, by default all matrices of the mixer blocks.
@@ -114,21 +114,26 @@ class Flow(torch.nn.Module):
         return self.assemble(halves), log_q
 
     def couple(self, halves: Halves, step: int) -> tuple[Halves, Coupling]:
-        """One coupling, eq 7 (and the site map, if any), of two halves (sites/2, n); eq 4 says which one is frozen."""
+        """One coupling of two halves (sites/2, n): eq 7, then the site map if there is one. Eq 4 says which is frozen."""
         frozen = halves[1 - step % 2]
-        s1, s2 = self.predict(frozen, step)
-        affine = moved = (halves[step % 2] - s1) * torch.exp(-s2)
-        log_det = -s2.sum(0, dtype=torch.float64)
+        odd, even = self.predict(frozen, step)
+        affine = moved = (halves[step % 2] - odd[0]) * torch.exp(-even[0])
+        log_det = -even[0].sum(0, dtype=torch.float64)
         if self.site_map is not None:
-            moved, log_slope = self.site_map(affine, step)
+            mapped, log_slope = self.site_map(affine, even[1], step)
+            moved = mapped - odd[1]
             log_det = log_det + log_slope.sum(0, dtype=torch.float64)
-        return _order(moved, frozen, step), Coupling(frozen, s1, s2, affine, log_det)
+        return _order(moved, frozen, step), Coupling(frozen, odd, even, affine, log_det)
 
     def predict(self, frozen: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """s1, s2 (sites/2, n) of the active half from the frozen half (sites/2, n): one evaluation of the network."""
-        s1, s2 = self.mixer(frozen[self._to_frame[step]], step)
+        """From the frozen half (sites/2, n), per site of the active half: odd = (s1[, s3]) and even = (s2[, s4]).
+
+        Each is (1 or 2, sites/2, n). One evaluation of the network. s3 and s4 are the site map's: it yields
+        f(y; s4) - s3 for the y of eq 7.
+        """
+        odd, even = self.mixer(frozen[self._to_frame[step]], step)
         back = self._from_frame[step]
-        return s1[back], s2[back]
+        return odd[:, back], even[:, back]
 
     @torch.no_grad()
     def inverse(self, phi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -148,12 +153,12 @@ class Flow(torch.nn.Module):
         log_det = torch.zeros(phi.shape[0], dtype=torch.float64)
         for step in reversed(range(self.config.couplings)):
             frozen, moved = halves[1 - step % 2], halves[step % 2]
-            s1, s2 = self.predict(frozen, step)
-            log_det -= s2.sum(0, dtype=torch.float64)
+            odd, even = self.predict(frozen, step)
+            log_det -= even[0].sum(0, dtype=torch.float64)
             if self.site_map is not None:
-                moved, log_slope = self.site_map.inverse(moved, step)
+                moved, log_slope = self.site_map.inverse(moved + odd[1], even[1], step)
                 log_det += log_slope.sum(0, dtype=torch.float64)
-            halves = _order(moved * torch.exp(s2) + s1, frozen, step)
+            halves = _order(moved * torch.exp(even[0]) + odd[0], frozen, step)
         x = torch.cat(halves)
         return x, log_normal(x) - log_det
 

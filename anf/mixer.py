@@ -8,7 +8,7 @@ the time embedding enter through b, so that they never break the symmetry (docs/
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from anf.activation import even_part, odd_part
 from anf.layers import BaseLinear
@@ -23,9 +23,16 @@ class MixerConfig(BaseModel):
     channels: int = Field(16, ge=1, description="C, features per token")
     token_hidden: int = Field(16, ge=1, description="D_s, hidden width of token mixing")
     channel_hidden: int = Field(16, ge=1, description="hidden width of channel mixing")
+    heads: int = Field(1, ge=1, description="token-mixing matrices per block; each serves channels / heads channels")
     blocks: int = Field(1, ge=1, description="m, mixer blocks")
     features: int = Field(4, ge=1, description="features per site after the transposed convolution")
-    even: int = Field(2, ge=1, description="outputs of the per-pixel FC whose even parts make up s2")
+    even: int = Field(2, ge=1, description="outputs of the per-pixel FC whose even parts make up s2 (and s4)")
+
+    @model_validator(mode="after")
+    def _heads_divide_channels(self) -> MixerConfig:
+        if self.channels % self.heads:
+            raise ValueError(f"heads = {self.heads}: must divide channels = {self.channels}")
+        return self
 
     @field_validator("patch")
     @classmethod
@@ -41,61 +48,93 @@ class MixerBlock(torch.nn.Module):
     def __init__(self, tokens: int, steps: int, config: MixerConfig, name: str, generator: torch.Generator) -> None:
         super().__init__()
         c, d_token, d_channel = config.channels, config.token_hidden, config.channel_hidden
-        self.w1 = BaseLinear(tokens, d_token, f"{name}.w1", generator)
-        self.w2 = BaseLinear(d_token, tokens, f"{name}.w2", generator)
+        heads = range(config.heads if tokens > 1 else 0)
+        self.w1 = torch.nn.ModuleList(BaseLinear(tokens, d_token, f"{name}.w1.{h}", generator) for h in heads)
+        self.w2 = torch.nn.ModuleList(BaseLinear(d_token, tokens, f"{name}.w2.{h}", generator) for h in heads)
         self.w3 = BaseLinear(c, d_channel, f"{name}.w3", generator)
         self.w4 = BaseLinear(d_channel, c, f"{name}.w4", generator)
-        self.token_bias = _normal(d_token, 1, generator=generator)
-        self.token_time = _normal(steps, c, generator=generator)
+        if tokens > 1:
+            self.token_bias = _normal(d_token, 1, generator=generator)
+            self.token_time = _normal(steps, c, generator=generator)
+            self.token_gain_time = torch.nn.Parameter(torch.ones(steps, c))
         self.channel_bias = _normal(d_channel, 1, generator=generator)
         self.channel_time = _normal(steps, d_channel, generator=generator)
+        self.channel_gain_time = torch.nn.Parameter(torch.ones(steps, d_channel))
 
     def forward(self, x: torch.Tensor, step: int) -> torch.Tensor:
         """x (tokens, C, batch) -> (tokens, C, batch)."""
-        tokens, c, batch = x.shape
-        hidden = self.w1.columns(x.reshape(1, tokens, c * batch)).reshape(-1, c, batch)
-        hidden = odd_part(hidden, (self.token_bias + self.token_time[step]).unsqueeze(-1))
-        x = x + self.w2.columns(hidden.reshape(1, -1, c * batch)).reshape(tokens, c, batch)
+        if len(self.w1) > 0:
+            x = x + self._mix_tokens(x, step)
         hidden = odd_part(self.w3.columns(x), self.channel_bias + self.channel_time[step].unsqueeze(-1))
-        return x + self.w4.columns(hidden)
+        return x + self.w4.columns(hidden * self.channel_gain_time[step].unsqueeze(-1))
+
+    def _mix_tokens(self, x: torch.Tensor, step: int) -> torch.Tensor:
+        tokens, c, batch = x.shape
+        shift = (self.token_bias + self.token_time[step]).unsqueeze(-1)
+        gain = self.token_gain_time[step].unsqueeze(-1)
+        mixed = []
+        width = c // len(self.w1)
+        for h, (w1, w2) in enumerate(zip(self.w1, self.w2, strict=True)):
+            own = slice(h * width, (h + 1) * width)
+            hidden = w1.columns(x[:, own].reshape(1, tokens, -1)).reshape(-1, width, batch)
+            hidden = gain[own] * odd_part(hidden, shift[:, own])
+            mixed.append(w2.columns(hidden.reshape(1, -1, width * batch)).reshape(tokens, width, batch))
+        return mixed[0] if len(mixed) == 1 else torch.cat(mixed, 1)
 
 
 class Mixer(torch.nn.Module):
-    """(frozen half, step) -> (s1, s2), one network for all coupling steps."""
+    """(frozen half, step) -> what the coupling needs per active site: `odd` odd and `even` even functions of the field.
 
-    def __init__(self, shape: tuple[int, int], steps: int, config: MixerConfig, generator: torch.Generator) -> None:
+    One network for all coupling steps; the time embedding (parameters ending in ``_time``) tells it which step it is in.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int], steps: int, config: MixerConfig, odd: int, even: int, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.tokens = shape[0] * shape[1] // config.patch**2
         self.pixels = config.patch**2 // 2
-        self.config = config
-        k = config.even
+        self.config, self.odd = config, odd
         self.embed = BaseLinear(self.pixels, config.channels, "embed", generator)
         self.blocks = torch.nn.ModuleList(
             MixerBlock(self.tokens, steps, config, f"blocks.{i}", generator) for i in range(config.blocks))
         self.output = BaseLinear(config.channels, self.pixels * config.features, "output", generator)
-        self.pixel = BaseLinear(config.features, 1 + k, "pixel", generator)
+        self.pixel = BaseLinear(config.features, odd + config.even, "pixel", generator)
         self.output_bias = _normal(config.features, 1, generator=generator)
         self.output_time = _normal(steps, config.features, generator=generator)
-        self.even_time = _normal(steps, k, generator=generator)
-        # One gain for s1 and k for s2 per step, and the mean of s2: small, so that training starts near the identity.
-        self.gain_time = torch.nn.Parameter(torch.full((steps, 1 + k), 0.1))
-        self.log_scale_time = torch.nn.Parameter(torch.zeros(steps))
+        self.output_gain_time = torch.nn.Parameter(torch.ones(steps, config.features))
+        self.even_time = _normal(steps, config.even, generator=generator)
+        # Gains start small, so that training starts near the identity.
+        self.odd_gain_time = torch.nn.Parameter(torch.full((steps, odd), 0.1))
+        self.even_gain_time = torch.nn.Parameter(torch.full((steps, even, config.even), 0.1))
+        self.even_mean_time = torch.nn.Parameter(torch.zeros(steps, even))
+
+    def vectors(self) -> dict[str, int]:
+        """Input vectors of each base layer for one configuration and one evaluation, by layer name."""
+        per_head = self.config.channels // self.config.heads
+        count = {}
+        for layer in (m for m in self.modules() if isinstance(m, BaseLinear)):
+            is_token_mixing = any(part in ("w1", "w2") for part in layer.name.split("."))
+            count[layer.name] = per_head if is_token_mixing else self.tokens
+        count[self.pixel.name] = self.tokens * self.pixels
+        return count
 
     def forward(self, frozen: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """frozen (sites/2, batch), patch by patch -> s1, s2, each (sites/2, batch), patch by patch."""
+        """frozen (sites/2, batch), patch by patch -> odd (odd, sites/2, batch) and even (even, sites/2, batch)."""
         batch = frozen.shape[-1]
         x = self.embed.columns(frozen.reshape(self.tokens, self.pixels, batch))
         for block in self.blocks:
             x = block(x, step)
-        # The transposed convolution has stride = kernel = P: a plain matrix from a token to its patch.
-        x = self.output.columns(x).reshape(self.tokens * self.pixels, self.config.features, batch)
+        # The transposed convolution has stride = kernel = P: a plain matrix from a token to the active sites of its patch.
+        x = self.output.columns(x).reshape(self.tokens, self.pixels, self.config.features, batch)
         x = odd_part(x, self.output_bias + self.output_time[step].unsqueeze(-1))
-        x = self.pixel.columns(x)
-        gain = self.gain_time[step]
-        s1 = gain[0] * x[:, 0]
-        even = even_part(x[:, 1:], self.even_time[step].unsqueeze(-1))
-        s2 = self.log_scale_time[step] + torch.einsum("k,nkb->nb", gain[1:], even)
-        return s1, s2
+        x = x * self.output_gain_time[step].unsqueeze(-1)
+        x = x.permute(2, 0, 1, 3).reshape(1, self.config.features, -1)
+        x = self.pixel.columns(x).reshape(-1, self.tokens * self.pixels, batch)
+        odd = self.odd_gain_time[step, :, None, None] * x[: self.odd]
+        shapes = even_part(x[self.odd :], self.even_time[step, :, None, None])
+        even = torch.tensordot(self.even_gain_time[step], shapes, 1) + self.even_mean_time[step, :, None, None]
+        return odd, even
 
 
 def _normal(*size: int, generator: torch.Generator) -> torch.nn.Parameter:

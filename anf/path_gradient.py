@@ -22,17 +22,20 @@ def push_with_score(flow: Flow, x: torch.Tensor) -> tuple[torch.Tensor, torch.Te
         halves, used = flow.couple(halves, step)
         active, frozen = scores[step % 2], scores[1 - step % 2]
         with torch.no_grad():
-            active = active * torch.exp(used.s2)
-            # The site was x_b = affine * exp(s2) + s1, and log q gained s2.
-            wrt_s1, wrt_s2 = scores[step % 2], active * used.affine + 1
-        (pulled,) = torch.autograd.grad((used.s1, used.s2), used.frozen, (wrt_s1, wrt_s2), retain_graph=True)
-        with torch.no_grad():
+            # Undone, the site was x_b = affine * exp(s2) + s1, and log q gained s2.
+            wrt_odd, scaled = [active], active * torch.exp(used.even[0])
+            wrt_even = [scaled * used.affine + 1]
+            active = scaled
             if flow.site_map is not None:
-                active = flow.site_map.push_score(active, used.affine, step)
-            frozen = frozen + pulled
-            log_q = log_q - used.log_det
+                active, wrt_s4 = flow.site_map.pull(scaled, used.affine, used.even[1], step)
+                wrt_odd.append(active)
+                wrt_even.append(wrt_s4)
+            log_q -= used.log_det
+        (pulled,) = torch.autograd.grad(
+            (used.odd, used.even), used.frozen, (torch.stack(wrt_odd), torch.stack(wrt_even)), retain_graph=True)
+        frozen = frozen + pulled
         scores = (frozen, active) if step % 2 else (active, frozen)
-    return flow.assemble(halves), log_q.detach(), flow.assemble(scores)
+    return flow.assemble(halves), log_q, flow.assemble(scores)
 
 
 def path_gradient_loss(flow: Flow, action, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""A monotone map of each site by itself: the digital, optional part of a coupling (docs/decisions/0023)."""
+"""A monotone map of each site by itself: the optional, digital second half of a coupling (docs/decisions/0023)."""
 
 from __future__ import annotations
 
@@ -6,52 +6,56 @@ import torch
 
 
 class SiteMap(torch.nn.Module):
-    """f_t(y) = a (y + c tanh(k y) / k), with a, k > 0 and c > -1 per step t: odd, monotone, slope closed-form.
+    """f(y) = a (y + c tanh(k y) / k) with a, k > 0 and 1 + c = exp(gamma + s) > 0: odd in y, monotone, slope closed-form.
 
-    It gives each site the double well that affine couplings can only build up over many steps. Parameters are
-    log a, log(1 + c) and log k; a fresh map is the identity. No array is involved.
+    a, gamma and k belong to the coupling step; s is given per site by the network (even in the field), so the shape of
+    the conditional density follows the frozen neighbours. With its parameters and s at zero the map is the identity.
     """
 
     def __init__(self, steps: int) -> None:
         super().__init__()
         self.log_a = torch.nn.Parameter(torch.zeros(steps))
-        self.log_1c = torch.nn.Parameter(torch.zeros(steps))
+        self.gamma = torch.nn.Parameter(torch.zeros(steps))
         self.log_k = torch.nn.Parameter(torch.zeros(steps))
 
-    def forward(self, y: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """f(y) and log f'(y), shaped as y."""
-        a, c, k = self._coefficients(step)
+    def forward(self, y: torch.Tensor, s: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """f(y) and log f'(y); y, s and both results have one shape."""
+        a, c, k = self._coefficients(s, step)
         t = torch.tanh(k * y)
-        return a * (y + (c / k) * t), self.log_a[step] + torch.log1p(c * (1 - t * t))
+        return a * (y + c * t / k), self.log_a[step] + torch.log1p(c * (1 - t * t))
 
-    def push_score(self, score: torch.Tensor, y: torch.Tensor, step: int) -> torch.Tensor:
-        """d log q(f) / df from `score` = d log q(y) / dy: (score - d log f' / dy) / f'."""
-        a, c, k = self._coefficients(step)
+    def pull(
+        self, score: torch.Tensor, y: torch.Tensor, s: torch.Tensor, step: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Derivatives of log q(f) = log q(y) - log f'(y) with respect to f, and to s at fixed f; score is d log q / dy."""
+        a, c, k = self._coefficients(s, step)
         t = torch.tanh(k * y)
         sech2 = 1 - t * t
         slope = 1 + c * sech2
-        return (score + 2 * c * k * sech2 * t / slope) / (a * slope)
+        wrt_f = (score + 2 * c * k * sech2 * t / slope) / (a * slope)
+        return wrt_f, -(1 + c) * (wrt_f * a * t / k + sech2 / slope)
 
-    def inverse(self, f: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """y with f(y) = f, and log f'(y). Newton steps kept within a bracket; exactly odd in f."""
-        a, c, k = self._coefficients(step)
+    def inverse(self, f: torch.Tensor, s: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """y with f(y) = f, and log f'(y). Newton steps within a shrinking bracket, on |f|: exactly odd in f."""
+        a, c, k = self._coefficients(s, step)
         target = f.abs() / a
-        # y + (c/k) tanh(ky) = target, y >= 0: the tanh term lies between 0 and c/k.
-        shift = (c / k).expand_as(target)
-        low = (target - shift.clamp(min=0)).clamp(min=0)
-        high = target - shift.clamp(max=0)
+        # y + (c/k) tanh(ky) = target with y >= 0, where the tanh term lies between 0 and c/k.
+        low, high = (target - (c / k).clamp(min=0)).clamp(min=0), target - (c / k).clamp(max=0)
         y = 0.5 * (low + high)
-        for _ in range(100):
+        for _ in range(_MAX_ITERATIONS):
             t = torch.tanh(k * y)
-            residual = y + (c / k) * t - target
+            residual = y + c * t / k - target
             low, high = torch.where(residual < 0, y, low), torch.where(residual < 0, high, y)
             newton = y - residual / (1 + c * (1 - t * t))
-            y_next = torch.where((newton > low) & (newton < high), newton, 0.5 * (low + high))
-            if torch.equal(y_next, y):
+            following = torch.where((newton > low) & (newton < high), newton, 0.5 * (low + high))
+            if torch.equal(following, y):
                 break
-            y = y_next
+            y = following
         t = torch.tanh(k * y)
         return torch.sign(f) * y, self.log_a[step] + torch.log1p(c * (1 - t * t))
 
-    def _coefficients(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        return torch.exp(self.log_a[step]), torch.expm1(self.log_1c[step]), torch.exp(self.log_k[step])
+    def _coefficients(self, s: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return torch.exp(self.log_a[step]), torch.expm1(self.gamma[step] + s), torch.exp(self.log_k[step])
+
+
+_MAX_ITERATIONS = 100  # bisection alone reaches float64 resolution in about 60

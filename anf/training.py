@@ -1,0 +1,344 @@
+"""Training: reverse KL by path gradients, from the action alone (paper, eq 10), and fine-tuning of the digital part."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from anf.actions import Action
+from anf.checkpoint import CheckpointError, read_tensors, write_tensors
+from anf.flow import Flow
+from anf.layers import Engine
+from anf.metropolis import accept
+from anf.path_gradient import path_gradient_loss
+from anf.statistics import ess, free_energy
+
+GROUPS = ("weights", "lora", "bias", "time", "site")
+DIGITAL = GROUPS[1:]
+
+Progress = Callable[[int, float, float, float], None]
+"""progress(step, loss, ess, eta_s): loss is the mean of S + log q = KL - ln Z, ess is over the batches since the last call."""
+
+
+class TrainingDiverged(RuntimeError):
+    """Training met a number that is not finite, or ended up far worse than it began. The last checkpoint is good."""
+
+
+class TrainingNoise(BaseModel):
+    """Array errors to train against, per cell, as fractions of a matrix's largest |weight| (its full scale)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    programming: float = Field(0.0, ge=0, description="fixed error of each cell, drawn anew every step")
+    read: float = Field(0.0, ge=0, description="error of each cell in each product")
+
+
+class TrainingConfig(BaseModel):
+    """How to train. All that the result depends on, beside the flow and the action."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(ge=1)
+    batch: int = Field(512, ge=2, description="configurations per step")
+    learning_rate: float = Field(4e-3, gt=0, description="peak; linear warm-up, then cosine decay")
+    clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    weight_limit: float | None = Field(None, gt=1, description="base weights are kept below this multiple of their rms")
+    noise: TrainingNoise = TrainingNoise()
+    noise_steps: int = Field(0, ge=0, description="the noise is on during this many last steps")
+    seed: int = 0
+    report_every: int = Field(50, ge=1, description="steps between progress reports")
+    checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
+
+
+@dataclass
+class TrainingResult:
+    """curve: (step, mean of S + log q, ESS over the batches of that report). seconds: wall clock of this process."""
+
+    steps: int
+    seconds: float
+    curve: list[tuple[int, float, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A flow measured on `n` fresh proposals: reverse ESS, KL(q || p), Metropolis acceptance, F = -ln Z and its error."""
+
+    n: int
+    ess: float
+    kl: float
+    acceptance: float
+    largest_weight: float
+    free_energy: float
+    free_energy_error: float
+
+
+def evaluate(flow: Flow, action: Action, n: int = 65_536, seed: int = 0, batch: int = 8192) -> Evaluation:
+    """Reverse ESS and its companions over n fresh proposals, drawn in batches, through whatever engines are set."""
+    generator = torch.Generator().manual_seed(seed)
+    log_p, log_q = [], []
+    for start in range(0, n, batch):
+        phi, lq = flow.sample(min(batch, n - start), generator)
+        log_p.append(-action(phi.double()).numpy())
+        log_q.append(lq.numpy())
+    log_weights = np.concatenate(log_p) - np.concatenate(log_q)
+    f, f_error = free_energy(log_weights)
+    return Evaluation(
+        n=n, ess=ess(log_weights), kl=float(-f - log_weights.mean()),
+        acceptance=accept(np.concatenate(log_p), np.concatenate(log_q), seed=seed).acceptance,
+        largest_weight=float(np.exp(log_weights.max() + f)), free_energy=f, free_energy_error=f_error)
+
+
+def parameter_groups(flow: Flow) -> dict[str, dict[str, torch.nn.Parameter]]:
+    """Parameters by group: ``weights`` (in the arrays), and the digital ``lora``, ``bias``, ``time`` (all that depends on
+    the step, save the site map) and ``site``."""
+    weights = {id(layer.weight) for layer in flow.base_layers().values()}
+    groups: dict[str, dict[str, torch.nn.Parameter]] = {group: {} for group in GROUPS}
+    for name, parameter in flow.named_parameters():
+        if id(parameter) in weights:
+            group = "weights"
+        elif ".lora." in name:
+            group = "lora"
+        elif name.startswith("site_map."):
+            group = "site"
+        else:
+            group = "time" if name.endswith("_time") else "bias"
+        groups[group][name] = parameter
+    return groups
+
+
+def group_sizes(flow: Flow) -> dict[str, int]:
+    """Number of parameters in each group."""
+    return {group: sum(p.numel() for p in members.values()) for group, members in parameter_groups(flow).items()}
+
+
+def train(
+    flow: Flow,
+    action: Action,
+    config: TrainingConfig,
+    *,
+    groups: Iterable[str] = ("weights", "bias", "time", "site"),
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    threads: int = 1,
+) -> TrainingResult:
+    """Minimise KL(q || p) over the parameters in `groups`, in place.
+
+    With `checkpoint`, the whole state is written there atomically every `config.checkpoint_every` steps and at the end;
+    with `resume` it is taken up from there and ends, bit for bit, where an uninterrupted run would have ended (same
+    torch, same number of threads, digital layers or engines without noise of their own).
+
+    Raises:
+        TrainingDiverged: see there; the message says what to change.
+        CheckpointError: nothing to resume from, or it belongs to another flow, action or configuration.
+        ValueError: unknown group, nothing to train, lattice of the action not the flow's.
+    """
+    if tuple(action.shape) != flow.config.shape:
+        raise ValueError(f"action has shape {tuple(action.shape)}, the flow {flow.config.shape}: they must agree")
+    members = parameter_groups(flow)
+    chosen = list(groups)
+    if unknown := set(chosen) - set(GROUPS):
+        raise ValueError(f"groups = {chosen}: {sorted(unknown)} unknown, choose from {GROUPS}")
+    parameters = {name: p for group in GROUPS if group in chosen for name, p in members[group].items()}
+    if not parameters:
+        raise ValueError(f"groups = {chosen}: this flow has no parameter in them (LoRA is attached with flow.add_lora)")
+    torch.set_num_threads(threads)
+    with _only_these_trainable(flow, parameters):
+        run = _Run(flow, action, config, parameters, Path(checkpoint) if checkpoint is not None else None)
+        if resume:
+            run.load()
+        return run.go(progress)
+
+
+def finetune(
+    flow: Flow,
+    action: Action,
+    config: TrainingConfig,
+    *,
+    groups: Iterable[str] = DIGITAL,
+    effective_weights: Mapping[str, torch.Tensor] | None = None,
+    engines: Mapping[str, Engine] | None = None,
+    **options,
+) -> TrainingResult:
+    """Train the digital parts only, against the base weights as they are: for other couplings, or for a programmed chip.
+
+    effective_weights: by layer name, the weights (n_out, n_in) that the array really holds; layers not named are exact.
+    engines: by layer name, differentiable products to train through (with read noise, say); they take precedence.
+    Both hold during the training only: base weights and engines of the flow are afterwards what they were before.
+    Path gradients stay valid with noisy engines: score and map come from one evaluation (`anf.path_gradient`).
+    `options` are those of `train`, whose errors are raised too.
+    """
+    if "weights" in (groups := tuple(groups)):
+        raise ValueError("groups = weights: fine-tuning leaves the base weights alone; use train")
+    with deployed(flow, effective_weights or {}, engines or {}):
+        return train(flow, action, config, groups=groups, **options)
+
+
+@contextmanager
+def deployed(
+    flow: Flow, effective_weights: Mapping[str, torch.Tensor], engines: Mapping[str, Engine] | None = None
+) -> Iterator[None]:
+    """Within this context the named layers have the weights (n_out, n_in) and engines given; then they are as before."""
+    layers, engines = flow.base_layers(), engines or {}
+    if unknown := (set(effective_weights) | set(engines)) - set(layers):
+        raise ValueError(f"layers {sorted(unknown)} unknown, this flow has {list(layers)}")
+    for name, weight in effective_weights.items():
+        if weight.shape != layers[name].weight.shape or not torch.isfinite(weight).all():
+            raise ValueError(f"effective weight of {name} has shape {tuple(weight.shape)}: needs finite values in "
+                             f"{tuple(layers[name].weight.shape)}")
+    before = {name: (layer.weight.data, layer.engine) for name, layer in layers.items()}
+    try:
+        for name, weight in effective_weights.items():
+            layers[name].weight.data = weight.to(layers[name].weight.dtype)
+        for name, engine in engines.items():
+            layers[name].engine = engine
+        yield
+    finally:
+        for name, (data, old) in before.items():
+            layers[name].weight.data, layers[name].engine = data, old
+
+
+def noisy_engine(weight: torch.Tensor, noise: TrainingNoise, generator: torch.Generator) -> Engine:
+    """A product with errors of the size `noise`: the programming error is drawn here, the read noise at every call.
+
+    Independent errors of variance r^2 in the cells of a row add up to r |x| in its output, so one number per output is
+    drawn. Differentiable in the input and in `weight`.
+    """
+    full_scale = weight.detach().abs().max()
+    error = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
+    programmed = weight + noise.programming * full_scale * error
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        y = x @ programmed.T
+        if noise.read:
+            drawn = torch.randn(y.shape, generator=generator, dtype=y.dtype)
+            y = y + noise.read * full_scale * x.square().sum(-1, keepdim=True).sqrt() * drawn
+        return y
+
+    return product
+
+
+class _Run:
+    """One optimisation: parameters, Adam, generator, step and curve, which are also what a checkpoint holds."""
+
+    def __init__(self, flow: Flow, action: Action, config: TrainingConfig,
+                 parameters: dict[str, torch.nn.Parameter], checkpoint: Path | None) -> None:
+        self.flow, self.action, self.config = flow, action, config
+        self.parameters, self.checkpoint = parameters, checkpoint
+        self.adam = torch.optim.Adam(parameters.values(), lr=config.learning_rate, betas=(0.9, 0.99))
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.step = 0
+        self.first_loss = math.nan
+        self.curve: list[tuple[int, float, float]] = []
+
+    def go(self, progress: Progress | None) -> TrainingResult:
+        began, first_step, log_weights = time.monotonic(), self.step, []
+        while self.step < self.config.steps:
+            log_weights.append(self._one_step())
+            at_end = self.step == self.config.steps
+            if at_end or self.step % self.config.report_every == 0:
+                recent = torch.cat(log_weights).numpy()
+                log_weights = []
+                self.curve.append((self.step, float(-recent.mean()), ess(recent)))
+                if progress is not None:
+                    per_step = (time.monotonic() - began) / (self.step - first_step)
+                    progress(*self.curve[-1], per_step * (self.config.steps - self.step))
+            if self.checkpoint is not None and (at_end or self.step % self.config.checkpoint_every == 0):
+                self.save()
+        return TrainingResult(self.step, time.monotonic() - began, self.curve)
+
+    def _one_step(self) -> torch.Tensor:
+        config = self.config
+        warm_up = min(1.0, (self.step + 1) / 50)
+        decay = 0.5 * (1 + math.cos(math.pi * self.step / config.steps))
+        for group in self.adam.param_groups:
+            group["lr"] = config.learning_rate * warm_up * decay
+        with self._noise():
+            x = self.flow.base_sample(config.batch, self.generator)
+            loss, log_weight = path_gradient_loss(self.flow, self.action, x)
+            self.adam.zero_grad()
+            loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), config.clip_norm)
+        self._check(float(-log_weight.mean()), float(norm))
+        self.adam.step()
+        if config.weight_limit is not None:
+            self._limit_weights(config.weight_limit)
+        self.step += 1
+        return log_weight
+
+    def _check(self, loss: float, norm: float) -> None:
+        if self.step == 0:
+            self.first_loss = loss
+        worse = loss - self.first_loss
+        if math.isfinite(loss) and math.isfinite(norm) and worse < self.flow.sites:
+            return
+        kept = f"the last good state is in {self.checkpoint}" if self.checkpoint is not None else "no checkpoint was kept"
+        raise TrainingDiverged(
+            f"step {self.step}: loss = {loss:.4g} (it began at {self.first_loss:.4g}, may rise by {self.flow.sites} at most), "
+            f"gradient norm = {norm:.4g}; {kept}. Lower learning_rate = {self.config.learning_rate:g} or "
+            f"clip_norm = {self.config.clip_norm:g}, or raise batch = {self.config.batch}.")
+
+    @contextmanager
+    def _noise(self) -> Iterator[None]:
+        if self.step < self.config.steps - self.config.noise_steps:
+            yield
+            return
+        engines = {name: noisy_engine(layer.weight, self.config.noise, self.generator)
+                   for name, layer in self.flow.base_layers().items()}
+        with deployed(self.flow, {}, engines):
+            yield
+
+    def _limit_weights(self, limit: float) -> None:
+        with torch.no_grad():
+            for layer in self.flow.base_layers().values():
+                if layer.weight.requires_grad:
+                    bound = float(limit * layer.weight.square().mean().sqrt())
+                    layer.weight.clamp_(-bound, bound)
+
+    def save(self) -> None:
+        assert self.checkpoint is not None
+        tensors = {f"flow.{name}": p.detach() for name, p in self.parameters.items()}
+        for name, p in self.parameters.items():
+            tensors |= {f"adam.{key}.{name}": value for key, value in self.adam.state[p].items()}
+        tensors["generator"] = self.generator.get_state()
+        tensors["curve"] = torch.tensor(self.curve, dtype=torch.float64).reshape(-1, 3)
+        tensors["progress"] = torch.tensor([self.step, self.first_loss], dtype=torch.float64)
+        write_tensors(self.checkpoint, tensors, {"run": self._identity()})
+
+    def load(self) -> None:
+        if self.checkpoint is None:
+            raise CheckpointError("resume = True needs the checkpoint to resume from")
+        tensors, header = read_tensors(self.checkpoint)
+        if header.get("run") != self._identity():
+            raise CheckpointError(f"{self.checkpoint} belongs to the run {header.get('run')}, this one is {self._identity()}")
+        with torch.no_grad():
+            for name, p in self.parameters.items():
+                p.copy_(tensors[f"flow.{name}"])
+                self.adam.state[p] = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+        self.generator.set_state(tensors["generator"])
+        self.step, self.first_loss = int(tensors["progress"][0]), float(tensors["progress"][1])
+        self.curve = [(int(step), loss, e) for step, loss, e in tensors["curve"].tolist()]
+
+    def _identity(self) -> str:
+        return (f"{self.action.name} {dict(self.action.parameters)} {self.flow.config.model_dump_json()} "
+                f"{self.config.model_dump_json()} training {list(self.parameters)}")
+
+
+@contextmanager
+def _only_these_trainable(flow: Flow, parameters: Mapping[str, torch.nn.Parameter]) -> Iterator[None]:
+    before = {name: p.requires_grad for name, p in flow.named_parameters()}
+    try:
+        for name, p in flow.named_parameters():
+            p.requires_grad_(name in parameters)
+        yield
+    finally:
+        for name, p in flow.named_parameters():
+            p.requires_grad_(before[name])
