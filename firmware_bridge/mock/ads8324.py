@@ -27,7 +27,10 @@ _TIMING = "SBAS172, timing characteristics"
 F_DCLOCK = Limit(CHIP, "fDCLOCK", "Hz", _TIMING, minimum=24e3, maximum=1.2e6)
 T_DCLOCK_HIGH = Limit(CHIP, "DCLOCK high", "s", _TIMING, minimum=200e-9)
 T_DCLOCK_LOW = Limit(CHIP, "DCLOCK low", "s", _TIMING, minimum=200e-9)
-CLOCKS = Limit(CHIP, "clocks per conversion", "", "SBAS172, 50 kS/s at 1.2 MHz", minimum=24)
+CLOCKS = Limit(CHIP, "clocks per conversion", "", "SBAS172, tCYC: 50 kS/s at 1.2 MHz", minimum=24)
+CLOCKS_CS_LOW = Limit(
+    CHIP, "clocks with CS low", "", "SBAS172, serial interface: 5 to sample, the null bit, 14 bits", minimum=20
+)
 CS_HIGH = Limit(
     CHIP,
     "CS high",
@@ -36,8 +39,10 @@ CS_HIGH = Limit(
     minimum=100e-9,
     certainty="recalled",
 )
-VREF = Limit(CHIP, "VREF", "V", "SBAS172, reference input (maximum VCC / 2)", minimum=0.5, maximum=0.9, error=LimitError)
-LIMITS = (F_DCLOCK, T_DCLOCK_HIGH, T_DCLOCK_LOW, CLOCKS, CS_HIGH, VREF)
+VREF = Limit(
+    CHIP, "VREF", "V", "SBAS172, reference input (maximum VCC / 2)", minimum=0.5, maximum=0.9, error=LimitError
+)
+LIMITS = (F_DCLOCK, T_DCLOCK_HIGH, T_DCLOCK_LOW, CLOCKS, CLOCKS_CS_LOW, CS_HIGH, VREF)
 
 
 class AdcParams(BaseModel):
@@ -64,7 +69,10 @@ class AdcParams(BaseModel):
 
 @dataclass(frozen=True)
 class AdcTiming:
-    """What the pins see in one conversion, in seconds, and the number of DCLOCKs while CS is low."""
+    """What the pins see in one conversion, in seconds.
+
+    `clocks`: DCLOCKs from CS falling to the next CS falling at the earliest; CS is high for the last `cs_high_s` of them.
+    """
 
     dclock_high_s: float
     dclock_low_s: float
@@ -74,6 +82,10 @@ class AdcTiming:
     @property
     def period_s(self) -> float:
         return self.dclock_high_s + self.dclock_low_s
+
+    @property
+    def cs_low_s(self) -> float:
+        return self.clocks * self.period_s - self.cs_high_s
 
 
 class Ads8324:
@@ -90,11 +102,13 @@ class Ads8324:
         self._coefficients = substitute(inl, 0.5, 0.5 / params.vref_v)[0]
         self._coefficients[0] += self.offset_lsb
         self._coefficients[1] += (1.0 + self.gain_error) / self.lsb_v
+        self._timing_passed: AdcTiming | None = None
         self.power_up(0.0)
 
     def power_up(self, t_s: float) -> None:
         """Idle, CS high for as long as anyone could ask."""
-        self._now_s, self._ends_s = t_s, -math.inf
+        self._now_s = t_s
+        self._cs_fell_s = self._cs_rises_s = -math.inf
 
     def coefficients(self) -> NDArray[np.float64]:
         """(4,) polynomial in the differential input (V) that gives the unrounded code before noise: offset, gain and INL."""
@@ -124,17 +138,31 @@ class Ads8324:
     def start(self, t_s: float, timing: AdcTiming) -> float:
         """CS falls at `t_s`: check the conversion and return the board time at which the input is sampled.
 
-        Raises `TimingViolation` (DCLOCK rate or widths, number of clocks, CS high) and `ProtocolError` (CS falls while the previous
-        conversion still runs, or time goes back).
+        Raises `TimingViolation` (DCLOCK rate or widths, clocks per conversion or with CS low, CS high; the last three also
+        against the previous call) and `ProtocolError` (CS is still low from the previous conversion, or time goes back).
         """
+        period_s = timing.period_s
+        if timing is not self._timing_passed:
+            self._check_timing(timing)
+        now_s = advance(CHIP, self._now_s, t_s)
+        late_s = now_s + 4 * math.ulp(now_s)  # board times are sums of many periods
+        if late_s < self._cs_rises_s:
+            raise ProtocolError(
+                f"{CHIP}: CS falls at {t_s!r} s, but a conversion holds it low until {self._cs_rises_s!r} s"
+            )
+        CS_HIGH.check(late_s - self._cs_rises_s, "leave CS high for longer between conversions")
+        CLOCKS.check((late_s - self._cs_fell_s) / period_s, "start the next conversion later")
+        self._now_s = self._cs_fell_s = now_s
+        self._cs_rises_s = now_s + timing.cs_low_s
+        return now_s + SAMPLE_CLOCKS * period_s
+
+    def _check_timing(self, timing: AdcTiming) -> None:
         T_DCLOCK_HIGH.check(timing.dclock_high_s)
         T_DCLOCK_LOW.check(timing.dclock_low_s)
-        F_DCLOCK.check(1.0 / timing.period_s, "a slower clock lets the held sample droop, a faster one outruns the comparator")
+        F_DCLOCK.check(
+            1.0 / timing.period_s, "below the minimum the held sample droops, above the maximum bits are undecided"
+        )
         CLOCKS.check(timing.clocks)
+        CLOCKS_CS_LOW.check(timing.cs_low_s / timing.period_s, "keep CS low until the least significant bit was read")
         CS_HIGH.check(timing.cs_high_s)
-        slack_s = 4 * math.ulp(t_s)  # board times are sums of many periods
-        if t_s + slack_s < self._ends_s:
-            raise ProtocolError(f"{CHIP}: conversion started at {t_s!r} s while the previous one runs until {self._ends_s!r} s")
-        self._now_s = advance(CHIP, self._now_s, t_s)
-        self._ends_s = t_s + timing.clocks * timing.period_s
-        return t_s + SAMPLE_CLOCKS * timing.period_s
+        self._timing_passed = timing

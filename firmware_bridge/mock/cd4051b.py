@@ -107,7 +107,9 @@ class Cd4051b:
         if code is not None and not 0 <= code <= 7:
             raise ProtocolError(f"{CHIP}: select code {code} is outside 0 … 7")
         if code is None and not inh:
-            raise ProtocolError(f"{CHIP}: INH low while C, B, A are not driven connects an undefined channel; hold INH high")
+            raise ProtocolError(
+                f"{CHIP}: INH low while C, B, A are not driven connects an undefined channel; hold INH high"
+            )
         self._now_s = advance(CHIP, self._now_s, t_s)
         delays = []
         if inh and not self._inh:

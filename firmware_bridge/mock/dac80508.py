@@ -80,6 +80,7 @@ class Dac80508:
         )
         self._gain_error = np.clip(rng.normal(0, params.gain_sigma, N_CHANNELS), -params.gain_max, params.gain_max)
         # In units of one LSB, as a function of the code.
+        self._full_settling_s = float(self.settling_s(params.vdd_v))
         self._coefficients_of: tuple[int, int] | None = None
         self._coefficients = np.zeros((N_CHANNELS, 4))
         self._timing_passed: tuple[SpiTiming, int] | None = None
@@ -134,14 +135,19 @@ class Dac80508:
         Shortcut for streaming: the same as eight DACn frames with SYNC-EN set on every channel and a TRIGGER frame with LDAC whose
         CS rises at `t_s`; timing is the caller's affair. Raises `ProtocolError` for codes that are not integers in 0 … 65535.
         """
-        new = np.asarray(codes)
-        if new.shape != (N_CHANNELS,) or not np.issubdtype(new.dtype, np.integer) or new.min() < 0 or new.max() > FULL_SCALE_CODE:
-            raise ProtocolError(f"{CHIP}: load_all takes {N_CHANNELS} integer codes in 0 … {FULL_SCALE_CODE}, got {codes!r}")
+        new = np.array(codes)
+        if new.shape != (N_CHANNELS,) or not (
+            new.dtype == np.uint16
+            or (np.issubdtype(new.dtype, np.integer) and new.min() >= 0 and new.max() <= FULL_SCALE_CODE)
+        ):
+            raise ProtocolError(
+                f"{CHIP}: load_all takes {N_CHANNELS} integer codes in 0 … {FULL_SCALE_CODE}, got {codes!r}"
+            )
         self._check_ready(t_s)
         self._now_s = advance(CHIP, self._now_s, t_s)
-        # Streams load thousands of vectors that nobody looks at: the outputs are worked out when somebody does. What settled before
-        # the next vector came leaves no trace but its value.
-        if self._pending and t_s - self._pending[-1][1] >= self.settling_s(self.params.vdd_v):
+        # Streams load thousands of vectors that nobody looks at: the outputs are worked out when somebody does. What
+        # settled before the next vector came leaves no trace but its value.
+        if self._pending and t_s - self._pending[-1][1] >= self._full_settling_s:
             del self._pending[:-1]
         else:
             self._settle_pending()

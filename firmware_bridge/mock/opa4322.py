@@ -57,7 +57,9 @@ class TiaParams(BaseModel):
     @classmethod
     def ideal(cls, rf_ohm: float = 3500.0) -> TiaParams:
         """Exact Rf, no offset, swing to the rails, no noise, no settling."""
-        return cls(rf_ohm=rf_ohm, rf_tolerance=0, v_os_sigma_v=0, swing_v=0, e_n_v_per_rthz=0, temperature_k=0, dynamics=False)
+        return cls(
+            rf_ohm=rf_ohm, rf_tolerance=0, v_os_sigma_v=0, swing_v=0, e_n_v_per_rthz=0, temperature_k=0, dynamics=False
+        )
 
 
 class Opa4322Tia:
@@ -76,7 +78,9 @@ class Opa4322Tia:
         VS.check(params.supply_v)
         self.params = params
         self.rf_ohm: NDArray[np.float64] = params.rf_ohm * (1.0 + params.rf_tolerance * rng.uniform(-1.0, 1.0, n))
-        self.v_os_v: NDArray[np.float64] = np.clip(rng.normal(0, params.v_os_sigma_v, n), -params.v_os_max_v, params.v_os_max_v)
+        self.v_os_v: NDArray[np.float64] = np.clip(
+            rng.normal(0, params.v_os_sigma_v, n), -params.v_os_max_v, params.v_os_max_v
+        )
         self._low_v, self._high_v = params.swing_v, params.supply_v - params.swing_v
         self.tau_s, self.settling_s, self.output_noise_v_rms = _dynamics(params) if params.dynamics else (0.0, 0.0, 0.0)
 
