@@ -23,28 +23,24 @@ from firmware_bridge.mock.dac80508_sheet import (
     DAC0,
     DEVICE_ID,
     DSDO,
-    DacParams,
-    FSDO,
-    FULL_SCALE_CODE,
     F_SCLK_READ_FAST,
     F_SCLK_READ_SLOW,
     F_SCLK_WRITE,
+    FSDO,
+    FULL_SCALE_CODE,
     GAIN,
     LDAC,
-    NOP,
     N_CHANNELS,
     N_CODES,
     POWER_ON_WAIT,
-    REFDIV_EN,
     REF_PWDWN,
+    REFDIV_EN,
     REGISTER_NAMES,
     SOFT_RESET,
     SOFT_RESET_MASK,
     SOFT_RESET_WAIT,
     STATUS,
     SYNC,
-    SpiTiming,
-    TRIGGER,
     T_CSH,
     T_CSHIGH,
     T_CSS,
@@ -52,11 +48,14 @@ from firmware_bridge.mock.dac80508_sheet import (
     T_SCLKLOW,
     T_SDIH,
     T_SDIS,
+    TRIGGER,
     VDD,
     WRITABLE,
+    DacParams,
+    SpiTiming,
     crc8,
 )
-from firmware_bridge.mock.limits import Limit, advance
+from firmware_bridge.mock.limits import advance
 from firmware_bridge.mock.nonlinearity import horner, inl_cubics, substitute
 
 _BITS = np.arange(N_CHANNELS)
@@ -318,7 +317,7 @@ class Dac80508:
     def _write(self, address: int, data: int, t_s: float) -> None:
         self._check_writable(address, data)
         if address >= DAC0:
-            self._load(_BITS == address - DAC0, data)
+            self._load(address - DAC0 == _BITS, data)
         elif address == SYNC:
             self._sync = data
         elif address == CONFIG:
