@@ -78,6 +78,7 @@ class Crossbar:
         self._dac = Dac80508Bank(wiring.n_dacs, gain=board.dac.gain, ref_divide=board.dac.ref_divide)
         self._chain = Sn74hc595Chain(wiring.sr_devices)
         self._muxes = Cd4051bMuxes(wiring)
+        self._scan = self._muxes.scan()
         self._span_v = board.dac.span_v
         self._bl = np.array(wiring.bl_dac)
         self._wl = np.array(wiring.wl_dac)
@@ -193,7 +194,7 @@ class Crossbar:
             program = Program()
             self._muxes.connect(program, True)
             program.append(
-                Mvm(part, self._bl_mask, self._ldac_frame, settle, self._muxes.scan(), wiring.sr_bits, self._adc_mask, mux_settle)
+                Mvm(part, self._bl_mask, self._ldac_frame, settle, self._scan, wiring.sr_bits, self._adc_mask, mux_settle)
             )
             self._muxes.connect(program, False)
             words = self._run(program).words

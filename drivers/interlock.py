@@ -82,6 +82,8 @@ class Interlock:
         n_channels = DAC_CHANNELS * self.board.wiring.n_dacs
         self._bl = np.array(self.board.wiring.bl_dac)
         self._wl = np.array(self.board.wiring.wl_dac)
+        self._adc_bits = sum(1 << b for b in self.board.wiring.adc_select.bits())
+        self._channels_of: dict[int, tuple[NDArray[np.int64], bool]] = {}
         self._lsb_v = self.board.dac.span_v / dac.FULL_SCALE
         self._state = _State(
             buffer=np.full(n_channels, -1),
@@ -154,7 +156,8 @@ class Interlock:
                 self._check_lines(state)
             case Gate():
                 state.gate = instruction.connect
-                self._check_lines(state)
+                if state.gate:
+                    self._check_read(self._relative(state.active[self._bl], state))
             case Pulse():
                 self._pulse(state.active[None], np.array([instruction.width * period]), np.array([self._now_s + begin * period]), state)
             case Pulses():
@@ -231,6 +234,8 @@ class Interlock:
         self._refuse("bias of connected BL", relative, (-limit, limit), "V", "limits.read_v")
 
     def _refuse(self, name: str, values: Volts, limit: Range, unit: str, key: str, known: NDArray[np.bool_] | None = None) -> None:
+        if values.min(initial=limit[0]) >= limit[0] and values.max(initial=limit[1]) <= limit[1]:
+            return
         bad = ~((values >= limit[0] - 1e-12) & (values <= limit[1] + 1e-12))  # NaN is bad
         if known is not None:
             bad &= known
@@ -244,29 +249,37 @@ class Interlock:
     def _flat(self, codes: Codes, dac_mask: int, state: _State) -> NDArray[np.int64]:
         """All channels' codes (n, channels) while a block of codes (n, chips in mask, 8) is applied."""
         flat = np.repeat(state.active[None], len(codes), axis=0)
-        channels = np.array([DAC_CHANNELS * d + c for d in mask_indices(dac_mask) for c in range(DAC_CHANNELS)], int)
+        channels, _ = self._channels(dac_mask)
         if not state.waits_for_ldac[channels].all():
             raise ProtocolError("a stream would update DAC channels one by one; set SYNC-EN on every channel first")
         flat[:, channels] = codes.reshape(len(codes), -1)
         return flat
 
+    def _channels(self, dac_mask: int) -> tuple[NDArray[np.int64], bool]:
+        """Flat channels of the DACs in a mask, and whether a word line is among them."""
+        if dac_mask not in self._channels_of:
+            channels = np.array([DAC_CHANNELS * d + c for d in mask_indices(dac_mask) for c in range(DAC_CHANNELS)], int)
+            self._channels_of[dac_mask] = channels, bool(np.isin(self._wl, channels).any())
+        return self._channels_of[dac_mask]
+
     def _mvm(self, mvm: Mvm, state: _State, duration_s: float) -> None:
         for word in mvm.positions:
+            if state.chain is None or (word ^ state.chain) & ~self._adc_bits:
+                state.chain = word
+                self._check_lines(state)
             state.chain = word
-            self._check_lines(state)
         if not mvm.count:
             return
-        chips = mask_indices(mvm.dac_mask)
-        if not state.waits_for_ldac.reshape(-1, DAC_CHANNELS)[chips].all():
+        channels, loads_wl = self._channels(mvm.dac_mask)
+        if not state.waits_for_ldac[channels].all():
             raise ProtocolError("a stream would update DAC channels one by one; set SYNC-EN on every channel first")
-        channels = (np.array(chips)[:, None] * DAC_CHANNELS + np.arange(DAC_CHANNELS)).ravel()
-        # All bit lines share their limits, so the extreme codes of the block decide.
-        if np.isin(self._wl, channels).any():
+        if loads_wl:
             flat = self._flat(mvm.codes, mvm.dac_mask, state)
             self._check_range(flat, state)
             relative = self._relative(flat[:, self._bl], state)
         else:
-            extremes = np.array([[mvm.codes.min()], [mvm.codes.max()]], np.int64)
+            # All bit lines share their limits, so the extreme codes of the block decide.
+            extremes = np.array([mvm.codes.min(), mvm.codes.max()], np.int64)
             self._refuse("BL", extremes * self._lsb_v, self.board.limits.bl_v, "V", "limits.bl_v")
             relative = self._relative(extremes, state)
         if state.gate:

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -510,40 +511,49 @@ class Mvm(_CodeStream):
         """When things happen, in cycles from the start of the instruction, without expanding it.
 
         Returns ``(sample, ldac, end)``: the cycle at which each sampling window closes, shape (count, positions); the cycle at
-        which each vector becomes active, shape (count,); and the length of the instruction.
+        which each vector becomes active, shape (count,); and the length of the instruction. The arrays are read-only.
         """
         load, ldac = self._load_cycles(timing, self.crc)
         shift = 1 + _chain_words(self.sr_bits) + timing.shift_cycles(self.sr_bits)
-        n, p = self.count, self.n_positions
-        if not n:
-            return np.empty((0, p), np.int64), np.empty(0, np.int64), self.HEADER_WORDS
-        start = self.HEADER_WORDS + load + ldac + shift + 2 + self.settle
-        window = timing.adc_window_cycles
-        # Work hidden behind the conversion of each position: for every vector but the last, and for the last.
-        hidden = np.full(p, shift + 2 + self.mux_settle, np.int64)
-        hidden[-1] = ldac + shift + 2 + self.settle
-        hidden[0] += load
-        hidden_last = np.full(p, shift + 2 + self.mux_settle, np.int64)
-        hidden_last[-1] = 0
-        push = self.words_per_conversion
-
-        def slots(work: NDArray[np.int64]) -> NDArray[np.int64]:
-            return 2 + np.maximum(window + work + 1, timing.adc_conversion_cycles) + push
-
-        body, tail = slots(hidden), slots(hidden_last)
-        before = np.concatenate([[0], np.cumsum(body)])
-        begin = start + before[-1] * np.arange(n, dtype=np.int64)
-        sample = begin[:, None] + before[None, :-1] + 2 + window
-        sample[-1] = begin[-1] + np.concatenate([[0], np.cumsum(tail)])[:-1] + 2 + window
-        # The LDAC frame acts when its chip select rises.
-        rise = timing.spi_cs_high_cycles
-        active = np.empty(n, np.int64)
-        active[0] = self.HEADER_WORDS + load + ldac - rise
-        active[1:] = sample[:-1, -1] + (load if p == 1 else 0) + ldac - rise
-        return sample, active, int(begin[-1] + tail.sum())
+        return _mvm_schedule(
+            self.count, self.n_positions, load, ldac, shift, self.settle, self.mux_settle, self.words_per_conversion, timing
+        )
 
     def action_cycles(self, timing: SequencerTiming) -> int:
         return self.schedule(timing)[2] - self.n_words
+
+
+@lru_cache(maxsize=64)
+def _mvm_schedule(
+    n: int, p: int, load: int, ldac: int, shift: int, settle: int, mux_settle: int, push: int, timing: SequencerTiming
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """`Mvm.schedule` for n vectors and p positions; `load`, `ldac`, `shift`, `push` are the cycles of those operations."""
+    if not n:
+        return np.empty((0, p), np.int64), np.empty(0, np.int64), Mvm.HEADER_WORDS
+    start = Mvm.HEADER_WORDS + load + ldac + shift + 2 + settle
+    window = timing.adc_window_cycles
+    # Work hidden behind the conversion of each position: for every vector but the last, and for the last.
+    hidden = np.full(p, shift + 2 + mux_settle, np.int64)
+    hidden[-1] = ldac + shift + 2 + settle
+    hidden[0] += load
+    hidden_last = np.full(p, shift + 2 + mux_settle, np.int64)
+    hidden_last[-1] = 0
+
+    def slots(work: NDArray[np.int64]) -> NDArray[np.int64]:
+        return 2 + np.maximum(window + work + 1, timing.adc_conversion_cycles) + push
+
+    body, tail = slots(hidden), slots(hidden_last)
+    before = np.concatenate([[0], np.cumsum(body)])
+    begin = start + before[-1] * np.arange(n, dtype=np.int64)
+    sample = begin[:, None] + before[None, :-1] + 2 + window
+    sample[-1] = begin[-1] + np.concatenate([[0], np.cumsum(tail)])[:-1] + 2 + window
+    # The LDAC frame acts when its chip select rises.
+    rise = timing.spi_cs_high_cycles
+    active = np.empty(n, np.int64)
+    active[0] = Mvm.HEADER_WORDS + load + ldac - rise
+    active[1:] = sample[:-1, -1] + (load if p == 1 else 0) + ldac - rise
+    sample.flags.writeable = active.flags.writeable = False
+    return sample, active, int(begin[-1] + tail.sum())
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,8 @@ The mock computes durations from these, the gateware takes them; they must agree
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -29,6 +31,14 @@ class SequencerTiming(BaseModel):
     adc_window_clocks: int = Field(5, ge=1, description="DCLOCKs from CS falling to the end of the sampling window")
     adc_low_clocks: int = Field(20, ge=1, description="DCLOCKs with CS low: sampling, null bit, 14 bits")
     adc_clocks: int = Field(24, ge=1, description="DCLOCKs from one conversion to the next, CS high included")
+
+    def __hash__(self) -> int:
+        # Programs look schedules up by their timing on the hot path.
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(self.__dict__[name] for name in type(self).model_fields))
 
     @property
     def period_s(self) -> float:

@@ -30,6 +30,7 @@ from firmware_bridge.isa import (
     Streaming,
     Words,
     mask_indices,
+    popcount,
 )
 from firmware_bridge.mock.ads8324 import AdcTiming
 from firmware_bridge.mock.board import MockBoard
@@ -76,7 +77,6 @@ class MockBridge:
         self._config = config
         timing = config.timing
         self._period = timing.period_s
-        self._frame_cycles = timing.spi_frame_cycles(24, read=False)
         self._spi = {read: _spi_timing(timing, read) for read in (False, True)}
         self._shift = ShiftTiming(
             srclk_high_s=timing.sr_half_cycles * self._period,
@@ -181,22 +181,20 @@ class MockBridge:
             return False
         sample, active, _ = mvm.schedule(timing)
         start = clock.now
-        sample_s = (start + sample) * self._period
-        active_s = (start + active) * self._period
-        adcs = mask_indices(mvm.adc_mask)
-        if not self.board.ready_to_stream(mvm, adcs, active_s, sample_s):
-            return False
-        # Intervals repeat from vector to vector, so one frame, one word and the closest pair of conversions stand for all.
-        self._check_dacs(mvm.dac_mask, start)
+        sample_s, active_s = (sample + start) * self._period, (active + start) * self._period
         window_s = timing.adc_window_cycles * self._period
-        clock.issue(mvm)
-        codes = self.board.stream(mvm, adcs, sample_s)
-        for adc in adcs:
+        codes = self.board.stream(mvm, active_s, sample_s, window_s)
+        if codes is None:
+            return False
+        # Intervals repeat from vector to vector, so one frame, one word and one conversion at each end stand for all.
+        self._check_dacs(mvm.dac_mask, start)
+        for adc in mask_indices(mvm.adc_mask):
             self.board.adcs[adc].start(sample_s[0, 0] - window_s, self._adc)
-            self.board.adcs[adc].start(sample_s[-1, -1] - window_s, self._adc) if sample_s.size > 1 else None
-        self.board.load(mvm.dac_mask, mvm.codes[-1], active_s[-1])
-        self.board.shift(mvm.positions[-1], mvm.sr_bits, sample_s[-1, -1] - window_s, self._shift)
-        results.append(_pack(codes.reshape(-1, len(adcs))))
+            if sample_s.size > 1:
+                self.board.adcs[adc].start(sample_s[-1, -1] - window_s, self._adc)
+        self.board.finish_stream(mvm, active_s[-1], sample_s[-1, -1] - window_s, self._shift)
+        clock.issue(mvm)
+        results.append(_pack(codes.reshape(-1, popcount(mvm.adc_mask))))
         return True
 
     def _stream_pulses(self, pulses: Pulses, clock: Clock, results: list[Words]) -> bool:
@@ -216,9 +214,8 @@ class MockBridge:
         return True
 
     def _check_dacs(self, dac_mask: int, cycle: int) -> None:
-        """A NOP frame: the datasheet's timing table, without an effect."""
         for dac in mask_indices(dac_mask):
-            self.board.dacs[dac].transfer(0, 24, (cycle + self._frame_cycles) * self._period, self._spi[False])
+            self.board.dacs[dac].check_stream(cycle * self._period, self._spi[False])
 
 
 def _spi_timing(timing: SequencerTiming, read: bool) -> SpiTiming:

@@ -1,7 +1,7 @@
 """TI DAC80508: eight 16-bit voltage outputs behind SPI, as its datasheet (SLASEL1) describes the pins.
 
-What is not in the datasheet text at hand is marked "recalled" or "assumed" where it stands. Times are board times in seconds;
-a frame takes effect at the rising edge of CS, and that is the time `Dac80508.transfer` is called with.
+What is not in the datasheet text at hand is marked "recalled" or "assumed" where it stands. Times are board times in
+seconds; a frame takes effect at the rising edge of CS, and that is the time `Dac80508.transfer` is called with.
 """
 
 from __future__ import annotations
@@ -79,16 +79,18 @@ class Dac80508:
         )
         self._gain_error = np.clip(rng.normal(0, params.gain_sigma, N_CHANNELS), -params.gain_max, params.gain_max)
         # In units of one LSB, as a function of the code.
-        self._full_settling_s = float(self.settling_s(params.vdd_v))
+        # From one rail to the other: after this long, any output sits on its static value.
+        self.full_settling_s = float(self.settling_s(params.vdd_v))
         self._coefficients_of: tuple[int, int] | None = None
         self._coefficients = np.zeros((N_CHANNELS, 4))
         self._timing_passed: tuple[SpiTiming, int] | None = None
         self._pending: list[tuple[NDArray[np.integer], float]] = []
+        # In units of one LSB, as a function of the code.
         self._inl = substitute(inl_cubics(rng, N_CHANNELS, params.inl_lsb), 0.0, 1.0 / FULL_SCALE_CODE)
         self.power_up(0.0)
 
     def power_up(self, t_s: float) -> None:
-        """Apply power at `t_s`: registers at their reset values, outputs at the reset code at once, no access for 250 µs."""
+        """Apply power at `t_s`: registers at their reset values, outputs at the reset code, no access for 250 µs."""
         self._pending.clear()
         self._now_s = t_s
         self._reset_at_s, self._wait = t_s, POWER_ON_WAIT
@@ -103,13 +105,14 @@ class Dac80508:
     def transfer(self, frame: int, bits: int, t_s: float, timing: SpiTiming) -> int:
         """Shift one frame of `bits` bits in, CS rising at `t_s`; return the `bits` bits that SDO showed meanwhile.
 
-        A frame is 24 bits, or 32 with CRC-EN (24 bits and their CRC-8). Shorter frames are ignored; of longer ones the last 24
-        (32) bits count. SDO carries the answer to the read command of the *previous* frame: R/W̅, three zeros, address, data (with
-        CRC-EN also an echo after a write, CRC-ERROR in bit 30 and the CRC). Otherwise zeros. With DSDO, or when ALM-EN gives the
-        pin to the alarm, the line floats and reads as ones (assumed: a pull-up), or zeros while the open-drain alarm is active.
+        A frame is 24 bits, or 32 with CRC-EN (24 bits and their CRC-8). Shorter frames are ignored; of longer ones
+        the last 24 (32) bits count. SDO carries the answer to the read command of the *previous* frame: R/W̅, three
+        zeros, address, data (with CRC-EN also an echo after a write, CRC-ERROR in bit 30 and the CRC). Otherwise
+        zeros. With DSDO, or when ALM-EN gives the pin to the alarm, the line floats and reads as ones (assumed: a
+        pull-up), or zeros while the open-drain alarm is active.
 
-        Raises `TimingViolation` (any limit of the timing table, or an access within 250 µs of power-up or soft reset) and
-        `ProtocolError` (reserved bits or registers, time going back).
+        Raises `TimingViolation` (any limit of the timing table, or an access within 250 µs of power-up or soft reset)
+        and `ProtocolError` (reserved bits or registers, time going back).
         """
         self._settle_pending()
         self._check_timing(timing)
@@ -131,8 +134,9 @@ class Dac80508:
     def load_all(self, codes: ArrayLike, t_s: float) -> None:
         """Put `codes` (8,) into the buffer and the active registers at `t_s`.
 
-        Shortcut for streaming: the same as eight DACn frames with SYNC-EN set on every channel and a TRIGGER frame with LDAC whose
-        CS rises at `t_s`; timing is the caller's affair. Raises `ProtocolError` for codes that are not integers in 0 … 65535.
+        Shortcut for streaming: the same as eight DACn frames with SYNC-EN set on every channel and a TRIGGER frame
+        with LDAC whose CS rises at `t_s`; timing is the caller's affair. Raises `ProtocolError` for codes that are
+        not integers in 0 … 65535.
         """
         new = np.array(codes)
         if new.shape != (N_CHANNELS,) or not (
@@ -146,7 +150,7 @@ class Dac80508:
         self._now_s = advance(CHIP, self._now_s, t_s)
         # Streams load thousands of vectors that nobody looks at: the outputs are worked out when somebody does. What
         # settled before the next vector came leaves no trace but its value.
-        if self._pending and t_s - self._pending[-1][1] >= self._full_settling_s:
+        if self._pending and t_s - self._pending[-1][1] >= self.full_settling_s:
             del self._pending[:-1]
         else:
             self._settle_pending()
@@ -201,16 +205,23 @@ class Dac80508:
         return self.params.tau_s * np.log(np.maximum(np.abs(step_v) / cut_off_v, 1.0))
 
     @property
+    def settled_v(self) -> NDArray[np.float64]:
+        """(8,) voltages that the outputs sit at, or settle to."""
+        self._settle_pending()
+        return self._to_v
+
+    @property
     def settled_at_s(self) -> float:
         """Board time from which all eight outputs sit exactly on their static value."""
         self._settle_pending()
         return self._settled_at_s
 
     def coefficients(self) -> NDArray[np.float64]:
-        """(8, 4) static transfer (read-only), ``volts = c0 + c1 x + c2 x² + c3 x³`` of code x, before clipping to [0, VDD].
+        """(8, 4) static transfer (read-only), ``volts = c0 + c1 x + c2 x² + c3 x³`` of code x, before clipping.
 
-        Includes offset, gain and INL at the present GAIN, REFDIV and power-down bits; zero rows where the output is at ground
-        (DACx-PWDWN through 1 kΩ; all of them with REF-ALM, and with REF-PWDWN since the model has no external reference).
+        Includes offset, gain and INL at the present GAIN, REFDIV and power-down bits; zero rows where the output is
+        at ground (DACx-PWDWN through 1 kΩ; all of them with REF-ALM, and with REF-PWDWN since the model has no
+        external reference).
         """
         setting = (self._gain, self._config)
         if self._coefficients_of == setting:
@@ -234,7 +245,7 @@ class Dac80508:
         return np.clip(volts, 0.0, self.params.vdd_v)
 
     def output_v(self, t_s: float) -> NDArray[np.float64]:
-        """(8,) outputs in V at `t_s` (not before the last event), exponentially settling and exact from `settled_at_s` on."""
+        """(8,) outputs in V at `t_s` (not before the last event), settling, and exact from `settled_at_s` on."""
         self._settle_pending()
         advance(CHIP, self._now_s, t_s)
         return self._output(t_s)
@@ -281,7 +292,7 @@ class Dac80508:
         if self._crc_error:
             echo = body | CRC_ERROR
         else:
-            # A write is echoed too, so that the host sees CRC-ERROR = 0; one that leaves CRC mode has nothing to answer.
+            # A write is echoed too, so that the host sees CRC-ERROR = 0; one that leaves CRC mode answers nothing.
             echo = self._execute(body, t_s) or body
             if not self._config & CRC_EN:
                 self._answer_bits = 24
