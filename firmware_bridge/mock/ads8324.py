@@ -1,8 +1,8 @@
 """TI ADS8324: 14-bit, 50 kS/s differential converter with a three-wire serial port (SBAS172).
 
-A conversion starts when CS falls. The input is sampled until the fifth falling edge of DCLOCK; that edge enables DOUT, low for one
-clock (the null bit); the next sixteen clocks carry the 14 bits, MSB first, and two zeros; further clocks repeat the bits LSB first,
-beginning with a zero. CS must go high before the next conversion.
+A conversion starts when CS falls. The input is sampled until the fifth falling edge of DCLOCK; that edge enables
+DOUT, low for one clock (the null bit); the next sixteen clocks carry the 14 bits, MSB first, and two zeros; further
+clocks repeat the bits LSB first, beginning with a zero. CS must go high before the next conversion.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class AdcParams(BaseModel):
 class AdcTiming:
     """What the pins see in one conversion, in seconds.
 
-    `clocks`: DCLOCKs from CS falling to the next CS falling at the earliest; CS is high for the last `cs_high_s` of them.
+    `clocks`: DCLOCKs from CS falling to the next CS falling at the earliest, the `cs_high_s` at their end included.
     """
 
     dclock_high_s: float
@@ -111,7 +111,7 @@ class Ads8324:
         self._cs_fell_s = self._cs_rises_s = -math.inf
 
     def coefficients(self) -> NDArray[np.float64]:
-        """(4,) polynomial in the differential input (V) that gives the unrounded code before noise: offset, gain and INL."""
+        """(4,) polynomial in the differential input (V): the unrounded code before noise, with offset, gain and INL."""
         return self._coefficients.copy()
 
     def code(self, v_diff: ArrayLike, noise: ArrayLike) -> NDArray[np.int16]:
@@ -138,8 +138,9 @@ class Ads8324:
     def start(self, t_s: float, timing: AdcTiming) -> float:
         """CS falls at `t_s`: check the conversion and return the board time at which the input is sampled.
 
-        Raises `TimingViolation` (DCLOCK rate or widths, clocks per conversion or with CS low, CS high; the last three also
-        against the previous call) and `ProtocolError` (CS is still low from the previous conversion, or time goes back).
+        Raises `TimingViolation` (DCLOCK rate or widths, clocks per conversion or with CS low, CS high; the last three
+        also against the previous call) and `ProtocolError` (CS is still low from the previous conversion, or time
+        goes back).
         """
         period_s = timing.period_s
         if timing is not self._timing_passed:

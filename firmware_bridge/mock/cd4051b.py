@@ -1,7 +1,8 @@
 """TI CD4051B: 8-to-1 analog multiplexers that share their select pins (SCHS047).
 
-Tables at 25 °C for VDD = 5, 10 and 15 V with VEE = VSS = 0. Between a change of the select pins and the end of the datasheet's
-maximum delay no channel counts as connected: the part breaks before it makes, and when exactly it makes is not promised.
+Tables at 25 °C for VDD = 5, 10 and 15 V with VEE = VSS = 0. Between a change of the select pins and the end of the
+datasheet's maximum delay no channel counts as connected: the part breaks before it makes, and when exactly it makes
+is not promised.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class MuxParams(BaseModel):
     logic_high_v: float = 3.3
     """High level of the logic that drives A, B, C and INH."""
     level_shifter: bool = True
-    """Whether a level shifter lifts that logic to VDD (assumed, since the board works); without one, 3.3 V misses VIH."""
+    """Whether a level shifter lifts that logic to VDD (assumed: the board works); without one, 3.3 V misses VIH."""
     r_on_ohm: float | None = Field(default=None, ge=0)
     """Mean on-resistance; None = the typical value at this supply."""
     r_on_spread: float = Field(default=0.1, ge=0)
@@ -78,7 +79,7 @@ class Cd4051b:
     """
 
     def __init__(self, params: MuxParams, n: int, rng: np.random.Generator) -> None:
-        """Draw the resistances; INH is pulled up, so no channel is connected. Raises `ProtocolError` if VIH is not reached."""
+        """Draw the resistances; INH is pulled up, so nothing is connected. Raises `ProtocolError` below VIH."""
         self.params = params
         self._column = SUPPLY[params.supply_v]
         high_v = float(params.supply_v) if params.level_shifter else params.logic_high_v
@@ -102,7 +103,8 @@ class Cd4051b:
     def select(self, code: int | None, inh: bool, t_s: float) -> None:
         """Drive C, B, A with the 3-bit `code` (None: not driven) and INH with `inh` at `t_s`.
 
-        Raises `ProtocolError` for a code outside 0 … 7, for INH low over undriven (floating) select pins, and if time goes back.
+        Raises `ProtocolError` for a code outside 0 … 7, for INH low over undriven (floating) select pins, and if time
+        goes back.
         """
         if code is not None and not 0 <= code <= 7:
             raise ProtocolError(f"{CHIP}: select code {code} is outside 0 … 7")
@@ -123,6 +125,6 @@ class Cd4051b:
         self._code, self._inh = code, inh
 
     def channel(self, t_s: float) -> int | None:
-        """The connected channel at `t_s`; None when inhibited or still switching. Raises `ProtocolError` if time goes back."""
+        """The connected channel at `t_s`; None when inhibited or still switching. `ProtocolError` if time goes back."""
         advance(CHIP, self._now_s, t_s)
         return None if self._inh or t_s < self.settled_at_s else self._code

@@ -17,8 +17,9 @@ FULL_SCALE_CODE = 0xFFFF
 N_CODES = 65536
 
 NOP, DEVICE_ID, SYNC, CONFIG, GAIN, TRIGGER, BRDCAST, STATUS, DAC0 = range(9)
-REGISTER_NAMES = ("NOP", "DEVICE_ID", "SYNC", "CONFIG", "GAIN", "TRIGGER", "BRDCAST", "STATUS") + tuple(
-    f"DAC{n}" for n in range(N_CHANNELS)
+REGISTER_NAMES = (
+    *("NOP", "DEVICE_ID", "SYNC", "CONFIG", "GAIN", "TRIGGER", "BRDCAST", "STATUS"),
+    *(f"DAC{n}" for n in range(N_CHANNELS)),
 )
 # Bits that may be written; what a register does not list is reserved and must be zero. None: the register is read-only.
 WRITABLE: dict[int, int | None] = {
@@ -98,7 +99,7 @@ class DacParams(BaseModel):
     inl_lsb: float = Field(default=0.5, ge=0)
     """Peak of each channel's INL; the datasheet's maximum is ±1 LSB."""
     noise_v_rms: float = Field(default=55e-6, ge=0)
-    """Output noise: 78 nV/√Hz (recalled) over the 0.49 MHz noise bandwidth 1 / (4 τ). Only stated here; drawn by the board."""
+    """Output noise: 78 nV/√Hz (recalled) over the 0.49 MHz noise bandwidth 1 / (4 τ). Drawn by the board, not here."""
 
     @classmethod
     def ideal(cls, variant: Literal["Z", "M"] = "Z") -> DacParams:

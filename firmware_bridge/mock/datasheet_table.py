@@ -1,4 +1,4 @@
-"""The table of every datasheet limit that the chip models enforce; ``python -m firmware_bridge.mock.datasheet_table`` prints it."""
+"""The datasheet limits that the chip models enforce; ``python -m firmware_bridge.mock.datasheet_table`` prints them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ TEST = "test_a_value_beyond_the_limit_is_refused"
 
 _HEAD = """# Datasheet limits that the mock board enforces
 
-Printed by `python -m firmware_bridge.mock.datasheet_table` from the `LIMITS` of the chip models. Certainty: **D** = datasheet text; **recalled** = not
-checked against the document, or chosen where it is silent. Each limit is violated by the named case of `{test}` in
-`tests/firmware_bridge/mock/`, and met exactly by the same case of `test_a_value_at_the_limit_passes`.
+Printed by `python -m firmware_bridge.mock.datasheet_table` from the `LIMITS` of the chip models. Certainty:
+**D** = datasheet text; **recalled** = not checked against the document, or chosen where it is silent. Each limit is
+violated by the named case of `{test}` in `tests/firmware_bridge/mock/`, and met exactly by the same case of
+`test_a_value_at_the_limit_passes`.
 
 | chip | symbol | minimum | maximum | unit | raises | certainty | source | violated by |
 |---|---|---|---|---|---|---|---|---|

@@ -1,6 +1,6 @@
 """One datasheet limit as an object that the chip models check, the tests violate and the documentation lists.
 
-A chip module keeps its limits in a module-level tuple ``LIMITS``; `firmware_bridge.mock.datasheet_table` renders them all.
+A chip module keeps its limits in a module-level tuple ``LIMITS``; `firmware_bridge.mock.datasheet_table` renders all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 from firmware_bridge.errors import BoardError, LimitError, ProtocolError, TimingViolation
 
 RELATIVE_TOLERANCE = 1e-9
-"""A value at its limit must pass although it was computed in floating point (1 / (2 × 416.67 ns) is not exactly 1.2 MHz)."""
+"""A value at its limit must pass although rounding moved it (1 / (2 × 416.67 ns) is not exactly 1.2 MHz)."""
 
 Certainty = Literal["D", "recalled"]
 Bound = Literal["minimum", "maximum"]
@@ -27,7 +27,7 @@ class Limit:
     chip, symbol: as in the datasheet; `symbol` is unique within a chip.
     minimum, maximum: in `unit`; None where the datasheet sets no bound.
     source: document and table.
-    certainty: ``"D"`` = the datasheet's own text; ``"recalled"`` = not checked against the document, so a parameter of the model.
+    certainty: ``"D"`` = the datasheet's own text; ``"recalled"`` = not checked against it, or chosen where it is silent.
     error: what `check` raises, a `LimitError` (with all fields) or another `BoardError` (with the same text).
     """
 
@@ -64,7 +64,7 @@ class Limit:
 
 
 def advance(chip: str, last_s: float, t_s: float) -> float:
-    """`t_s`, the board time a chip is called at; raises `ProtocolError` if it lies before the chip's last call (`last_s`)."""
+    """The board time `t_s` of a call to `chip`; raises `ProtocolError` if it lies before its last call, `last_s`."""
     if not t_s >= last_s:
         raise ProtocolError(f"{chip}: board time went back from {last_s!r} s to {t_s!r} s; events must come in order")
     return t_s

@@ -1,4 +1,4 @@
-"""Integral non-linearity as a smooth cubic: the bow and the S shape that converter datasheets plot, with a stated peak."""
+"""Integral non-linearity as a smooth cubic: the bow and the S of converter datasheets, with a stated peak."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 def inl_cubics(rng: np.random.Generator, n: int, peak: float) -> NDArray[np.float64]:
     """Draw `n` cubics on u in [0, 1] that vanish at both ends (end-point fit) and reach max |f| = `peak` in between.
 
-    Each is a random mixture of a bow ``u (1 - u)`` and an S ``u (1 - u)(1 - 2u)``. Returns coefficients (n, 4), in the unit of
-    `peak`, constant term first.
+    Each is a random mixture of a bow ``u (1 - u)`` and an S ``u (1 - u)(1 - 2u)``. Returns coefficients (n, 4), in
+    the unit of `peak`, constant term first.
     """
     angle = rng.uniform(0.0, 2.0 * np.pi, n)
     bow, ess = 4.0 * np.cos(angle), 6.0 * np.sqrt(3.0) * np.sin(angle)  # both shapes have peak 1 before mixing

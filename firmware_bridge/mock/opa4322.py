@@ -1,9 +1,9 @@
 """TI OPA4322-Q1 as a transimpedance amplifier: one per source line (SLOS856).
 
-The source line enters at the inverting input, `v_ref` at the non-inverting one, Rf ∥ Cf close the loop. So the line is held at
-``v_ref + v_os`` and the output is ``v_ref + v_os - Rf I`` for a current I that flows from the array into the amplifier.
-With the open-loop gain GBW / s the output follows with ``1 / (1 + b s + a s²)``, b = Rf Cf + 1 / ωg, a = Rf (Cin + Cf) / ωg,
-ωg = 2π GBW; settling and noise come from that, closed form.
+The source line enters at the inverting input, `v_ref` at the non-inverting one, Rf ∥ Cf close the loop. So the line
+is held at ``v_ref + v_os`` and the output is ``v_ref + v_os - Rf I`` for a current I that flows from the array into
+the amplifier. With the open-loop gain GBW / s the output follows with ``1 / (1 + b s + a s²)``, b = Rf Cf + 1 / ωg, a
+= Rf (Cin + Cf) / ωg, ωg = 2π GBW; settling and noise come from that, closed form.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ class Opa4322Tia:
     Attributes
     ----------
     rf_ohm, v_os_v: (n,) drawn feedback resistance and input offset.
-    output_noise_v_rms: noise at the output over the full closed-loop bandwidth: e_n times the noise gain, and thermal noise of Rf.
+    output_noise_v_rms: over the full closed-loop bandwidth, e_n times the noise gain and thermal noise of Rf.
     tau_s: time constant of the slowest decay of the step response.
-    settling_s: time after which a full-scale step stays within half an LSB of 14 bits (no slewing: 10 V/µs allow 1 V steps).
+    settling_s: after it a step stays within half an LSB of 14 bits (no slewing: 10 V/µs allow steps of 1 V).
     """
 
     def __init__(self, params: TiaParams, n: int, rng: np.random.Generator) -> None:
@@ -85,7 +85,7 @@ class Opa4322Tia:
         self.tau_s, self.settling_s, self.output_noise_v_rms = _dynamics(params) if params.dynamics else (0.0, 0.0, 0.0)
 
     def output_v(self, current_a: ArrayLike, v_ref_v: float) -> NDArray[np.float64]:
-        """Settled outputs (..., n) in V for currents (..., n) in A into the SL node, clipped to the output swing; no noise."""
+        """Settled outputs (..., n), V, for currents (..., n) in A into the SL node, clipped to the swing; no noise."""
         linear = self.sl_voltage_v(v_ref_v) - self.rf_ohm * np.asarray(current_a)
         return np.clip(linear, self._low_v, self._high_v)
 

@@ -1,7 +1,8 @@
 """TI SN74HC595: a chain of 8-bit shift registers with storage stage and three-state outputs (SCLS041).
 
-Bit numbering: bit 0 of a word is QA of the first device (the one nearest SER), bit 8 k + 7 is QH of device k. A word shifted in
-most significant bit first therefore puts its bit i on output i: the first bit in ends at the last device's QH.
+Bit numbering: bit 0 of a word is QA of the first device (the one nearest SER), bit 8 k + 7 is QH of device k. A word
+shifted in most significant bit first therefore puts its bit i on output i: the first bit in ends at the last device's
+QH.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ CHIP = "SN74HC595"
 
 
 class ShiftParams(BaseModel):
-    """Timing limits at the supply in use; the datasheet tables 2 V, 4.5 V (25 MHz, 20 ns) and 6 V only, so all are recalled."""
+    """Timing limits at the supply in use; the datasheet has 2 V, 4.5 V (25 MHz, 20 ns) and 6 V only: all recalled."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -68,7 +69,8 @@ class ShiftTiming:
 class Sn74hc595Chain:
     """`n_devices` chips, QH′ of each on SER of the next, with common SRCLK, RCLK, SRCLR̅ and OE̅.
 
-    With SRCLK tied to RCLK the storage stage would lag one clock behind; that wiring shows as ``latch_setup_s = 0`` and is refused.
+    With SRCLK tied to RCLK the storage stage would lag one clock behind; that wiring shows as ``latch_setup_s = 0``
+    and is refused.
     """
 
     def __init__(self, n_devices: int, rng: np.random.Generator, params: ShiftParams | None = None) -> None:
@@ -89,10 +91,10 @@ class Sn74hc595Chain:
         self._now_s = 0.0
 
     def shift(self, word: int, bits: int, timing: ShiftTiming) -> int:
-        """Shift the low `bits` bits of `word` in, most significant first; return the `bits` bits that left QH′ of the last device.
+        """Shift `word` in, `bits` bits, most significant first; return the `bits` bits that left the last QH′.
 
-        The first bit to leave is the most significant of the result; bits that were never shifted in are the random power-up contents.
-        Raises `TimingViolation`, and `ProtocolError` if `word` needs more than `bits` bits.
+        The first bit to leave is the most significant of the result; bits that were never shifted in are the random
+        power-up contents. Raises `TimingViolation`, and `ProtocolError` if `word` needs more than `bits` bits.
         """
         self._check("tw SRCLK high", timing.srclk_high_s)
         self._check("tw SRCLK low", timing.srclk_low_s)
@@ -120,13 +122,14 @@ class Sn74hc595Chain:
     def set_oe_n(self, level: bool, t_s: float) -> None:
         """Set OE̅ (False drives the outputs).
 
-        Raises `ProtocolError` if outputs would be driven before every storage bit was latched from shifted (or cleared) bits.
+        Raises `ProtocolError` if outputs would be driven before every storage bit was latched from shifted (or
+        cleared) bits.
         """
         self._now_s = advance(CHIP, self._now_s, t_s)
         if not level and not self._storage_known:
             raise ProtocolError(
-                f"{CHIP}: OE̅ low at {t_s:g} s, but the outputs are undefined: only {self._stage_known_bits} of {self.n_bits} bits were "
-                "shifted in before the last latch, or nothing was latched; shift and latch a full word first"
+                f"{CHIP}: OE̅ low at {t_s:g} s, but the outputs are undefined: only {self._stage_known_bits} of "
+                f"{self.n_bits} bits were shifted in, or nothing was latched; shift and latch a full word first"
             )
         self.oe_n = level
 

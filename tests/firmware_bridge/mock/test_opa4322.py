@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import integrate, signal  # type: ignore[import-untyped]
+from scipy import integrate, signal
 
 from firmware_bridge.errors import LimitError
 from firmware_bridge.mock.limits import Bound, Limit
