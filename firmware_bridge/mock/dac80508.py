@@ -78,7 +78,6 @@ class Dac80508:
             rng.normal(0, params.offset_sigma_v, N_CHANNELS), -params.offset_max_v, params.offset_max_v
         )
         self._gain_error = np.clip(rng.normal(0, params.gain_sigma, N_CHANNELS), -params.gain_max, params.gain_max)
-        # In units of one LSB, as a function of the code.
         # From one rail to the other: after this long, any output sits on its static value.
         self.full_settling_s = float(self.settling_s(params.vdd_v))
         self._coefficients_of: tuple[int, int] | None = None
@@ -328,7 +327,7 @@ class Dac80508:
     def _write(self, address: int, data: int, t_s: float) -> None:
         self._check_writable(address, data)
         if address >= DAC0:
-            self._load(address - DAC0 == _BITS, data)
+            self._load(np.equal(_BITS, address - DAC0), data)
         elif address == SYNC:
             self._sync = data
         elif address == CONFIG:

@@ -27,7 +27,7 @@ class Limit:
     chip, symbol: as in the datasheet; `symbol` is unique within a chip.
     minimum, maximum: in `unit`; None where the datasheet sets no bound.
     source: document and table.
-    certainty: ``"D"`` = the datasheet's own text; ``"recalled"`` = not checked against it, or chosen where it is silent.
+    certainty: ``"D"`` = the datasheet's own text; ``"recalled"`` = not checked, or chosen where it is silent.
     error: what `check` raises, a `LimitError` (with all fields) or another `BoardError` (with the same text).
     """
 

@@ -267,7 +267,7 @@ def test_a_stream_of_loads_leaves_the_same_outputs_whether_or_not_anyone_looked_
     assert np.allclose(
         watched.dac.output_v(t_s + look_s), unwatched.dac.output_v(t_s + look_s), rtol=0, atol=1e-3 * LSB_V
     )
-    settled_s = max(watched.dac.settled_at_s, unwatched.dac.settled_at_s)
+    settled_s = max(t_s, watched.dac.settled_at_s, unwatched.dac.settled_at_s)
     assert np.array_equal(watched.dac.output_v(settled_s), unwatched.dac.output_v(settled_s))
     assert watched.dac.registers == unwatched.dac.registers
 
