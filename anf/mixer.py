@@ -72,14 +72,12 @@ class MixerBlock(torch.nn.Module):
         tokens, c, batch = x.shape
         shift = (self.token_bias + self.token_time[step]).unsqueeze(-1)
         gain = self.token_gain_time[step].unsqueeze(-1)
-        mixed = []
         width = c // len(self.w1)
-        for h, (w1, w2) in enumerate(zip(self.w1, self.w2, strict=True)):
-            own = slice(h * width, (h + 1) * width)
-            hidden = w1.columns(x[:, own].reshape(1, tokens, -1)).reshape(-1, width, batch)
-            hidden = gain[own] * odd_part(hidden, shift[:, own])
-            mixed.append(w2.columns(hidden.reshape(1, -1, width * batch)).reshape(tokens, width, batch))
-        return mixed[0] if len(mixed) == 1 else torch.cat(mixed, 1)
+        own = [slice(h * width, (h + 1) * width) for h in range(len(self.w1))]
+        hidden = [gain[s] * odd_part(w1.columns(x[:, s].reshape(1, tokens, -1)).reshape(-1, width, batch), shift[:, s])
+                  for w1, s in zip(self.w1, own, strict=True)]
+        return torch.cat([w2.columns(h.reshape(1, -1, width * batch)).reshape(tokens, width, batch)
+                          for w2, h in zip(self.w2, hidden, strict=True)], 1)
 
 
 class Mixer(torch.nn.Module):

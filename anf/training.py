@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from anf.actions import Action
 from anf.checkpoint import CheckpointError, read_tensors, write_tensors
@@ -55,7 +55,15 @@ class TrainingConfig(BaseModel):
     noise_steps: int = Field(0, ge=0, description="the noise is on during this many last steps")
     seed: int = 0
     report_every: int = Field(50, ge=1, description="steps between progress reports")
-    checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
+    checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints; a multiple of report_every")
+
+    @model_validator(mode="after")
+    def _checkpoints_fall_on_reports(self) -> TrainingConfig:
+        # Between two reports there are log weights that no checkpoint holds.
+        if self.checkpoint_every % self.report_every:
+            raise ValueError(f"checkpoint_every = {self.checkpoint_every}: must be a multiple of "
+                             f"report_every = {self.report_every}")
+        return self
 
 
 @dataclass

@@ -1,0 +1,209 @@
+"""The flow: an exact density, an exact inverse, an exact symmetry, whatever its weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from anf.actions import Phi4
+from anf.flow import Flow, FlowConfig, log_normal
+from anf.mixer import MixerConfig
+from anf.path_gradient import path_gradient_loss, push_with_score
+
+AFFINE = FlowConfig(shape=(4, 4), couplings=5, mixer=MixerConfig(channels=6, heads=2, token_hidden=5, channel_hidden=7))
+MAPPED = FlowConfig(shape=(4, 4), couplings=5, site_map=True, mixer=MixerConfig(patch=4, channels=6, channel_hidden=5))
+WIDE = FlowConfig(shape=(4, 6), couplings=4, site_map=True, mixer=MixerConfig(channels=4, blocks=2, features=3))
+ALL = pytest.mark.parametrize("config", [AFFINE, MAPPED, WIDE], ids=["affine", "site map", "4x6, two blocks"])
+
+
+def wild_flow(config: FlowConfig, seed: int = 3, dtype: torch.dtype = torch.float64) -> Flow:
+    """A flow whose parameters are all far from their initial values."""
+    flow = Flow(config, seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in flow.parameters():
+            p += 0.4 * torch.randn(p.shape, generator=generator)
+    return flow.to(dtype)
+
+
+def draws(flow: Flow, n: int, seed: int = 1) -> torch.Tensor:
+    return flow.base_sample(n, torch.Generator().manual_seed(seed))
+
+
+@ALL
+def test_log_q_is_the_base_density_over_the_autograd_jacobian(config):
+    flow = wild_flow(config)
+    x = draws(flow, 3)
+    _, log_q = flow.push(x)
+    for i in range(x.shape[1]):
+        jacobian = torch.autograd.functional.jacobian(lambda z: flow.push(z[:, None])[0].reshape(-1), x[:, i])
+        expected = log_normal(x)[i] - torch.linalg.slogdet(jacobian).logabsdet
+        assert abs(log_q[i] - expected) < 1e-10
+
+
+@ALL
+def test_inverse_undoes_sample_and_agrees_on_log_q(config):
+    flow = wild_flow(config)
+    x = draws(flow, 50)
+    phi, log_q = flow.push(x)
+    x_again, log_q_again = flow.inverse(phi)
+    torch.testing.assert_close(x_again, x, rtol=0, atol=1e-10)
+    torch.testing.assert_close(log_q_again, log_q, rtol=0, atol=1e-9)
+
+
+@ALL
+def test_flipping_the_sign_flips_the_sample_and_keeps_log_q_to_the_last_bit(config):
+    flow = wild_flow(config, dtype=torch.float32)
+    x = draws(flow, 64)
+    (phi, log_q), (flipped, log_q_flipped) = flow.push(x), flow.push(-x)
+    assert torch.equal(flipped, -phi) and torch.equal(log_q_flipped, log_q)
+    assert torch.equal(flow.log_prob(phi), flow.log_prob(-phi))
+
+
+def test_single_precision_moves_log_q_by_less_than_a_thousandth():
+    flow = wild_flow(MAPPED, dtype=torch.float32)
+    x = draws(flow, 1000)
+    single = flow.push(x)[1]
+    double = flow.to(torch.float64).push(x.double())[1]
+    assert (single - double).abs().max() < 1e-3
+
+
+def test_each_coupling_leaves_the_frozen_checkerboard_of_equation_4_alone():
+    flow = wild_flow(MAPPED)
+    halves = flow.split(draws(flow, 2))
+    i, j = torch.meshgrid(torch.arange(4), torch.arange(4), indexing="ij")
+    for step in range(MAPPED.couplings):
+        before = flow.assemble(halves)
+        halves, _ = flow.couple(halves, step)
+        frozen = (i + j) % 2 != step % 2
+        after = flow.assemble(halves)
+        assert torch.equal(after[:, frozen], before[:, frozen])
+        assert (after[:, ~frozen] != before[:, ~frozen]).all()
+
+
+def test_moving_the_field_with_the_frame_gives_the_same_s1_and_s2():
+    """In its frame the network cannot tell one step from another but by the time embedding."""
+    flow = wild_flow(AFFINE)
+    with torch.no_grad():
+        for name, p in flow.named_parameters():
+            if name.endswith("_time"):
+                p[:] = p[0]
+    phi = flow.push(draws(flow, 2))[0]
+
+    def s1(step: int) -> torch.Tensor:
+        field = torch.roll(phi, (step // 2, (step + 1) // 2), (1, 2))
+        halves = flow.split(field.reshape(2, -1).T[flow._sites])
+        zeros = torch.zeros_like(halves[0])
+        out = flow.predict(halves[1 - step % 2], step)[0][0]
+        back = flow.assemble((zeros, out) if step % 2 else (out, zeros))
+        return torch.roll(back, (-(step // 2), -((step + 1) // 2)), (1, 2))
+
+    for step in range(1, AFFINE.couplings):
+        torch.testing.assert_close(s1(step), s1(0))
+
+
+@ALL
+def test_carried_score_is_the_gradient_of_log_q(config):
+    flow = wild_flow(config)
+    phi, log_q, score = push_with_score(flow, draws(flow, 7))
+    field = phi.detach().requires_grad_()
+    inverse_with_graph = Flow.inverse.__wrapped__
+    (expected,) = torch.autograd.grad(inverse_with_graph(flow, field)[1].sum(), field)
+    torch.testing.assert_close(score, expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(log_q, flow.log_prob(phi.detach()), rtol=0, atol=1e-9)
+
+
+def test_path_gradient_agrees_with_the_plain_gradient_of_the_kl_on_average():
+    """Same expectation, and less variance where the flow is good: here on the parameter that scales the last step."""
+    flow, action = wild_flow(MAPPED), Phi4(1.0, 0.5, (4, 4))
+    path, plain = [], []
+    for seed in range(25):
+        x = draws(flow, 100, seed)
+        for estimates, loss in ((path, path_gradient_loss(flow, action, x)[0]),
+                                (plain, (lambda phi, log_q: (action(phi) + log_q).mean())(*flow.push(x)))):
+            (gradient,) = torch.autograd.grad(loss, flow.site_map.log_a)
+            estimates.append(gradient[-1])
+    difference = torch.stack(path) - torch.stack(plain)
+    assert difference.mean().abs() < 4 * difference.std() / len(difference) ** 0.5
+
+
+def noisy(layer, generator):
+    def product(x):
+        y = x @ layer.weight.T
+        return y + 0.1 * x.square().sum(-1, keepdim=True).sqrt() * torch.randn(y.shape, generator=generator, dtype=y.dtype)
+    return product
+
+
+def with_noise(flow: Flow, seed: int) -> Flow:
+    generator = torch.Generator().manual_seed(seed)
+    for layer in flow.base_layers().values():
+        layer.engine = noisy(layer, generator)
+    return flow
+
+
+@ALL
+def test_with_noisy_engines_log_q_is_exact_for_the_draw_that_was_used(config):
+    flow = wild_flow(config)
+    x = draws(flow, 1)[:, 0]
+    phi, log_q = with_noise(flow, 5).push(x[:, None])
+    clean = wild_flow(config).push(x[:, None])[0]
+    assert (phi - clean).abs().max() > 1e-3
+    jacobian = torch.autograd.functional.jacobian(lambda z: with_noise(flow, 5).push(z[:, None])[0].reshape(-1), x)
+    expected = log_normal(x[:, None])[0] - torch.linalg.slogdet(jacobian).logabsdet
+    assert abs(log_q[0] - expected) < 1e-10
+
+
+@ALL
+def test_with_noisy_engines_the_score_belongs_to_the_same_draw(config):
+    """d log q/dx at fixed noise is the score pulled back through the Jacobian of that same draw."""
+    flow = wild_flow(config)
+    x = draws(flow, 1).requires_grad_()
+    phi, _, score = push_with_score(with_noise(flow, 5), x)
+    log_q = with_noise(flow, 5).push(x)[1]
+    (along_x,) = torch.autograd.grad(log_q.sum(), x)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda z: with_noise(flow, 5).push(z[:, None])[0].reshape(-1), x.detach()[:, 0])
+    torch.testing.assert_close(along_x[:, 0], jacobian.T @ score.reshape(-1), rtol=1e-8, atol=1e-8)
+    assert phi.shape == score.shape
+
+
+def test_every_layer_is_read_once_per_coupling_with_all_its_vectors_in_one_batch():
+    flow = wild_flow(AFFINE, dtype=torch.float32)
+    calls: list[tuple[str, tuple[int, ...]]] = []
+
+    def recorder(name, layer):
+        def product(x):
+            calls.append((name, tuple(x.shape)))
+            return x @ layer.weight.T
+        return product
+
+    for name, layer in flow.base_layers().items():
+        layer.engine = recorder(name, layer)
+    x = draws(flow, 9)
+    phi, log_q = flow.push(x)
+    vectors = flow.vectors_per_coupling()
+    once = [(name, (9 * vectors[name], layer.weight.shape[1])) for name, layer in flow.base_layers().items()]
+    assert calls == once * AFFINE.couplings
+    for layer in flow.base_layers().values():
+        layer.engine = None
+    digital_phi, digital_log_q = flow.push(x)
+    torch.testing.assert_close(phi, digital_phi, rtol=0, atol=1e-4)
+    torch.testing.assert_close(log_q, digital_log_q, rtol=0, atol=1e-3)
+
+
+def test_inverse_refuses_engines_and_foreign_shapes():
+    flow = wild_flow(AFFINE)
+    with pytest.raises(ValueError, match=r"\(2, 4, 6\).*\(4, 4\)"):
+        flow.inverse(torch.zeros(2, 4, 6, dtype=torch.float64))
+    flow.base_layers()["embed"].engine = lambda x: x
+    with pytest.raises(ValueError, match="embed.*engine = None"):
+        flow.log_prob(torch.zeros(2, 4, 4, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"shape": (5, 4)}, "Lx = 5.*patch = 2"),
+    ({"shape": (4, 6), "mixer": MixerConfig(patch=4)}, "Ly = 6.*patch = 4"),
+])
+def test_a_lattice_that_patches_do_not_tile_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        FlowConfig(**arguments)
