@@ -1,13 +1,13 @@
 """Exact reference numbers for small lattices and for the free field: what every sampler is held against.
 
-φ⁴ on an L × L torus, L ≤ 4. Both bond directions carry the same factor exp(−(φ_x − φ_y)²); on a quadrature grid its eigenvectors give it
-as Σ_k h_k(φ_x) h_k(φ_y) with eigenvalues that fall by about ten for each k, so a handful of them suffice. The integral over each site
-then leaves one small tensor
+φ⁴ on an L × L torus, L ≤ 4. Both bond directions carry the same factor exp(−(φ_x − φ_y)²); on a quadrature grid its
+eigenvectors give it as Σ_k h_k(φ_x) h_k(φ_y) with eigenvalues that fall by about ten for each k, so a handful of them
+suffice. The integral over each site then leaves one small tensor
 
     W[k, l, a, b] = ∫ dφ exp(−m²φ² − λφ⁴) h_k h_l h_a h_b,
 
-the torus is a contraction of L² copies, and a row of them is the transfer matrix T, of side (number of h_k)^L. Z = Tr T^L; an observable
-is the same trace with φ's put under some of the integrals.
+the torus is a contraction of L² copies, and a row of them is the transfer matrix T, of side (number of h_k)^L. Z = Tr
+T^L; an observable is the same trace with φ's put under some of the integrals.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class ExactValues:
     phi4: float
 
     def by_name(self) -> dict[str, float]:
-        """The values under the names that `anf.observables.summarise` uses (F comes from the log weights, so it is not among them)."""
+        """The values under the names that `anf.observables.summarise` uses (F comes from the log weights, so it is not
+        among them)."""
         return {"chi2": self.chi2, "E": self.energy, "phi2": self.phi2, "phi4": self.phi4}
 
 
@@ -62,12 +63,12 @@ def free_field(shape: tuple[int, int], m2: float) -> ExactValues:
 def phi4(L: int, m2: float, lam: float, *, bond_dimension: int | None = None) -> ExactValues:
     """φ⁴ on an L × L torus, 1 ≤ L ≤ 4, from the row transfer matrix.
 
-    bond_dimension: how many terms of the bond factor are kept; by default what gives seven digits or more at the couplings of the paper.
-    At L = 4 it takes about 4 s and 0.5 GB.
+    bond_dimension: how many terms of the bond factor are kept; by default what gives seven digits or more at the
+    couplings of the paper. At L = 4 it takes about 4 s and 0.5 GB.
 
-    Raises ValueError for another L, an action without a normalisable exp(−S), and for couplings at which the kept terms do not reach a
-    relative 10⁻⁶: E, ⟨φ²⟩ and ⟨φ⁴⟩ are computed apart from each other, so the virial 2(4 + m²)⟨φ²⟩ + 4λ⟨φ⁴⟩ − 8E = 1 measures
-    the truncation.
+    Raises ValueError for another L, an action without a normalisable exp(−S), and for couplings at which the kept terms
+    do not reach a relative 10⁻⁶: E, ⟨φ²⟩ and ⟨φ⁴⟩ are computed apart from each other, so the virial 2(4 + m²)⟨φ²⟩ +
+    4λ⟨φ⁴⟩ − 8E = 1 measures the truncation.
     """
     if L not in _BOND_DIMENSION:
         raise ValueError(f"L = {L} is outside 1 … 4, the sizes for which the transfer matrix fits in memory")
@@ -78,13 +79,15 @@ def phi4(L: int, m2: float, lam: float, *, bond_dimension: int | None = None) ->
     virial = 2.0 * (4.0 + m2) * values.phi2 + 4.0 * lam * values.phi4 - 8.0 * values.energy
     if abs(virial - 1.0) > _VIRIAL_TOLERANCE:
         raise ValueError(
-            f"m2 = {m2}, lam = {lam}: the virial comes out at {virial:.9f} instead of 1; raise bond_dimension (the cost grows with its power {3 * L})"
+            f"m2 = {m2}, lam = {lam}: the virial comes out at {virial:.9f} instead of 1; "
+            f"raise bond_dimension (the cost grows with its power {3 * L})"
         )
     return ExactValues(values.free_energy + L * L * well, values.chi2, values.energy, values.phi2, values.phi4)
 
 
 def _site_tensors(m2: float, lam: float, bond: int) -> tuple[list[np.ndarray], float]:
-    """W with φ⁰, φ¹, φ², φ⁴ under the integral, and the depth of the potential, divided out of W to keep deep wells finite."""
+    """W with φ⁰, φ¹, φ², φ⁴ under the integral, and the depth of the potential, divided out of W to keep deep wells
+    finite."""
 
     def potential(x: np.ndarray | float) -> np.ndarray | float:
         return m2 * x**2 + lam * x**4
@@ -97,8 +100,9 @@ def _site_tensors(m2: float, lam: float, bond: int) -> tuple[list[np.ndarray], f
     x = edge * nodes
     density = edge * weights * np.exp(-(potential(x) - well))
     bond_factor = np.exp(-((x[:, None] - x[None, :]) ** 2))
-    # The eigenvectors in *this* measure: one of the two bonds through a site is taken as ⟨(φ − φ')²⟩ → φ² + const, which is what a
-    # site sees of its neighbours on average, so that the truncation costs least where the weight of the torus is.
+    # The eigenvectors in *this* measure: one of the two bonds through a site is taken as ⟨(φ − φ')²⟩ → φ² + const,
+    # which is what a site sees of its neighbours on average, so that the truncation costs least where the weight of the
+    # torus is.
     measure = np.sqrt(edge * weights * np.exp(-(potential(x) - well) - 2.0 * x**2))
     eigenvalues, vectors = np.linalg.eigh(measure[:, None] * bond_factor * measure[None, :])
     keep = np.argsort(eigenvalues)[::-1][:bond]
@@ -125,10 +129,11 @@ def _torus(L: int, plain: np.ndarray, one: np.ndarray, two: np.ndarray, four: np
 
     phi2 = mean(two)
     in_row = [mean(one, *[plain] * (distance - 1), one) for distance in range(1, L)]
-    # V⟨M²⟩ = Σ over all y of ⟨φ_0 φ_y⟩: the rest of the row of site 0, then the other rows with Σφ of a row inserted in each of two.
+    # V⟨M²⟩ = Σ over all y of ⟨φ_0 φ_y⟩: the rest of the row of site 0, then the other rows with Σφ of a row inserted in
+    # each of two.
     summed = sum(_row([plain] * j + [one] + [plain] * (L - 1 - j)) for j in range(L))
     spread = [summed @ powers[distance - 1] for distance in range(1, L)]
-    across = sum(float(np.sum(a * b.T)) for a, b in zip(spread, reversed(spread))) / (L * z)
+    across = sum(float(np.sum(a * b.T)) for a, b in zip(spread, reversed(spread), strict=True)) / (L * z)
     # On a single site every neighbour is the site itself.
     energy = in_row[0] if L > 1 else phi2
     return ExactValues(-float(np.log(z)), phi2 + sum(in_row) + across, energy, phi2, mean(four))

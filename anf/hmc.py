@@ -1,7 +1,7 @@
 """Hybrid Monte Carlo: many chains at once, leapfrog, tuned step, and the exact sign flip.
 
-One trajectory: momenta π ~ N(0, 1), leapfrog of H = ½π² + S(φ), accept with min(1, exp(−ΔH)). Chains stand side by side in memory
-(batch last), in groups small enough for the cache, and each leapfrog step runs in place.
+One trajectory: momenta π ~ N(0, 1), leapfrog of H = ½π² + S(φ), accept with min(1, exp(−ΔH)). Chains stand side by side
+in memory (batch last), in groups small enough for the cache, and each leapfrog step runs in place.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 
 from anf.actions import Action
 
-_GROUP_SITES = 32_768
-"""Sites of all chains in one group: field, momentum and work array in float64 then fit in 1 MB of cache."""
+_GROUP_SITES = 65_536
+"""Sites of all chains in one group: enough to hide the cost of a call, few enough to stay in cache."""
 _STEP_JITTER = 0.1
 _MAX_LEAPFROG = 1000
 
@@ -41,8 +41,10 @@ class HmcResult:
 
     phi: ``(chain, draw, x, y)``, float64.  action: S of each, ``(chain, draw)``.
     acceptance: fraction of trajectories accepted after thermalisation.
-    exp_minus_dh: mean of exp(−ΔH) over those trajectories, which is 1 when the integrator is reversible and conserves volume.
-    step_size, n_leapfrog: the frozen step and the number of steps per trajectory (their product is the trajectory length).
+    exp_minus_dh: mean of exp(−ΔH) over those trajectories: 1, less the fraction of trajectories that ran away (their
+    partners start from energies too rare to be seen).
+    step_size, n_leapfrog: the frozen step and the number of steps per trajectory (their product is the trajectory
+    length).
     state: to resume from.
     """
 
@@ -76,16 +78,16 @@ def run(
     n_chains, n_draws: chains that run side by side, and draws kept of each.
     thin: trajectories per draw.
     thermalisation: trajectories discarded at the start, during which the step is tuned; then it is frozen.
-    trajectory_length: molecular-dynamics time of a trajectory. The step is jittered by ±10 % from one trajectory to the next, since a
-        fixed length can be a multiple of some mode's period and leave that mode where it was.
+    trajectory_length: molecular-dynamics time of a trajectory. The step is jittered by ±10 % from one trajectory to the
+        next, since a fixed length can be a multiple of some mode's period and leave that mode where it was.
     target_acceptance: what the step is tuned to, in (0, 1); 0.7 … 0.9 is where HMC is efficient.
-    sign_flip: after each trajectory, multiply each chain by ±1 at random. S is unchanged, so it is always accepted; it removes the
-        slow mode of the signed magnetisation.
+    sign_flip: after each trajectory, multiply each chain by ±1 at random. S is unchanged, so it is always accepted; it
+        removes the slow mode of the signed magnetisation.
     state: resume from here; nothing is tuned or thermalised then, and `seed` must not be given.
     progress: called with (trajectories done, trajectories in all) after each.
 
-    Raises ValueError for counts below 1, parameters out of range, a state that does not fit, `sign_flip` for an action without that
-    symmetry, and when no trajectory was accepted.
+    Raises ValueError for counts below 1, parameters out of range, a state that does not fit, `sign_flip` for an action
+    without that symmetry, and when no trajectory was accepted.
     """
     for name, count, least in (
         ("n_chains", n_chains, 1),
@@ -138,7 +140,8 @@ def run(
     for k in range(thermalisation):
         _, expected, _ = sweep(sign_flip)
         if k < 0.8 * thermalisation:
-            # Robbins–Monro on log(step): the gain falls as k^-0.6, so early noise is forgotten; the later half is averaged.
+            # Robbins–Monro on log(step): the gain falls as k^-0.6, so early noise is forgotten; the later half is
+            # averaged.
             step *= math.exp((expected - target_acceptance) * 2.0 / (1 + k) ** 0.6)
             tuning.append(math.log(step))
             if k + 1 >= 0.8 * thermalisation:
@@ -181,7 +184,8 @@ def leapfrog(
 
 
 class _Chains:
-    """A group of chains, batch last: the field with its halo, momenta and work space, and S of the present configurations."""
+    """A group of chains, batch last: the field with its halo, momenta and work space, and S of the present
+    configurations."""
 
     def __init__(self, action: Action, phi: np.ndarray) -> None:
         self._action = action
@@ -235,7 +239,7 @@ def _pad(phi: torch.Tensor) -> torch.Tensor:
 
 
 def _wrap_(padded: torch.Tensor) -> None:
-    """Fill the halo with the opposite edges. The corners stay unused: a site has no diagonal neighbour in the action."""
+    """Fill the halo with the opposite edges. The corners stay unused: no action here has diagonal neighbours."""
     padded[0, 1:-1] = padded[-2, 1:-1]
     padded[-1, 1:-1] = padded[1, 1:-1]
     padded[1:-1, 0] = padded[1:-1, -2]

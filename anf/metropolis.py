@@ -11,8 +11,10 @@ import numpy as np
 class MetropolisResult:
     """The chain as indices into the stream of proposals.
 
-    state: ``(n,)``, the proposal that the chain is in after each step; −1 while it is still where the stream before had left it.
-    accepted: ``(n,)`` bool.  acceptance: accepted / offered (the first proposal of a fresh chain is where it starts, not an offer).
+    state: ``(n,)``, the proposal that the chain is in after each step; −1 while it is still where the stream before had
+    left it.
+    accepted: ``(n,)`` bool.  acceptance: accepted / offered (the first proposal of a fresh chain is where it starts,
+    not an offer).
     log_weight: log p − log q of the last state, as `start` for the stream that follows.
     n_nonfinite: proposals refused because their weight was not a finite number.
     """
@@ -34,18 +36,18 @@ def accept(
 ) -> MetropolisResult:
     """Accept proposal i over the present state j with probability min(1, w_i / w_j), log w = log p − log q.
 
-    The weight of the present state is *kept* as it was when it was proposed. With a noisy q (an analog layer read once per proposal)
-    that is what makes the chain exact; drawing a new log q for it would not be (docs/theory.md).
+    The weight of the present state is *kept* as it was when it was proposed. With a noisy q (an analog layer read once
+    per proposal) that is what makes the chain exact; reading the present state again from its latent would not be (docs/theory.md).
 
     Parameters
     ----------
     log_p: ``(n,)``, −S(φ) up to a constant; log_q: ``(n,)``, density of the proposal as it was drawn.
     seed, generator: of the accept step; at most one of them.
-    start: log weight of the state that the chain is in before the first proposal. Without it the chain starts in the first proposal of
-        finite weight (and any steps before that are counted as refused and carry its index).
+    start: log weight of the state that the chain is in before the first proposal. Without it the chain starts in the
+        first proposal of finite weight (and any steps before that are counted as refused and carry its index).
 
-    A proposal whose log p or log q is nan or infinite is refused and counted. Raises ValueError for shapes that differ or are empty, a
-    `start` that is not finite, and when no proposal has a finite weight.
+    A proposal whose log p or log q is nan or infinite is refused and counted. Raises ValueError for shapes that differ
+    or are empty, a `start` that is not finite, and when no proposal has a finite weight.
     """
     log_p, log_q = np.asarray(log_p, dtype=np.float64), np.asarray(log_q, dtype=np.float64)
     if log_p.ndim != 1 or log_p.shape != log_q.shape or log_p.size == 0:
@@ -60,7 +62,8 @@ def accept(
     log_w = np.where(finite, log_p, -np.inf) - np.where(finite, log_q, 0.0)
     rng = np.random.default_rng(seed) if generator is None else generator
 
-    # log u < log w_i − log w_j as log w_i − log u > log w_j. A plain loop over floats: the recursion is sequential, and this is 10⁷ steps/s.
+    # log u < log w_i − log w_j as log w_i − log u > log w_j. A plain loop over floats: the recursion is sequential, and
+    # this is 10⁷ steps/s.
     offers = (log_w + rng.standard_exponential(log_w.size)).tolist()
     weights = log_w.tolist()
     first = 0 if start is not None else int(np.argmax(finite))

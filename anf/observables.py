@@ -1,8 +1,8 @@
 """Observables of a lattice field and their estimates with errors (eqs 22–30).
 
-Where the paper subtracts ⟨φ⟩⟨φ⟩ (eq 23) nothing is subtracted here: on a finite lattice the symmetry φ → −φ is not broken and ⟨φ⟩ = 0
-exactly, so that the subtraction would only add noise. This holds for chains that do visit both signs: HMC with sign flips, and
-Metropolis–Hastings on a flow.
+Where the paper subtracts ⟨φ⟩⟨φ⟩ (eq 23) nothing is subtracted here: on a finite lattice the symmetry φ → −φ is not
+broken and ⟨φ⟩ = 0 exactly, so that the subtraction would only add noise. This holds for chains that do visit both
+signs: HMC with sign flips, and Metropolis–Hastings on a flow.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _IDENTITIES = {"virial": 1.0, "zero_mode": 1.0}
 class Estimate:
     """An expectation value.
 
-    tau_int: in draws of the chain, ½ where the draws are independent.  n_effective: number of independent draws that it is worth.
+    tau_int: in draws of the chain, ½ where the draws are independent.  n_effective: number of independent draws that it
+    is worth.
     expected: the exact value, where an identity gives one; else None.
     """
 
@@ -57,7 +58,8 @@ def measure(action: Action, phi: Array) -> dict[str, np.ndarray]:
 
 
 def two_point(phi: Array) -> np.ndarray:
-    """(1/V) Σ_y φ(y) φ(y + x) per configuration, ``(..., Lx, Ly)`` in x (eq 23, see the module on what is not subtracted)."""
+    """(1/V) Σ_y φ(y) φ(y + x) per configuration, ``(..., Lx, Ly)`` in x (eq 23, see the module on what is not
+    subtracted)."""
     phi = _as_numpy(phi)
     power = np.abs(np.fft.rfft2(phi)) ** 2
     return np.fft.irfft2(power, s=phi.shape[-2:]) / (phi.shape[-2] * phi.shape[-1])
@@ -74,9 +76,11 @@ def time_slice_correlator(phi: Array) -> np.ndarray:
 
 
 def inverse_correlation_length(correlator: np.ndarray) -> float:
-    """1/ξ of eq 27 from the ensemble mean of C(0, t), ``(L,)``: the mean of arcosh((C(t+1) + C(t−1)) / 2C(t)) over t = 1 … L − 1.
+    """1/ξ of eq 27 from the ensemble mean of C(0, t), ``(L,)``: the mean of arcosh((C(t+1) + C(t−1)) / 2C(t)) over t =
+    1 … L − 1.
 
-    nan where noise puts some ratio below 1: the estimate then needs more draws, and a part of the sum alone would be biased.
+    nan where noise puts some ratio below 1: the estimate then needs more draws, and a part of the sum alone would be
+    biased.
     """
     t = np.arange(1, len(correlator))
     ratio = (correlator[(t + 1) % len(correlator)] + correlator[t - 1]) / (2.0 * correlator[t])
@@ -91,17 +95,23 @@ def summarise(
     """Estimates of all observables, by name, from one of
 
     * Markov chains: phi ``(chain, draw, Lx, Ly)`` or ``(draw, Lx, Ly)``; Γ-method errors, chains as replica;
-    * proposals with a Metropolis–Hastings chain: phi ``(proposal, Lx, Ly)``, state ``(draw,)`` or ``(chain, draw)`` of indices into them;
-    * independent proposals with weights: phi ``(proposal, Lx, Ly)``, log_weights ``(proposal,)``; ratio estimates Σ w O / Σ w, error by
-      the delta method, so that the fluctuation of the denominator counts.
+    * proposals with a Metropolis–Hastings chain: phi ``(proposal, Lx, Ly)``, state ``(draw,)`` or ``(chain, draw)`` of
+      indices into them;
+    * independent proposals with weights: phi ``(proposal, Lx, Ly)``, log_weights ``(proposal,)``; ratio estimates Σ w O
+      / Σ w, error by the delta method, so that the fluctuation of the denominator counts.
 
-    Beside the means of `measure` (without M4): ``binder`` = 1 − ⟨M⁴⟩ / 3⟨M²⟩², ``xi`` by eq 27 and, on a square lattice, ``xi_2nd``, the
-    second-moment correlation length. Functions of several means are linearised, so that the same error analysis serves them.
+    Beside the means of `measure` (without M4): ``binder`` = 1 − ⟨M⁴⟩ / 3⟨M²⟩², ``xi`` by eq 27 and, on a square
+    lattice, ``xi_2nd``, the second-moment correlation length. Functions of several means are linearised, so that the
+    same error analysis serves them.
 
-    Raises ValueError for shapes that do not fit, an index outside the proposals, both `state` and `log_weights`, and values that are not finite.
+    Raises ValueError for shapes that do not fit, an index outside the proposals, both `state` and `log_weights`, and
+    values that are not finite.
     """
     phi = _as_numpy(phi)
     analyse = _analysis(action, phi, log_weights, state)
+    if log_weights is not None or state is not None:
+        # A diverged proposal is never in the chain and has weight zero, but 0 · nan would spread.
+        phi = np.where(np.isfinite(phi), phi, 0.0)
     values = measure(action, phi)
     own = {name: expected for name, (_, expected) in action.identities(phi.reshape(-1, *action.shape)[:1]).items()}
     m4 = values.pop("M4")
@@ -128,14 +138,17 @@ def _analysis(action: Action, phi: np.ndarray, log_weights: np.ndarray | None, s
     n_axes = (3,) if log_weights is not None or state is not None else (3, 4)
     if phi.ndim not in n_axes or phi.shape[-2:] != action.shape or phi.size == 0:
         raise ValueError(
-            f"phi has shape {phi.shape}; this needs {' or '.join(str(n - 2) for n in n_axes)} leading axes and a lattice of {action.shape}"
+            f"phi has shape {phi.shape}; this needs {' or '.join(str(n - 2) for n in n_axes)} leading axes "
+            f"and a lattice of {action.shape}"
         )
+    used = np.ones(len(phi), dtype=bool)
     weights = effective = None
     if log_weights is not None:
         weights = normalised_weights(log_weights)
         if weights.shape != phi.shape[:1]:
             raise ValueError(f"log_weights has shape {weights.shape}; there are {phi.shape[0]} proposals")
         effective = weights.size * ess(log_weights)
+        used = weights > 0
     if state is not None:
         state = np.asarray(state)
         if (
@@ -146,6 +159,10 @@ def _analysis(action: Action, phi: np.ndarray, log_weights: np.ndarray | None, s
             or state.max() >= len(phi)
         ):
             raise ValueError(f"state must be indices 0 … {len(phi) - 1} of proposals, shape (draw,) or (chain, draw)")
+        used = np.isin(np.arange(len(phi)), state)
+    bad = int((~np.isfinite(phi[used]).all((-2, -1))).sum())
+    if bad:
+        raise ValueError(f"phi: {bad} of the configurations that count are not finite; the sampler diverged")
 
     def analyse(
         name: str, series: tuple[np.ndarray, ...], function: Callable[[np.ndarray], float], expected: float | None

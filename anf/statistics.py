@@ -1,11 +1,12 @@
-"""Statistical errors: the Γ method for Markov chains, effective sample sizes and the free energy for weighted proposals."""
+"""Statistical errors: the Γ method for Markov chains, effective sample sizes and the free energy for weighted
+proposals."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import pyerrors  # type: ignore[import-untyped]
+import pyerrors
 
 _MIN_DRAWS = 10
 
@@ -14,7 +15,8 @@ _MIN_DRAWS = 10
 class GammaResult:
     """Mean of a Markov series with its error.
 
-    value, error; tau_int, tau_int_error: integrated autocorrelation time ½ + Σ ρ(t) (eq 30), in draws; window: where the sum was cut.
+    value, error; tau_int, tau_int_error: integrated autocorrelation time ½ + Σ ρ(t) (eq 30), in draws; window: where
+    the sum was cut.
     n_effective: draws / (2 τ_int).  rho: ρ(t) for t = 0, 1, … up to half a chain (eq 29, normalised).
     A series that never changes carries no information about its error: error is nan, τ_int infinite, n_effective 0.
     """
@@ -42,16 +44,16 @@ def gamma_method(series: np.ndarray) -> GammaResult:
     if not np.isfinite(chains).all():
         raise ValueError(f"series holds {int((~np.isfinite(chains)).sum())} values that are not finite")
     value = float(chains.mean())
-    # Fluctuations about the mean of *all* chains: about each chain's own mean, short chains would read too small an error.
+    if np.ptp(chains) == 0.0:
+        return GammaResult(value, float("nan"), float("inf"), float("nan"), 0, 0.0, np.ones(chains.shape[1] // 2))
+    # Fluctuations about the mean of *all* chains: about each chain's own mean, short chains would read too small an
+    # error.
     deltas = list(chains - value)
     n_digits = len(str(len(deltas)))
     names = [f"chain|{k:0{n_digits}d}" for k in range(len(deltas))]
     length = [range(1, chains.shape[1] + 1)] * len(deltas)
     obs = pyerrors.Obs(deltas, names, idl=length, means=[0.0] * len(deltas))
     obs.gamma_method(S=2.0)
-    rho = obs.e_rho.get("chain", np.zeros(0))
-    if obs.e_dvalue["chain"] == 0.0:
-        return GammaResult(value, float("nan"), float("inf"), float("nan"), 0, 0.0, rho)
     tau = float(obs.e_tauint["chain"])
     return GammaResult(
         value,
@@ -60,14 +62,16 @@ def gamma_method(series: np.ndarray) -> GammaResult:
         float(obs.e_dtauint["chain"]),
         int(obs.e_windowsize["chain"]),
         chains.size / (2.0 * tau),
-        rho,
+        obs.e_rho["chain"],
     )
 
 
 def ess(log_weights: np.ndarray) -> float:
-    """Effective sample size per proposal, (mean w)² / mean w² in (0, 1] (eq 11), of proposals drawn from q with w = p/q.
+    """Effective sample size per proposal, (mean w)² / mean w² in (0, 1] (eq 11), of proposals drawn from q with w =
+    p/q.
 
-    log_weights: ``(n,)``, log p − log q up to a constant. It is blind to modes of p that q never visits: see `ess_forward`.
+    log_weights: ``(n,)``, log p − log q up to a constant. It is blind to modes of p that q never visits: see
+    `ess_forward`.
     Raises ValueError as `normalised_weights` does.
     """
     w = normalised_weights(log_weights)
@@ -77,8 +81,8 @@ def ess(log_weights: np.ndarray) -> float:
 def ess_forward(log_weights: np.ndarray) -> float:
     """The same number estimated on configurations drawn from *p* (an HMC run): 1 / (E_p[w] E_p[1/w]).
 
-    With w = p/q unnormalised, E_q[w] = Z and E_q[w²] = Z E_p[w], and E_p[1/w] = 1/Z; hence (E_q[w])²/E_q[w²] as in eq 11. Where q misses a
-    mode of p, w is huge there and this falls to zero while `ess` stays high.
+    With w = p/q unnormalised, E_q[w] = Z and E_q[w²] = Z E_p[w], and E_p[1/w] = 1/Z; hence (E_q[w])²/E_q[w²] as in eq
+    11. Where q misses a mode of p, w is huge there and this falls to zero while `ess` stays high.
 
     log_weights: ``(n,)``, log p(φ) − log q(φ) at φ ~ p. Raises ValueError as `normalised_weights` does.
     """
@@ -90,7 +94,8 @@ def ess_forward(log_weights: np.ndarray) -> float:
 def free_energy(log_weights: np.ndarray) -> tuple[float, float]:
     """F = −ln Z and its error (delta method) from independent proposals with log w = −S − log q, q normalised.
 
-    Biased by about +(1/ESS − 1)/(2n), which is below the error while n · ESS ≫ 1. Raises ValueError as `normalised_weights` does.
+    Biased by about +(1/ESS − 1)/(2n), which is below the error while n · ESS ≫ 1. Raises ValueError as
+    `normalised_weights` does.
     """
     log_w = _checked(log_weights)
     w = np.exp(log_w - log_w.max())
@@ -115,6 +120,7 @@ def _checked(log_weights: np.ndarray) -> np.ndarray:
     bad = int((np.isnan(log_w) | (log_w == np.inf)).sum())
     if bad or not np.isfinite(log_w.max()):
         raise ValueError(
-            f"log_weights: {bad} of {log_w.size} are nan or +inf, the largest is {log_w.max()}; the flow or the action diverged"
+            f"log_weights: {bad} of {log_w.size} are nan or +inf, the largest is {log_w.max()}; "
+            "the flow or the action diverged"
         )
     return log_w

@@ -1,0 +1,175 @@
+"""HMC: the integrator's properties, the target against exact values and identities, resuming, refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from anf import exact, hmc, observables
+from anf.actions import Phi4
+
+
+def start(action: Phi4, n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (n, *action.shape)
+    return (
+        0.5 * torch.randn(shape, generator=generator, dtype=torch.float64),
+        torch.randn(shape, generator=generator, dtype=torch.float64),
+    )
+
+
+def energy(action: Phi4, phi: torch.Tensor, momentum: torch.Tensor) -> torch.Tensor:
+    return action(phi) + 0.5 * (momentum**2).sum((-2, -1))
+
+
+def test_the_energy_error_of_a_trajectory_falls_as_the_square_of_the_step() -> None:
+    action = Phi4(-4.0, 5.0, (4, 6))
+    phi, momentum = start(action, 64, seed=1)
+    before = energy(action, phi, momentum)
+    errors = [
+        (energy(action, *hmc.leapfrog(action, phi, momentum, 1.0 / n, n)) - before).abs().mean().item()
+        for n in (32, 64, 128)
+    ]
+    assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.1)
+    assert errors[1] / errors[2] == pytest.approx(4.0, rel=0.05)
+
+
+def test_a_trajectory_with_its_momenta_turned_round_comes_back() -> None:
+    action = Phi4(-4.0, 5.0, (6, 6))
+    phi, momentum = start(action, 8, seed=2)
+    there = hmc.leapfrog(action, phi, momentum, 0.1, 20)
+    back = hmc.leapfrog(action, there[0], -there[1], 0.1, 20)
+    torch.testing.assert_close(back[0], phi, rtol=0, atol=1e-9)
+    torch.testing.assert_close(back[1], -momentum, rtol=0, atol=1e-9)
+    assert (there[0] - phi).abs().max() > 0.1
+
+
+def test_a_trajectory_conserves_volume_in_phase_space() -> None:
+    action = Phi4(-4.0, 5.0, (2, 3))
+    phi, momentum = start(action, 1, seed=3)
+
+    def flow(z: torch.Tensor) -> torch.Tensor:
+        return torch.cat(
+            [part.reshape(-1) for part in hmc.leapfrog(action, z[:6].reshape(1, 2, 3), z[6:].reshape(1, 2, 3), 0.2, 5)]
+        )
+
+    z, h = torch.cat([phi.reshape(-1), momentum.reshape(-1)]), 1e-5
+    columns = [(flow(z + h * unit) - flow(z - h * unit)) / (2 * h) for unit in torch.eye(12, dtype=torch.float64)]
+    assert torch.linalg.det(torch.stack(columns)).item() == pytest.approx(1.0, abs=1e-6)
+
+
+Sampled = tuple[Phi4, hmc.HmcResult, dict[str, observables.Estimate]]
+
+
+@pytest.fixture(scope="module", params=[(2, 5.0), (3, 6.0)], ids=lambda p: f"L{p[0]}-lam{p[1]:g}")
+def sampled(request: pytest.FixtureRequest) -> Sampled:
+    L, lam = request.param
+    action = Phi4(-4.0, lam, (L, L))
+    result = hmc.run(action, 512, 500, seed=11, thermalisation=150)
+    return action, result, observables.summarise(action, result.phi)
+
+
+def test_observables_agree_with_the_exact_values(sampled: Sampled) -> None:
+    action, _, estimates = sampled
+    for name, value in exact.phi4(action.shape[0], action.m2, action.lam).by_name().items():
+        assert abs(estimates[name].value - value) < 3 * estimates[name].error, name
+        assert estimates[name].error < 5e-3 * value, name  # or the statement above says little
+
+
+def test_identities_hold(sampled: Sampled) -> None:
+    _, _, estimates = sampled
+    pulls = {name: e.pull for name, e in estimates.items() if e.pull is not None}
+    assert set(pulls) == {"virial", "zero_mode", "s_identity"}
+    assert max(map(abs, pulls.values())) < 3, pulls
+
+
+def test_the_mean_of_exp_minus_dh_is_one_when_no_trajectory_runs_away() -> None:
+    result = hmc.run(Phi4(-4.0, 5.0, (4, 4)), 1024, 100, seed=12, thermalisation=100, target_acceptance=0.97)
+    # ⟨ΔH⟩ is about 0.003 at this acceptance and the variance of exp(−ΔH) twice that; 4σ, with a factor of five to spare
+    assert result.exp_minus_dh == pytest.approx(1.0, abs=4 * np.sqrt(0.03 / (1024 * 100)))
+
+
+def test_acceptance_is_on_target_and_the_actions_belong_to_the_fields(sampled: Sampled) -> None:
+    action, result, _ = sampled
+    assert 0.75 < result.acceptance < 0.85
+    np.testing.assert_allclose(result.action, action(result.phi), rtol=1e-9, atol=1e-9)
+
+
+def test_the_free_field_is_sampled_in_every_mode() -> None:
+    action = Phi4(0.5, 0.0, (4, 6))
+    result = hmc.run(action, 512, 200, seed=5, thermalisation=150)
+    power = np.abs(np.fft.fft2(result.phi)) ** 2 / action.volume
+    mean, error = power.mean((0, 1)), power.mean(1).std(0) / np.sqrt(512)
+    pulls = (mean - 1 / action.free_spectrum()) / error
+    assert np.abs(pulls).max() < 4  # 24 modes
+    assert (error * action.free_spectrum()).max() < 0.02
+
+
+def test_sign_flips_remove_the_autocorrelation_of_the_signed_magnetisation() -> None:
+    action = Phi4(-4.0, 5.0, (6, 6))
+    with_flips, without = (
+        observables.summarise(action, hmc.run(action, 64, 300, seed=6, sign_flip=flip, thermalisation=100).phi)
+        for flip in (True, False)
+    )
+    assert with_flips["M"].tau_int < 0.6
+    assert without["M"].tau_int > 2.0
+    assert abs(with_flips["M2"].value - without["M2"].value) < 3 * np.hypot(with_flips["M2"].error, without["M2"].error)
+
+
+def test_a_run_goes_on_from_its_state_with_the_same_bits() -> None:
+    action = Phi4(-4.0, 5.0, (4, 4))
+    whole = hmc.run(action, 5, 8, thin=2, seed=7, thermalisation=20)
+    first = hmc.run(action, 5, 3, thin=2, seed=7, thermalisation=20)
+    second = hmc.run(action, 5, 5, thin=2, state=first.state)
+    np.testing.assert_array_equal(np.concatenate([first.phi, second.phi], 1), whole.phi)
+    np.testing.assert_array_equal(second.state.phi, whole.state.phi)
+    assert second.step_size == first.step_size == whole.step_size
+
+
+def test_chains_in_several_groups_fill_the_result_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hmc, "_GROUP_SITES", 40)
+    action = Phi4(-4.0, 5.0, (4, 4))
+    result = hmc.run(action, 7, 3, seed=8, thermalisation=5)
+    np.testing.assert_allclose(result.action, action(result.phi), rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(result.state.phi, result.phi[:, -1])
+    assert len(np.unique(result.phi[:, -1, 0, 0])) == 7
+
+
+def test_progress_counts_every_trajectory() -> None:
+    seen: list[tuple[int, int]] = []
+    hmc.run(
+        Phi4(-4.0, 5.0, (2, 2)),
+        2,
+        3,
+        thin=2,
+        seed=1,
+        thermalisation=4,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(k, 10) for k in range(1, 11)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_chains": 0}, "n_chains = 0"),
+        ({"n_draws": 0}, "n_draws = 0"),
+        ({"n_draws": 1.5}, "n_draws = 1.5"),
+        ({"thin": 0}, "thin = 0"),
+        ({"thermalisation": -1}, "thermalisation = -1"),
+        ({"trajectory_length": float("nan")}, "trajectory_length = nan"),
+        ({"target_acceptance": 1.0}, "target_acceptance = 1.0"),
+    ],
+)
+def test_runs_that_make_no_sense_are_refused(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        hmc.run(Phi4(-4.0, 5.0, (2, 2)), **{"n_chains": 1, "n_draws": 1, **arguments})
+
+
+def test_a_state_of_another_run_is_refused() -> None:
+    state = hmc.run(Phi4(-4.0, 5.0, (2, 2)), 2, 1, seed=1, thermalisation=5).state
+    with pytest.raises(ValueError, match=r"state.phi has shape \(2, 2, 2\)"):
+        hmc.run(Phi4(-4.0, 5.0, (4, 4)), 2, 1, state=state)
+    with pytest.raises(ValueError, match="seed and state"):
+        hmc.run(Phi4(-4.0, 5.0, (2, 2)), 2, 1, state=state, seed=3)
