@@ -1,0 +1,79 @@
+"""The LoRA-mixer: symmetry, eqs 13-20 spelled out, and what an array has to hold and to do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from anf.activation import even_part, odd_part
+from anf.mixer import Mixer, MixerConfig
+
+
+def network(config: MixerConfig, shape=(4, 4)) -> Mixer:
+    generator = torch.Generator().manual_seed(4)
+    mixer = Mixer(shape, 3, config, odd=2, even=2, generator=generator).double()
+    with torch.no_grad():
+        for p in mixer.parameters():
+            p += 0.3 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+    return mixer
+
+
+def test_odd_and_even_parts_add_up_to_tanh_and_know_their_symmetry_exactly():
+    z, shift = torch.randn(1000, generator=torch.Generator().manual_seed(0)), torch.tensor(0.7)
+    torch.testing.assert_close(odd_part(z, shift) + even_part(z, shift), torch.tanh(z + shift))
+    assert torch.equal(odd_part(-z, shift), -odd_part(z, shift))
+    assert torch.equal(even_part(-z, shift), even_part(z, shift))
+
+
+@pytest.mark.parametrize("part", [odd_part, even_part])
+def test_gradients_of_the_parts_agree_with_finite_differences(part):
+    z = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    shift = torch.randn(3, 1, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(part, (z, shift))
+
+
+def test_odd_outputs_are_odd_and_even_outputs_even_to_the_last_bit():
+    mixer = network(MixerConfig(heads=2, channels=6, blocks=2))
+    frozen = torch.randn(8, 5, dtype=torch.float64)
+    (odd, even), (odd_flipped, even_flipped) = mixer(frozen, 1), mixer(-frozen, 1)
+    assert odd.abs().min() > 0 and even.std() > 0
+    assert torch.equal(odd_flipped, -odd) and torch.equal(even_flipped, even)
+
+
+def test_mixer_is_equations_13_to_20_token_by_token():
+    """The same numbers from loops over tokens, channels and pixels, with the (S, C) matrices of the paper."""
+    config = MixerConfig(patch=2, channels=3, token_hidden=5, channel_hidden=4, features=2, even=2)
+    mixer, step = network(config), 2
+    block = mixer.blocks[0]
+    frozen = torch.randn(8, 1, dtype=torch.float64)
+    x = torch.stack([mixer.embed.weight @ frozen[2 * s : 2 * s + 2, 0] for s in range(4)])  # eq 13
+    u = x.clone()
+    for c in range(3):  # eq 14
+        shift = block.token_bias[:, 0] + block.token_time[step, c]
+        u[:, c] += block.w2[0].weight @ (block.token_gain_time[step, c] * odd_part(block.w1[0].weight @ x[:, c], shift))
+    y = u.clone()
+    for s in range(4):  # eq 15
+        shift = block.channel_bias[:, 0] + block.channel_time[step]
+        y[s] += block.w4.weight @ (block.channel_gain_time[step] * odd_part(block.w3.weight @ u[s], shift))
+    odd, even = mixer(frozen, step)
+    for s in range(4):  # eqs 16 - 20
+        embedded = (mixer.output.weight @ y[s]).reshape(2, 2)
+        for pixel in range(2):
+            shift = mixer.output_bias[:, 0] + mixer.output_time[step]
+            out = mixer.pixel.weight @ (mixer.output_gain_time[step] * odd_part(embedded[pixel], shift))
+            torch.testing.assert_close(odd[:, 2 * s + pixel, 0], mixer.odd_gain_time[step] * out[:2])
+            parts = even_part(out[2:], mixer.even_time[step])
+            expected = mixer.even_gain_time[step] @ parts + mixer.even_mean_time[step]
+            torch.testing.assert_close(even[:, 2 * s + pixel, 0], expected)
+
+
+def test_a_single_patch_needs_no_token_mixing():
+    mixer = network(MixerConfig(patch=4, channels=6))
+    assert set(mixer.vectors()) == {"embed", "blocks.0.w3", "blocks.0.w4", "output", "pixel"}
+
+
+def test_odd_patches_and_heads_that_do_not_divide_the_channels_are_refused():
+    with pytest.raises(ValueError, match="patch = 3: must be even"):
+        MixerConfig(patch=3)
+    with pytest.raises(ValueError, match="heads = 3: must divide channels = 8"):
+        MixerConfig(heads=3, channels=8)
