@@ -118,8 +118,9 @@ class Array:
         wires = params.wires or WireParams.none()
         self._wires = wires
         self._wireless = irdrop.drops_nothing(wires)
-        self._bl_path_ohm = irdrop.shared_path_ohm(params.n_sl, wires.bl_source_ohm, wires.bl_segment_ohm)
-        self._sl_path_ohm = irdrop.shared_path_ohm(params.n_bl, wires.sl_series_ohm, wires.sl_segment_ohm)
+        if not self._wireless:
+            self._bl_path_ohm = irdrop.shared_path_ohm(params.n_sl, wires.bl_source_ohm, wires.bl_segment_ohm)
+            self._sl_path_ohm = irdrop.shared_path_ohm(params.n_bl, wires.sl_series_ohm, wires.sl_segment_ohm)
         self._row_v_th_v = self._cells.v_th_v.reshape(self.shape).min(axis=1)
         self._draw_telegraph(telegraph_seq)
         # Last time that a pulse changed a cell of each row.
@@ -172,7 +173,8 @@ class Array:
         rows = np.flatnonzero((v_wl - source > self._row_v_th_v) & ~np.isnan(v_sl))
         if not len(rows):
             return current
-        r, c = self._connected[rows[:, None], driven].nonzero()
+        crossed = v_sl[rows, None] != v_bl[driven]
+        r, c = (self._connected[rows[:, None], driven] & crossed).nonzero()
         row, col = rows[r], driven[c]
         cells = row * self.shape[1] + col
         bl, sl, wl = v_bl[col], v_sl[row], v_wl[row]

@@ -62,7 +62,7 @@ class SwitchingParams(_Part):
 class CycleParams(_Part):
     """Cycle-to-cycle spread: every step is a gamma variable of variance = granularity × mean step."""
 
-    set_granularity_s: NonNegativeFloat = 0.29e-6
+    set_granularity_s: NonNegativeFloat = 0.33e-6
     """SET, S (fit to 5–10 % single-shot spread; a small corrective step is then as fine as published write-verify)."""
     reset_granularity_s: NonNegativeFloat = 0.5e-6
     """RESET, S (assumed: noisier than SET)."""
