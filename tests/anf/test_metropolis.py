@@ -41,7 +41,7 @@ def weight(latent: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 
 def noisy_flow(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
-    """Latents, and the scale that a noisy layer really applied to each: given the noise, a draw from a known density."""
+    """Latents, and the scale that a noisy layer really applied to each: given the noise, q is known."""
     rng = np.random.default_rng(seed)
     return rng.standard_normal(n), rng.uniform(1.0, 3.0, n), rng
 
@@ -58,7 +58,7 @@ def test_the_chain_stays_unbiased_when_the_proposal_density_is_noisy_but_kept() 
 
 
 def test_the_chain_is_biased_when_the_present_state_is_read_again_from_its_latent() -> None:
-    """Why the stored weight is kept: the same proposals, the present state weighed under a fresh noise at every step."""
+    """Why the stored weight is kept: the present state is weighed under a fresh noise at every step."""
     n = 200_000
     latent, scale, rng = noisy_flow(n, seed=6)
     offered = weight(latent, scale)
@@ -70,6 +70,27 @@ def test_the_chain_is_biased_when_the_present_state_is_read_again_from_its_laten
         square[i] = (scale[present] * latent[present]) ** 2
     moment = statistics.gamma_method(square)
     assert moment.value - 1.0 > 8 * moment.error
+
+
+def test_a_proposal_density_that_remembers_time_needs_shuffling() -> None:
+    n = 400_000
+    scale = np.tile([1.0, 3.0], n // 2)  # an array that switches between two states
+    latent = np.random.default_rng(10).standard_normal(n)
+    phi = scale * latent
+    log_p = -0.5 * phi**2
+    log_q = log_p - weight(latent, scale)
+    in_time = statistics.gamma_method(phi[metropolis.accept(log_p, log_q, seed=11).state] ** 2)
+    shuffled = statistics.gamma_method(phi[metropolis.accept(log_p, log_q, seed=11, shuffle=True).state] ** 2)
+    assert 1.0 - in_time.value > 8 * in_time.error
+    assert abs(shuffled.value - 1.0) < 3 * shuffled.error
+
+
+def test_a_shuffled_chain_visits_every_perfect_proposal_once() -> None:
+    result = metropolis.accept(np.zeros(50), np.zeros(50), seed=12, shuffle=True)
+    assert result.acceptance == 1.0
+    assert result.accepted.all()
+    np.testing.assert_array_equal(np.sort(result.state), np.arange(50))
+    assert (result.state != np.arange(50)).any()
 
 
 def test_a_stream_cut_in_two_goes_on_where_it_stopped() -> None:
