@@ -152,7 +152,7 @@ class Array:
 
         `v_bl` (n_bl,), `v_wl` (n_sl,), `v_sl` (n_sl,) are absolute voltages in V; NaN in `v_bl` or `v_sl` is a line
         that floats: its cells carry no current. Line resistance acts to first order: the drop is that of the currents
-        without a drop.
+        that cells at switching voltages would draw without it.
 
         Raises `LimitError` for a width that is not positive and finite, `ProtocolError` for a wrong shape, a word
         line without a voltage, or a time before one already seen.
@@ -166,29 +166,39 @@ class Array:
             )
         self._forward(t_s)
         current = np.zeros(self.shape[0])
-        driven = np.flatnonzero(~np.isnan(v_bl))
+        driven = (~np.isnan(v_bl)).nonzero()[0]
         if not len(driven):
             return current
-        source = np.fmin(v_sl, v_bl[driven].min())
-        rows = np.flatnonzero((v_wl - source > self._row_v_th_v) & ~np.isnan(v_sl))
+        # The lower of a cell's two lines is its transistor's source; a floating SL compares as off.
+        rows = (v_wl - np.minimum(v_sl, v_bl[driven].min()) > self._row_v_th_v).nonzero()[0]
         if not len(rows):
             return current
-        crossed = v_sl[rows, None] != v_bl[driven]
-        r, c = (self._connected[rows[:, None], driven] & crossed).nonzero()
+        v = v_bl[driven] - v_sl[rows, None]
+        connected = self._connected[rows[:, None], driven]
+        switching = connected & (np.abs(v) >= self.params.switching.disturb_v)
+        resting = connected & ~switching & (v != 0)
+        if resting.any():
+            cells = rows[:, None] * self.shape[1] + driven
+            gate = v_wl[rows, None] - np.minimum(v_sl[rows, None], v_bl[driven])
+            cell_s = self._cells.series_s(cells, self._cells.memristor_s(cells, t_s), gate)
+            current[rows] = np.einsum("ij,ij,ij->i", v, cell_s, resting)
+        r, c = switching.nonzero()
+        if not len(r):
+            return current
         row, col = rows[r], driven[c]
         cells = row * self.shape[1] + col
         bl, sl, wl = v_bl[col], v_sl[row], v_wl[row]
         g = self._cells.memristor_s(cells, t_s)
         if not self._wireless:
-            nominal = np.zeros((len(rows), len(driven)))
-            nominal[r, c] = self._cells.nominal_a(cells, g, bl - sl, wl - np.minimum(bl, sl))
-            bl = bl - (self._bl_path_ohm[rows[:, None], rows] @ nominal)[r, c]
-            sl = sl + (nominal @ self._sl_path_ohm[driven[:, None], driven])[r, c]
+            nominal = np.zeros(self.shape)
+            nominal[row, col] = self._cells.nominal_a(cells, g, bl - sl, wl - np.minimum(bl, sl))
+            bl = bl - (self._bl_path_ohm @ nominal)[row, col]
+            sl = sl + (nominal @ self._sl_path_ohm)[row, col]
         end_s = t_s + width_s
         pulsed = self._cells.pulse(cells, g, bl - sl, wl - np.minimum(bl, sl), width_s, end_s)
-        current[rows] = np.bincount(r, weights=pulsed.current_a, minlength=len(rows))
+        current[rows] += np.bincount(r, weights=pulsed.current_a, minlength=len(rows))
         if pulsed.changed.any():
-            self._invalidate(np.unique(row[pulsed.changed]), end_s)
+            self._invalidate(row[pulsed.changed], end_s)
         return current
 
     def response(self, t_s: float, v_wl: np.ndarray, v_sl: np.ndarray) -> Response:

@@ -28,6 +28,8 @@ class Pulsed(NamedTuple):
     """Whether the state changed (k,)."""
 
 
+_HEALTHY = int(Fault.HEALTHY)  # comparing with the enum's member costs more than the comparison
+_LITTLE_V = 1e-12  # keeps a transistor that is off out of a division by zero
 _LN10 = float(np.log(10.0))
 _STATE = ("_base_s", "_offset_s", "_drift_s", "_event_s", "faults")
 _CONSTANTS = ("slope_s_per_v", "v_th_v", "set_v", "reset_v", "form_v")
@@ -94,19 +96,13 @@ class Cells:
     def series_s(self, cells: np.ndarray | slice, memristor_s: np.ndarray, gate_v: np.ndarray) -> np.ndarray:
         """Conductance (k,) S of memristor and transistor in series at `gate_v` (k,) V above the source; 0 when off."""
         overdrive = gate_v - self.v_th_v[cells]
-        on = overdrive > 0
-        channel = self._p.transistor.on_slope_s_per_v * np.where(on, overdrive, 1.0)
-        return np.where(on, memristor_s / (1.0 + memristor_s / channel), 0.0)
-
-    def limit_a(self, cells: np.ndarray, gate_v: np.ndarray) -> np.ndarray:
-        """Current (k,) A at which the transistor saturates, `gate_v` (k,) V above the source line."""
-        overdrive = np.maximum(gate_v - self.v_th_v[cells], 0.0)
-        return self.slope_s_per_v[cells] * overdrive * self._p.transistor.compliance_v
+        channel_s = self._p.transistor.on_slope_s_per_v * np.maximum(overdrive, _LITTLE_V)
+        return memristor_s * (overdrive > 0) / (1.0 + memristor_s / channel_s)
 
     def nominal_a(self, cells: np.ndarray, g_s: np.ndarray, v: np.ndarray, gate_v: np.ndarray) -> np.ndarray:
         """Current (k,) A that `pulse` with these arguments ends with, had the lines no resistance."""
         aim = self.slope_s_per_v[cells] * (gate_v - self.v_th_v[cells]) + self._offset_s[cells]
-        grows = (v >= self._p.switching.disturb_v) & (self.faults[cells] == Fault.HEALTHY)
+        grows = (v >= self._p.switching.disturb_v) & (self.faults[cells] == _HEALTHY)
         return self._passive_a(cells, np.where(grows, np.maximum(g_s, aim), g_s), v, gate_v)
 
     def pulse(
@@ -118,13 +114,14 @@ class Cells:
         transistor's source: the SL for a SET, the BL for a RESET. All in V.
         """
         cutoff = self._p.switching.disturb_v
-        faults = self.faults[cells]
         current = np.empty(len(cells))
         changed = np.zeros(len(cells), dtype=bool)
-        formed = faults == Fault.HEALTHY
+        formed = self.faults[cells] == _HEALTHY
         up, down = formed & (v >= cutoff), formed & (v <= -cutoff)
         for chosen, act in ((up, self._set), (down, self._reset), (~(up | down), self._rest)):
             k = chosen.nonzero()[0]
+            if len(k) == len(cells):
+                return Pulsed(*act(cells, g_s, v, gate_v, width_s, end_s))
             if len(k):
                 current[k], changed[k] = act(cells[k], g_s[k], v[k], gate_v[k], width_s, end_s)
         return Pulsed(current, changed)
