@@ -158,7 +158,7 @@ class Crossbar:
             self._prepare_read()
             self._zero_code = self._convert(np.zeros((ZERO_CONVERSIONS, self.shape[1]))).mean(axis=0)
         codes = self._convert(volts)
-        ads8324.refuse_saturated(codes, np.arange(self.shape[0]), opa4322.full_scale_a(self.board.tia.rf_ohm, self.board.adc.vref_v))
+        self._refuse_saturated(codes)
         cycles = self.cycles - before
         return Readout((codes - self._zero_code) * self._current_per_code, codes, cycles, cycles * self.board.timing.period_s)
 
@@ -166,7 +166,10 @@ class Crossbar:
         """Conductance of every cell, (n_sl, n_bl) S, from `repeats` passes of Hadamard patterns of both signs at ``levels.verify_v``.
 
         Each pass drives all bit lines at once with ±V patterns whose matrix H satisfies HᵀH = N·1, so every cell is seen by all 2N
-        conversions: the ADC's noise falls by √N against one line at a time, and offsets cancel between the signs.
+        conversions: the ADC's noise falls by √N against one line at a time, and offsets cancel between the signs, so that a read
+        after a pulse needs no new zero-input offsets.
+
+        Raises `LimitError` for fewer than one pass, and when an ADC's range is exceeded.
         """
         if repeats < 1:
             raise LimitError("repeats", repeats, 1)
@@ -174,9 +177,14 @@ class Crossbar:
         order = 1 << (n_bl - 1).bit_length()
         pattern = hadamard(order)[:, :n_bl].astype(float)
         block = self.board.levels.verify_v * np.concatenate([pattern, -pattern])
-        current = self.measure(np.tile(block, (repeats, 1))).current_a.reshape(repeats, 2, order, self.shape[0])
-        odd = (current[:, 0] - current[:, 1]).mean(axis=0) / 2
+        codes = self._convert(np.tile(block, (repeats, 1)))
+        self._refuse_saturated(codes)
+        plus, minus = codes.reshape(repeats, 2, order, self.shape[0]).mean(axis=0)
+        odd = (plus - minus) * (self._current_per_code / 2)
         return odd.T @ pattern / (order * self.board.levels.verify_v)
+
+    def _refuse_saturated(self, codes: NDArray[np.int16]) -> None:
+        ads8324.refuse_saturated(codes, np.arange(self.shape[0]), opa4322.full_scale_a(self.board.tia.rf_ohm, self.board.adc.vref_v))
 
     def _convert(self, volts: Array) -> NDArray[np.int16]:
         """Codes (n, n_sl) of inputs (n, n_bl), in as many programs as the board's memories need."""
