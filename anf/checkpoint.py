@@ -1,8 +1,8 @@
 """Flow files: safetensors with a JSON record in the header. Nothing is ever unpickled.
 
-Two kinds. A *base* file holds every tensor of a flow. An *adapter* file holds the digital tensors only (LoRA, biases, time
-embedding, site map) and names the base file beside it, with the digest of the base weights it belongs to: the
-matrices in the arrays stay, the digital part changes with the coupling or with the chip.
+Two kinds. A *base* file holds every tensor of a flow. An *adapter* file holds the digital tensors only (LoRA, biases,
+time embedding, site map) and names the base file beside it, with the digest of the base weights it belongs to: the
+matrices in the arrays stay, the digital part changes with the couplings of the action or with the chip.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class FlowRecord(BaseModel):
     action: str
     parameters: dict[str, float]
     architecture: FlowConfig
-    lora_ranks: dict[str, int] = Field({}, description="rank by layer name")
-    base_file: str | None = Field(None, description="adapter: name of the base file in the same folder")
+    lora_ranks: dict[str, int] = Field(default={}, description="rank by layer name")
+    base_file: str | None = Field(default=None, description="adapter: name of the base file in the same folder")
     base_digest: str = Field(description="SHA-256 of the base weights")
     seed: int
     command: str
-    ess: float | None = Field(None, description="reverse ESS measured when the file was written")
-    summary: dict[str, Any] = Field({}, description="the run that made it: steps, seconds, KL, acceptance, curve ...")
+    ess: float | None = Field(default=None, description="reverse ESS measured when the file was written")
+    summary: dict[str, Any] = Field(default={}, description="the run that made it: steps, seconds, KL, curve ...")
     versions: dict[str, str] = {}
 
 
@@ -61,7 +61,7 @@ def save_flow(
     summary: Mapping[str, Any] | None = None,
     base: str | Path | None = None,
 ) -> FlowRecord:
-    """Write `flow`, trained for `action`, to `path`, whole or not at all. With `base`, write an adapter to that base file.
+    """Write `flow`, trained for `action`, to `path`, whole or not at all; with `base`, as an adapter to that base file.
 
     Raises:
         CheckpointError: the action's lattice is not the flow's; or the base weights are not those of `base`, or `base`
@@ -77,8 +77,8 @@ def save_flow(
         recorded = read_record(base)
         if recorded.base_digest != digest:
             raise CheckpointError(
-                f"the flow has base weights {digest[:12]}, {base} has {recorded.base_digest[:12]}: an adapter belongs to "
-                "the base it was tuned on; save a base file instead")
+                f"the flow has base weights {digest[:12]}, {base} has {recorded.base_digest[:12]}: an adapter belongs "
+                "to the base it was tuned on; save a base file instead")
         if base.resolve().parent != path.resolve().parent:
             raise CheckpointError(f"adapter {path} and base {base} must lie in the same folder")
         weights = _base_tensor_names(flow)
@@ -204,4 +204,5 @@ def _base_tensor_names(flow: Flow) -> set[str]:
 
 def _require(path: Path, what: str, found: Any, wanted: Any) -> None:
     if found != wanted:
-        raise CheckpointError(f"{path}: {what} is {json.dumps(found, default=str)}, needed {json.dumps(wanted, default=str)}")
+        raise CheckpointError(
+            f"{path}: {what} is {json.dumps(found, default=str)}, needed {json.dumps(wanted, default=str)}")

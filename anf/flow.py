@@ -1,7 +1,7 @@
 """The adaptive normalizing flow: coupling layers that share one network (paper, eqs 3-9).
 
-Half-lattice coding. The checkerboard halves are kept apart, batch last: (sites/2, batch) each. The frame is moved by one
-site from step to step, so that in the frame the frozen sites are always the odd ones: the shared network sees one
+Half-lattice coding. The checkerboard halves are kept apart, batch last: (sites/2, batch) each. The frame is moved by
+one site from step to step, so that in the frame the frozen sites are always the odd ones: the shared network sees one
 parity only and no zeros (docs/decisions/0022).
 """
 
@@ -25,8 +25,8 @@ class FlowConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shape: tuple[int, int] = Field(description="lattice (Lx, Ly), sites")
-    couplings: int = Field(20, ge=2, description="T, coupling steps")
-    site_map: bool = Field(False, description="follow each affine coupling with a monotone digital map of each site")
+    couplings: int = Field(default=20, ge=2, description="T, coupling steps")
+    site_map: bool = Field(default=False, description="follow the affine coupling with a monotone map of each site")
     mixer: MixerConfig = MixerConfig()
 
     @model_validator(mode="after")
@@ -71,7 +71,7 @@ class Flow(torch.nn.Module):
 
     def base_layers(self) -> dict[str, BaseLinear]:
         """The layers whose weights live in arrays, by name, in order of execution within a coupling."""
-        return {m.name: m for m in self.mixer.modules() if isinstance(m, BaseLinear)}
+        return {layer.name: layer for layer in self.mixer.base_layers()}
 
     def vectors_per_coupling(self) -> dict[str, int]:
         """Input vectors that each base layer receives for one configuration in one coupling."""
@@ -99,8 +99,9 @@ class Flow(torch.nn.Module):
     def sample(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """n independent draws: phi (n, Lx, Ly) and log q(phi) (n,), float64.
 
-        The network is evaluated once per coupling and configuration, and what it returned enters both phi and log q: with
-        engines that are noisy, log q is the exact density given the noise.
+        The network is evaluated once per coupling and configuration, and what it returned enters both phi and log q:
+        with engines that are noisy, log q is the exact density given the noise. Fields are single precision,
+        which moves log q by 1e-5 or so.
         """
         return self.push(self.base_sample(n, generator))
 
@@ -114,7 +115,7 @@ class Flow(torch.nn.Module):
         return self.assemble(halves), log_q
 
     def couple(self, halves: Halves, step: int) -> tuple[Halves, Coupling]:
-        """One coupling of two halves (sites/2, n): eq 7, then the site map if there is one. Eq 4 says which is frozen."""
+        """One coupling of two halves (sites/2, n): eq 7, then the site map, if any. Eq 4 says which half is frozen."""
         frozen = halves[1 - step % 2]
         odd, even = self.predict(frozen, step)
         affine = moved = (halves[step % 2] - odd[0]) * torch.exp(-even[0])
@@ -189,9 +190,9 @@ def _tables(config: FlowConfig) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
     """Index tables: sites of the even half, then of the odd one (sites,); frozen half -> frame and frame -> active
     half, (couplings, sites/2) each.
 
-    In the frame of step t, site (i, j) is the lattice's (i + t // 2, j + (t + 1) // 2): the sites with i + j odd are the
-    frozen ones of eq 4 at every t. They are listed patch by patch. Moving along the diagonal lets every site take every
-    place within a patch.
+    In the frame of step t, site (i, j) is the lattice's (i + t // 2, j + (t + 1) // 2): the sites with i + j odd are
+    the frozen ones of eq 4 at every t. They are listed patch by patch. Moving along the diagonal, every site takes
+    every place of its colour on the diagonal of a patch.
     """
     (lx, ly), p = config.shape, config.mixer.patch
     grid = torch.arange(lx * ly).reshape(lx, ly)

@@ -19,14 +19,14 @@ class MixerConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    patch: int = Field(2, ge=2, description="side P of a patch, sites; even, so that each patch has P*P/2 frozen sites")
-    channels: int = Field(16, ge=1, description="C, features per token")
-    token_hidden: int = Field(16, ge=1, description="D_s, hidden width of token mixing")
-    channel_hidden: int = Field(16, ge=1, description="hidden width of channel mixing")
-    heads: int = Field(1, ge=1, description="token-mixing matrices per block; each serves channels / heads channels")
-    blocks: int = Field(1, ge=1, description="m, mixer blocks")
-    features: int = Field(4, ge=1, description="features per site after the transposed convolution")
-    even: int = Field(2, ge=1, description="outputs of the per-pixel FC whose even parts make up s2 (and s4)")
+    patch: int = Field(default=2, ge=2, description="P, side of a patch, sites; even: P*P/2 frozen sites each")
+    channels: int = Field(default=16, ge=1, description="C, features per token")
+    token_hidden: int = Field(default=16, ge=1, description="D_s, hidden width of token mixing")
+    channel_hidden: int = Field(default=16, ge=1, description="hidden width of channel mixing")
+    heads: int = Field(default=1, ge=1, description="token-mixing matrices; each serves channels / heads channels")
+    blocks: int = Field(default=1, ge=1, description="m, mixer blocks")
+    features: int = Field(default=4, ge=1, description="features per site after the transposed convolution")
+    even: int = Field(default=2, ge=1, description="outputs of the per-pixel FC whose even parts make up s2 (and s4)")
 
     @model_validator(mode="after")
     def _heads_divide_channels(self) -> MixerConfig:
@@ -75,15 +75,15 @@ class MixerBlock(torch.nn.Module):
         width = c // len(self.w1)
         own = [slice(h * width, (h + 1) * width) for h in range(len(self.w1))]
         hidden = [gain[s] * odd_part(w1.columns(x[:, s].reshape(1, tokens, -1)).reshape(-1, width, batch), shift[:, s])
-                  for w1, s in zip(self.w1, own, strict=True)]
+                  for w1, s in zip(_base_layers(self.w1), own, strict=True)]
         return torch.cat([w2.columns(h.reshape(1, -1, width * batch)).reshape(tokens, width, batch)
-                          for w2, h in zip(self.w2, hidden, strict=True)], 1)
+                          for w2, h in zip(_base_layers(self.w2), hidden, strict=True)], 1)
 
 
 class Mixer(torch.nn.Module):
-    """(frozen half, step) -> what the coupling needs per active site: `odd` odd and `even` even functions of the field.
+    """(frozen half, step) -> what the coupling needs per active site: `odd` odd, `even` even functions of the field.
 
-    One network for all coupling steps; the time embedding (parameters ending in ``_time``) tells it which step it is in.
+    One network for all coupling steps; the time embedding (parameters that end in ``_time``) tells it the step.
     """
 
     def __init__(
@@ -107,11 +107,15 @@ class Mixer(torch.nn.Module):
         self.even_gain_time = torch.nn.Parameter(torch.full((steps, even, config.even), 0.1))
         self.even_mean_time = torch.nn.Parameter(torch.zeros(steps, even))
 
+    def base_layers(self) -> list[BaseLinear]:
+        """In order of execution."""
+        return _base_layers(self)
+
     def vectors(self) -> dict[str, int]:
         """Input vectors of each base layer for one configuration and one evaluation, by layer name."""
         per_head = self.config.channels // self.config.heads
         count = {}
-        for layer in (m for m in self.modules() if isinstance(m, BaseLinear)):
+        for layer in self.base_layers():
             is_token_mixing = any(part in ("w1", "w2") for part in layer.name.split("."))
             count[layer.name] = per_head if is_token_mixing else self.tokens
         count[self.pixel.name] = self.tokens * self.pixels
@@ -123,7 +127,7 @@ class Mixer(torch.nn.Module):
         x = self.embed.columns(frozen.reshape(self.tokens, self.pixels, batch))
         for block in self.blocks:
             x = block(x, step)
-        # The transposed convolution has stride = kernel = P: a plain matrix from a token to the active sites of its patch.
+        # The transposed convolution has stride = kernel = P: a plain matrix from a token to its patch's active sites.
         x = self.output.columns(x).reshape(self.tokens, self.pixels, self.config.features, batch)
         x = odd_part(x, self.output_bias + self.output_time[step].unsqueeze(-1))
         x = x * self.output_gain_time[step].unsqueeze(-1)
@@ -133,6 +137,11 @@ class Mixer(torch.nn.Module):
         shapes = even_part(x[self.odd :], self.even_time[step, :, None, None])
         even = torch.tensordot(self.even_gain_time[step], shapes, 1) + self.even_mean_time[step, :, None, None]
         return odd, even
+
+
+def _base_layers(module: torch.nn.Module) -> list[BaseLinear]:
+    """In order of execution."""
+    return [m for m in module.modules() if isinstance(m, BaseLinear)]
 
 
 def _normal(*size: int, generator: torch.Generator) -> torch.nn.Parameter:

@@ -6,7 +6,7 @@ import torch
 
 
 class SiteMap(torch.nn.Module):
-    """f(y) = a (y + c tanh(k y) / k) with a, k > 0 and 1 + c = exp(gamma + s) > 0: odd in y, monotone, slope closed-form.
+    """f(y) = a (y + c tanh(k y) / k) with a, k > 0 and 1 + c = exp(gamma + s) > 0: odd in y, monotone.
 
     a, gamma and k belong to the coupling step; s is given per site by the network (even in the field), so the shape of
     the conditional density follows the frozen neighbours. With its parameters and s at zero the map is the identity.
@@ -27,7 +27,7 @@ class SiteMap(torch.nn.Module):
     def pull(
         self, score: torch.Tensor, y: torch.Tensor, s: torch.Tensor, step: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Derivatives of log q(f) = log q(y) - log f'(y) with respect to f, and to s at fixed f; score is d log q / dy."""
+        """d/df, and d/ds at fixed f, of log q(f) = log q(y) - log f'(y); `score` is d log q / dy."""
         a, c, k = self._coefficients(s, step)
         t = torch.tanh(k * y)
         sech2 = 1 - t * t

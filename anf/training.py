@@ -25,7 +25,8 @@ GROUPS = ("weights", "lora", "bias", "time", "site")
 DIGITAL = GROUPS[1:]
 
 Progress = Callable[[int, float, float, float], None]
-"""progress(step, loss, ess, eta_s): loss is the mean of S + log q = KL - ln Z, ess is over the batches since the last call."""
+"""progress(step, loss, ess, eta_s): loss is the mean of S + log q = KL - ln Z; both are over the batches since the last
+call."""
 
 
 class TrainingDiverged(RuntimeError):
@@ -37,8 +38,8 @@ class TrainingNoise(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    programming: float = Field(0.0, ge=0, description="fixed error of each cell, drawn anew every step")
-    read: float = Field(0.0, ge=0, description="error of each cell in each product")
+    programming: float = Field(default=0.0, ge=0, description="fixed error of each cell, drawn anew every step")
+    read: float = Field(default=0.0, ge=0, description="error of each cell in each product")
 
 
 class TrainingConfig(BaseModel):
@@ -47,15 +48,15 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int = Field(ge=1)
-    batch: int = Field(512, ge=2, description="configurations per step")
-    learning_rate: float = Field(4e-3, gt=0, description="peak; linear warm-up, then cosine decay")
-    clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    weight_limit: float | None = Field(None, gt=1, description="base weights are kept below this multiple of their rms")
+    batch: int = Field(default=512, ge=2, description="configurations per step")
+    learning_rate: float = Field(default=4e-3, gt=0, description="peak; linear warm-up, then cosine decay")
+    clip_norm: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
+    weight_limit: float | None = Field(default=None, gt=1, description="largest |weight| / rms of a base matrix")
     noise: TrainingNoise = TrainingNoise()
-    noise_steps: int = Field(0, ge=0, description="the noise is on during this many last steps")
+    noise_steps: int = Field(default=0, ge=0, description="the noise is on during this many last steps")
     seed: int = 0
-    report_every: int = Field(50, ge=1, description="steps between progress reports")
-    checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints; a multiple of report_every")
+    report_every: int = Field(default=50, ge=1, description="steps between progress reports")
+    checkpoint_every: int = Field(default=500, ge=1, description="between checkpoints; a multiple of report_every")
 
     @model_validator(mode="after")
     def _checkpoints_fall_on_reports(self) -> TrainingConfig:
@@ -77,7 +78,8 @@ class TrainingResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A flow measured on `n` fresh proposals: reverse ESS, KL(q || p), Metropolis acceptance, F = -ln Z and its error."""
+    """A flow measured on `n` fresh proposals: reverse ESS, KL(q || p), Metropolis acceptance, largest w / mean w,
+    F = -ln Z and its error."""
 
     n: int
     ess: float
@@ -105,8 +107,8 @@ def evaluate(flow: Flow, action: Action, n: int = 65_536, seed: int = 0, batch: 
 
 
 def parameter_groups(flow: Flow) -> dict[str, dict[str, torch.nn.Parameter]]:
-    """Parameters by group: ``weights`` (in the arrays), and the digital ``lora``, ``bias``, ``time`` (all that depends on
-    the step, save the site map) and ``site``."""
+    """Parameters by group: ``weights`` (in the arrays), and the digital ``lora``, ``bias``, ``time`` (all that depends
+    on the step, but the site map) and ``site``."""
     weights = {id(layer.weight) for layer in flow.base_layers().values()}
     groups: dict[str, dict[str, torch.nn.Parameter]] = {group: {} for group in GROUPS}
     for name, parameter in flow.named_parameters():
@@ -176,7 +178,7 @@ def finetune(
     engines: Mapping[str, Engine] | None = None,
     **options,
 ) -> TrainingResult:
-    """Train the digital parts only, against the base weights as they are: for other couplings, or for a programmed chip.
+    """Train the digital parts only, on the base weights as they are: for other couplings, or for a programmed chip.
 
     effective_weights: by layer name, the weights (n_out, n_in) that the array really holds; layers not named are exact.
     engines: by layer name, differentiable products to train through (with read noise, say); they take precedence.
@@ -194,7 +196,7 @@ def finetune(
 def deployed(
     flow: Flow, effective_weights: Mapping[str, torch.Tensor], engines: Mapping[str, Engine] | None = None
 ) -> Iterator[None]:
-    """Within this context the named layers have the weights (n_out, n_in) and engines given; then they are as before."""
+    """Within this context the named layers have the weights (n_out, n_in) and engines given; then all is as before."""
     layers, engines = flow.base_layers(), engines or {}
     if unknown := (set(effective_weights) | set(engines)) - set(layers):
         raise ValueError(f"layers {sorted(unknown)} unknown, this flow has {list(layers)}")
@@ -288,11 +290,12 @@ class _Run:
         worse = loss - self.first_loss
         if math.isfinite(loss) and math.isfinite(norm) and worse < self.flow.sites:
             return
-        kept = f"the last good state is in {self.checkpoint}" if self.checkpoint is not None else "no checkpoint was kept"
+        kept = f"the last good state is in {self.checkpoint}" if self.checkpoint else "no checkpoint was kept"
         raise TrainingDiverged(
-            f"step {self.step}: loss = {loss:.4g} (it began at {self.first_loss:.4g}, may rise by {self.flow.sites} at most), "
-            f"gradient norm = {norm:.4g}; {kept}. Lower learning_rate = {self.config.learning_rate:g} or "
-            f"clip_norm = {self.config.clip_norm:g}, or raise batch = {self.config.batch}.")
+            f"step {self.step}: loss = {loss:.4g} (it began at {self.first_loss:.4g} and may rise by at most "
+            f"{self.flow.sites}), gradient norm = {norm:.4g}; {kept}. Lower learning_rate = "
+            f"{self.config.learning_rate:g} or clip_norm = {self.config.clip_norm:g}, or raise batch = "
+            f"{self.config.batch}.")
 
     @contextmanager
     def _noise(self) -> Iterator[None]:
@@ -326,7 +329,8 @@ class _Run:
             raise CheckpointError("resume = True needs the checkpoint to resume from")
         tensors, header = read_tensors(self.checkpoint)
         if header.get("run") != self._identity():
-            raise CheckpointError(f"{self.checkpoint} belongs to the run {header.get('run')}, this one is {self._identity()}")
+            raise CheckpointError(
+                f"{self.checkpoint} belongs to the run {header.get('run')}, this one is {self._identity()}")
         with torch.no_grad():
             for name, p in self.parameters.items():
                 p.copy_(tensors[f"flow.{name}"])

@@ -9,7 +9,7 @@ import torch
 
 from anf import checkpoint
 from anf.actions import Phi4
-from anf.checkpoint import CheckpointError, load_flow, read_record, save_flow
+from anf.checkpoint import CheckpointError, load_flow, save_flow
 from anf.flow import Flow, FlowConfig
 from anf.mixer import MixerConfig
 
@@ -32,7 +32,8 @@ def test_a_flow_comes_back_as_it_was_with_its_record(base):
     flow, record = load_flow(base, ACTION, CONFIG)
     assert torch.equal(output(flow), output(Flow(CONFIG, seed=1)))
     assert (record.seed, record.command, record.ess, record.summary) == (1, "xbar train", 0.5, {"steps": 3})
-    assert record.parameters == {"m2": -4.0, "lam": 5.5} and record.versions["torch"] == torch.__version__
+    assert record.parameters == {"m2": -4.0, "lam": 5.5}
+    assert record.versions["torch"] == torch.__version__
 
 
 def test_an_adapter_holds_no_base_weights_and_brings_its_base_along(base):
@@ -48,7 +49,8 @@ def test_an_adapter_holds_no_base_weights_and_brings_its_base_along(base):
     tensors, _ = checkpoint.read_tensors(path)
     assert not any(name.endswith("weight") for name in tensors)
     again, record = load_flow(path, Phi4(-4.0, 5.0, (4, 4)))
-    assert record.kind == "adapter" and record.base_file == base.name
+    assert record.kind == "adapter"
+    assert record.base_file == base.name
     assert torch.equal(output(again), output(flow))
 
 
@@ -113,9 +115,10 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(base, monkeypat
     monkeypatch.setattr(os, "fsync", no_space)
     with pytest.raises(OSError, match="no space"):
         save_flow(base, Flow(CONFIG, seed=9), ACTION, seed=9, command="")
-    assert base.read_bytes() == before and list(base.parent.iterdir()) == [base]
+    assert base.read_bytes() == before
+    assert list(base.parent.iterdir()) == [base]
 
 
 def test_no_shipped_flow_says_what_there_is():
-    with pytest.raises(CheckpointError, match="no flow is shipped for phi4 .*'lam': 7.5"):
+    with pytest.raises(CheckpointError, match=r"no flow is shipped for phi4 .*'lam': 7\.5"):
         checkpoint.shipped(Phi4(-4.0, 7.5, (4, 4)))

@@ -51,7 +51,8 @@ def test_fresh_lora_changes_nothing_and_sits_in_the_mixer_blocks():
     before = flow.push(x)
     flow.add_lora(2)
     after = flow.push(x)
-    assert torch.equal(before[0], after[0]) and torch.equal(before[1], after[1])
+    assert torch.equal(before[0], after[0])
+    assert torch.equal(before[1], after[1])
     assert [n for n, layer in flow.base_layers().items() if layer.lora is not None] == [
         "blocks.0.w1.0", "blocks.0.w2.0", "blocks.0.w3", "blocks.0.w4"]
 

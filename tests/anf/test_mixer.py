@@ -36,8 +36,10 @@ def test_odd_outputs_are_odd_and_even_outputs_even_to_the_last_bit():
     mixer = network(MixerConfig(heads=2, channels=6, blocks=2))
     frozen = torch.randn(8, 5, dtype=torch.float64)
     (odd, even), (odd_flipped, even_flipped) = mixer(frozen, 1), mixer(-frozen, 1)
-    assert odd.abs().min() > 0 and even.std() > 0
-    assert torch.equal(odd_flipped, -odd) and torch.equal(even_flipped, even)
+    assert odd.abs().min() > 0
+    assert even.std() > 0
+    assert torch.equal(odd_flipped, -odd)
+    assert torch.equal(even_flipped, even)
 
 
 def test_mixer_is_equations_13_to_20_token_by_token():

@@ -1,0 +1,211 @@
+"""Training lowers the KL, stops on trouble, resumes to the last bit; fine-tuning touches the digital part only."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from anf.actions import Phi4
+from anf.checkpoint import CheckpointError, load_flow, shipped
+from anf.flow import Flow, FlowConfig
+from anf.mixer import MixerConfig
+from anf.training import (
+    DIGITAL,
+    TrainingConfig,
+    TrainingDiverged,
+    TrainingNoise,
+    deployed,
+    evaluate,
+    finetune,
+    group_sizes,
+    noisy_engine,
+    parameter_groups,
+    train,
+)
+
+CONFIG = FlowConfig(shape=(4, 4), couplings=2, site_map=True, mixer=MixerConfig(patch=4, channels=6, channel_hidden=6))
+FREE = Phi4(3.0, 0.0, (4, 4))
+SHORT = TrainingConfig(steps=8, batch=32, report_every=2, checkpoint_every=4)
+LONG = TrainingConfig(steps=200, batch=64, learning_rate=2e-2)
+NOISE = TrainingNoise(programming=0.02, read=0.004)
+
+
+def parameters(flow: Flow) -> torch.Tensor:
+    return torch.cat([p.detach().reshape(-1) for p in flow.parameters()])
+
+
+def test_training_reaches_the_free_field_whose_free_energy_is_known():
+    flow = Flow(CONFIG)
+    assert evaluate(flow, FREE, n=8192).ess < 0.1
+    train(flow, FREE, LONG)
+    result = evaluate(flow, FREE, n=8192)
+    # S = phi K phi / 2 with K = 2 (p^2 + m^2): F = -ln Z = sum over modes of ln(K / 2 pi) / 2
+    modes = [2 * (4 * math.sin(math.pi * a / 4) ** 2 + 4 * math.sin(math.pi * b / 4) ** 2 + FREE.m2)
+             for a in range(4) for b in range(4)]
+    exact = 0.5 * sum(math.log(k / (2 * math.pi)) for k in modes)
+    assert result.ess > 0.9
+    assert abs(result.free_energy - exact) < 4 * result.free_energy_error
+    assert 0 < result.kl < 0.05
+
+
+@pytest.mark.parametrize("config", [
+    pytest.param(SHORT, id="plain"),
+    pytest.param(SHORT.model_copy(update={"noise": NOISE, "noise_steps": 6, "weight_limit": 1.5}), id="noise, limit"),
+])
+def test_an_interrupted_run_resumes_to_the_same_bits(config, tmp_path):
+    whole = Flow(CONFIG)
+    reference = train(whole, FREE, config)
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(step, loss, ess, eta):
+        if step == 6:
+            raise Interrupted
+
+    state = tmp_path / "state.safetensors"
+    with pytest.raises(Interrupted):
+        train(Flow(CONFIG), FREE, config, checkpoint=state, progress=interrupt)
+    again = Flow(CONFIG, seed=99)
+    result = train(again, FREE, config, checkpoint=state, resume=True)
+    assert torch.equal(parameters(again), parameters(whole))
+    assert result.curve == reference.curve
+    assert [c[0] for c in result.curve] == [2, 4, 6, 8]
+
+
+def test_resuming_another_run_is_refused(tmp_path):
+    state = tmp_path / "state.safetensors"
+    train(Flow(CONFIG), FREE, SHORT, checkpoint=state)
+    with pytest.raises(CheckpointError, match=r"'lam': 0\.0.*'lam': 5\.0"):
+        train(Flow(CONFIG), Phi4(1.0, 5.0, (4, 4)), SHORT, checkpoint=state, resume=True)
+    with pytest.raises(CheckpointError, match="needs the checkpoint"):
+        train(Flow(CONFIG), FREE, SHORT, resume=True)
+
+
+class Poisoned:
+    """An action whose gradient fails at the seventh call."""
+
+    name, parameters, shape = "phi4", {"m2": 3.0, "lam": 0.0}, (4, 4)
+
+    def __init__(self, value: float) -> None:
+        self.value, self.calls = value, 0
+
+    def __call__(self, phi):
+        self.calls += 1
+        return FREE(phi) + (self.value if self.calls == 7 else 0.0)
+
+    def gradient(self, phi):
+        return FREE.gradient(phi)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 100.0])
+def test_divergence_stops_with_advice_and_keeps_the_last_good_state(value, tmp_path):
+    state = tmp_path / "state.safetensors"
+    with pytest.raises(TrainingDiverged, match=r"step 6.*state\.safetensors.*learning_rate = 0\.004"):
+        train(Flow(CONFIG), Poisoned(value), SHORT, checkpoint=state)
+    recovered = Flow(CONFIG)
+    assert train(recovered, FREE, SHORT, checkpoint=state, resume=True).steps == 8
+    assert torch.isfinite(parameters(recovered)).all()
+
+
+def test_the_groups_cover_every_parameter_once():
+    flow = Flow(CONFIG)
+    flow.add_lora(2)
+    groups = parameter_groups(flow)
+    names = [name for members in groups.values() for name in members]
+    assert sorted(names) == sorted(name for name, _ in flow.named_parameters())
+    assert sum(group_sizes(flow).values()) == sum(p.numel() for p in flow.parameters())
+    assert group_sizes(flow)["lora"] == 4 * 2 * 6
+
+
+@pytest.mark.parametrize("group", DIGITAL)
+def test_finetuning_moves_the_chosen_group_and_nothing_else(group):
+    flow = Flow(CONFIG)
+    flow.add_lora(2)
+    before = {name: p.detach().clone() for name, p in flow.named_parameters()}
+    finetune(flow, FREE, SHORT, groups=[group])
+    moved = {name for name, p in flow.named_parameters() if not torch.equal(p, before[name])}
+    assert moved
+    assert moved <= set(parameter_groups(flow)[group])
+    assert all(p.requires_grad for p in flow.parameters())
+
+
+def test_finetuning_against_programmed_weights_makes_up_for_their_errors():
+    flow = Flow(CONFIG)
+    train(flow, FREE, LONG)
+    generator = torch.Generator().manual_seed(1)
+    target = {name: layer.weight.detach().clone() for name, layer in flow.base_layers().items()}
+    weights = {name: w + 0.4 * w.abs().max() * torch.randn(w.shape, generator=generator) for name, w in target.items()}
+    with deployed(flow, weights):
+        before = evaluate(flow, FREE, n=4096).ess
+    flow.add_lora(2)
+    finetune(flow, FREE, TrainingConfig(steps=150, batch=64, learning_rate=1e-2), effective_weights=weights)
+    with deployed(flow, weights):
+        after = evaluate(flow, FREE, n=4096).ess
+    assert after > before + 0.15
+    assert all(torch.equal(layer.weight, target[name]) for name, layer in flow.base_layers().items())
+
+
+def test_finetuning_through_noisy_engines_uses_them_and_leaves_none_behind():
+    flow, generator, calls = Flow(CONFIG), torch.Generator().manual_seed(0), []
+
+    def counted(layer):
+        product = noisy_engine(layer.weight.detach(), NOISE, generator)
+        return lambda x: (calls.append(layer.name), product(x))[1]
+
+    engines = {name: counted(layer) for name, layer in flow.base_layers().items()}
+    finetune(flow, FREE, SHORT, groups=["bias"], engines=engines)
+    # One evaluation per coupling and step: the score reuses its draw.
+    assert len(calls) == SHORT.steps * CONFIG.couplings * len(engines)
+    assert all(layer.engine is None for layer in flow.base_layers().values())
+
+
+def test_read_noise_of_independent_cells_adds_up_to_the_norm_of_the_input():
+    weight = torch.tensor([[1.0, -2.0, 0.5], [0.0, 0.3, 0.1]])
+    x = torch.tensor([[3.0, 0.0, 4.0]]).expand(200_000, 3)
+    product = noisy_engine(weight, TrainingNoise(read=0.01), torch.Generator().manual_seed(0))
+    noise = product(x) - x @ weight.T
+    # 0.01 of the largest |weight| = 2 per cell, and |x| = 5. The standard deviation is known to 1/sqrt(2 n).
+    torch.testing.assert_close(noise.std(0), torch.full((2,), 0.1), rtol=5 / 400_000**0.5, atol=0)
+    assert noise.mean(0).abs().max() < 5 * 0.1 / 200_000**0.5
+
+
+def test_the_weight_limit_holds_for_every_matrix():
+    flow = Flow(CONFIG)
+    train(flow, FREE, SHORT.model_copy(update={"weight_limit": 1.5, "learning_rate": 0.05}))
+    for layer in flow.base_layers().values():
+        # Clamping lowers the rms a little too, so the ratio may end slightly above the limit.
+        assert layer.weight.abs().max() <= 1.65 * layer.weight.square().mean().sqrt()
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda flow: train(flow, FREE, SHORT, groups=["wheights"]), "wheights.*unknown"),
+    (lambda flow: train(flow, FREE, SHORT, groups=["lora"]), "no parameter.*add_lora"),
+    (lambda flow: train(flow, Phi4(1.0, 0.0, (6, 6)), SHORT), r"\(6, 6\).*\(4, 4\)"),
+    (lambda flow: finetune(flow, FREE, SHORT, groups=["weights"]), "use train"),
+    (lambda flow: finetune(flow, FREE, SHORT, effective_weights={"nope": torch.zeros(1)}), "nope.*unknown"),
+    (lambda flow: finetune(flow, FREE, SHORT, effective_weights={"embed": torch.zeros(2, 2)}), r"\(2, 2\).*\(6, 8\)"),
+])
+def test_requests_that_make_no_sense_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(Flow(CONFIG))
+
+
+def test_checkpoints_between_reports_are_refused():
+    with pytest.raises(ValueError, match="checkpoint_every = 5: must be a multiple of report_every = 2"):
+        TrainingConfig(steps=10, report_every=2, checkpoint_every=5)
+
+
+@pytest.mark.parametrize(("lam", "floor"), [(5.0, 0.93), (5.5, 0.95), (6.0, 0.93)])
+def test_shipped_flows_have_the_ess_their_record_states(lam, floor):
+    action = Phi4(-4.0, lam, (4, 4))
+    flow, record = load_flow(shipped(action), action)
+    n = 16_384
+    measured = evaluate(flow, action, n=n, seed=20_000)
+    assert record.ess is not None
+    assert record.ess >= floor
+    # ESS = 1 / (1 + var w): five standard errors of the mean of w^2, with w at most the largest weight seen.
+    tolerance = 5 * record.ess**2 * measured.largest_weight * (1 / record.ess - 1) ** 0.5 / n**0.5 * 2
+    assert abs(measured.ess - record.ess) < tolerance
