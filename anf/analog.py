@@ -36,7 +36,7 @@ class ArrayNoise(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     read: float = Field(0.002, ge=0, description="white read noise of a cell per conversion, relative to its conductance")
-    converter_v: float = Field(1.2e-4, ge=0, description="noise of amplifier and ADC at the ADC, V rms")
+    converter_v: float = Field(1.6e-4, ge=0, description="noise of amplifier, DACs and ADC at the ADC, V rms")
     quantise: bool = Field(True, description="round to ADC codes (straight-through gradient)")
 
     @classmethod
