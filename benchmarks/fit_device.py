@@ -142,7 +142,7 @@ def main() -> int:
     print("\nPlain incremental write-verify, 20 … 100 µS in 5 µS steps (Fig. 2f, 2g)")
     bench = Bench(args.cells, args.seed)
     target = np.resize(TARGETS_S, args.cells)
-    cycles, done = plain_write_verify(bench, target, window_s=0.85e-6, gate_step_v=0.02, max_cycles=100)
+    cycles, done = plain_write_verify(bench, target, window_s=0.83e-6, gate_step_v=0.02, max_cycles=100)
     ok = bench.healthy
     row("mean cycles to converge", float(cycles[ok].mean()), 20, 30, "")
     quartiles = np.percentile(cycles[ok], (25, 50, 75))

@@ -153,8 +153,8 @@ class RelaxationParams(_Part):
 
     mean_s: float = -0.01e-6
     """Mean of c, S per e-fold of time (fit to the paper's stable states; published for CMO/HfOₓ: −0.089 µS)."""
-    sigma_s: NonNegativeFloat = 0.02e-6
-    """Standard deviation of c, S per e-fold of time (published for CMO/HfOₓ: 0.042 µS; here 0.3 µS in total at 1 h)."""
+    sigma_s: NonNegativeFloat = 0.025e-6
+    """Standard deviation of c, S per e-fold of time (published for CMO/HfOₓ: 0.042 µS; here 0.38 µS in total at 1 h)."""
     t0_s: PositiveFloat = 1e-3
     """Start of the logarithm, s (assumed)."""
     step_scale_s: NonNegativeFloat = 2e-6

@@ -1,6 +1,7 @@
 """The array as its callers see it: responses, time, noise, faults, state in a file."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -458,3 +459,13 @@ def test_reads_refuse_floating_lines_wrong_shapes_and_time_running_backwards():
 def test_parameters_that_make_no_sense_are_refused(bad):
     with pytest.raises(ValueError, match=r"outside|less than|backwards|Extra inputs|no cell would conduct"):
         ArrayParams.model_validate(bad)
+
+
+def test_every_parameter_stands_in_the_documentation_with_its_default():
+    lines = (Path(__file__).parents[3] / "docs" / "device-model.md").read_text(encoding="utf-8").splitlines()
+    params = ArrayParams()
+    for name in type(params).model_fields:
+        value = getattr(params, name)
+        fields = {f"{name}.{field}": getattr(value, field) for field in getattr(type(value), "model_fields", ())}
+        for parameter, default in (fields or {name: value}).items():
+            assert any(line.startswith(f"| `{parameter}` | {default} |") for line in lines), parameter
