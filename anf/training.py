@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -245,6 +246,7 @@ class _Run:
         self.parameters, self.checkpoint = parameters, checkpoint
         self.adam = torch.optim.Adam(parameters.values(), lr=config.learning_rate, betas=(0.9, 0.99))
         self.generator = torch.Generator().manual_seed(config.seed)
+        self.frozen_digest = _digest({n: p for n, p in flow.named_parameters() if n not in parameters})
         self.step = 0
         self.first_loss = math.nan
         self.curve: list[tuple[int, float, float]] = []
@@ -341,7 +343,15 @@ class _Run:
 
     def _identity(self) -> str:
         return (f"{self.action.name} {dict(self.action.parameters)} {self.flow.config.model_dump_json()} "
-                f"{self.config.model_dump_json()} training {list(self.parameters)}")
+                f"{self.config.model_dump_json()} training {list(self.parameters)}, "
+                f"the rest being {self.frozen_digest}")
+
+
+def _digest(parameters: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, p in parameters.items():
+        digest.update(name.encode() + p.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 @contextmanager

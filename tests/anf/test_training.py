@@ -11,6 +11,7 @@ from anf.actions import Phi4
 from anf.checkpoint import CheckpointError, load_flow, shipped
 from anf.flow import Flow, FlowConfig
 from anf.mixer import MixerConfig
+from anf.recipes import architecture
 from anf.training import (
     DIGITAL,
     TrainingConfig,
@@ -82,6 +83,10 @@ def test_resuming_another_run_is_refused(tmp_path):
         train(Flow(CONFIG), Phi4(1.0, 5.0, (4, 4)), SHORT, checkpoint=state, resume=True)
     with pytest.raises(CheckpointError, match="needs the checkpoint"):
         train(Flow(CONFIG), FREE, SHORT, resume=True)
+    other = Flow(CONFIG, seed=5)
+    train(other, FREE, SHORT, groups=["bias"], checkpoint=state)
+    with pytest.raises(CheckpointError, match="the rest being"):
+        train(Flow(CONFIG, seed=6), FREE, SHORT, groups=["bias"], checkpoint=state, resume=True)
 
 
 class Poisoned:
@@ -196,6 +201,15 @@ def test_requests_that_make_no_sense_are_refused(call, message):
 def test_checkpoints_between_reports_are_refused():
     with pytest.raises(ValueError, match="checkpoint_every = 5: must be a multiple of report_every = 2"):
         TrainingConfig(steps=10, report_every=2, checkpoint_every=5)
+
+
+def test_the_default_flow_at_l_4_fills_one_array_and_reads_it_96_times_per_configuration():
+    flow = Flow(architecture((4, 4)))
+    shapes = {name: tuple(layer.weight.shape) for name, layer in flow.base_layers().items()}
+    # Three quadrants of a 32 x 32 array, then embed beside pixel in the fourth.
+    assert shapes == {"embed": (16, 8), "blocks.0.w3": (16, 16), "blocks.0.w4": (16, 16), "output": (16, 16),
+                      "pixel": (4, 2)}
+    assert flow.config.couplings * sum(flow.vectors_per_coupling().values()) == 96
 
 
 @pytest.mark.parametrize(("lam", "floor"), [(5.0, 0.93), (5.5, 0.95), (6.0, 0.93)])

@@ -1,0 +1,81 @@
+"""How the shipped flows were made, and the architecture that a new one gets by default.
+
+``python -m anf.recipes`` makes all shipped files again (the same bits on the same machine).
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from anf.actions import Action, Phi4
+from anf.checkpoint import WEIGHTS, load_flow, save_flow
+from anf.flow import Flow, FlowConfig
+from anf.mixer import MixerConfig
+from anf.training import TrainingConfig, TrainingNoise, TrainingResult, evaluate, finetune, group_sizes, train
+
+# Of a matrix's full scale, 30 uS: 0.5 uS programming error and 0.1 uS read noise per cell.
+ARRAY_NOISE = TrainingNoise(programming=0.017, read=0.0035)
+LORA_RANK = 2
+PHI4_M2 = -4.0
+PHI4_BASE_LAM = 5.5
+PHI4_ADAPTED_LAMS = (5.0, 6.0)
+
+
+def architecture(shape: tuple[int, int]) -> FlowConfig:
+    """The default flow for a lattice (Lx, Ly).
+
+    At 4 x 4 a single patch, 904 base weights in five rectangles that fill 30 x 32 of one array (docs/decisions/0024);
+    otherwise 2 x 2 patches. Raises ValueError (pydantic) for an odd side.
+    """
+    if shape == (4, 4):
+        mixer = MixerConfig(patch=4, channels=16, channel_hidden=16, features=2)
+        return FlowConfig(shape=shape, couplings=8, site_map=True, mixer=mixer)
+    return FlowConfig(shape=shape, couplings=8, site_map=True, mixer=MixerConfig(channels=16, heads=2))
+
+
+def base_training(seed: int = 0) -> TrainingConfig:
+    """From nothing: four minutes without noise, then as long with it, on one core at 4 x 4."""
+    return TrainingConfig(steps=16_000, batch=512, weight_limit=2.0, noise=ARRAY_NOISE, noise_steps=6_000, seed=seed)
+
+
+def adapter_training(seed: int = 0) -> TrainingConfig:
+    """Digital parts only, for other couplings of the action or for the errors of a programmed array: about a minute."""
+    return TrainingConfig(steps=2_000, batch=512, seed=seed)
+
+
+def make_phi4_l4(folder: Path = WEIGHTS, seed: int = 0, report=print) -> None:
+    """Train the base flow of phi^4 on 4 x 4 and its adapters into `folder`."""
+    def progress(step: int, loss: float, ess: float, eta_s: float) -> None:
+        if step % 1000 == 0:
+            report(f"step {step}: S + log q = {loss:.4f}, batch ESS {ess:.3f}, {eta_s:.0f} s left")
+
+    base = folder / "phi4_L4.safetensors"
+    action = Phi4(PHI4_M2, PHI4_BASE_LAM, (4, 4))
+    flow = Flow(architecture(action.shape), seed)
+    config = base_training(seed)
+    result = train(flow, action, config, progress=progress)
+    report(_save(base, flow, action, config, result))
+    for lam in PHI4_ADAPTED_LAMS:
+        adapted, _ = load_flow(base)
+        adapted.add_lora(LORA_RANK, seed)
+        action, config = Phi4(PHI4_M2, lam, (4, 4)), adapter_training(seed)
+        result = finetune(adapted, action, config, progress=progress)
+        report(_save(folder / f"phi4_L4_lam{lam:g}.safetensors", adapted, action, config, result, base))
+
+
+def _save(path: Path, flow: Flow, action: Action, config: TrainingConfig, result: TrainingResult,
+          base: Path | None = None) -> str:
+    measured = asdict(evaluate(flow, action))
+    every = max(1, len(result.curve) // 32)
+    curve = [[step, round(loss, 4), round(ess, 4)] for step, loss, ess in result.curve[::every]]
+    summary = {"training": config.model_dump(), "parameters": group_sizes(flow), "seconds": round(result.seconds),
+               "evaluation": measured, "curve": curve}
+    save_flow(path, flow, action, seed=config.seed, command="python -m anf.recipes", ess=measured["ess"],
+              summary=summary, base=base)
+    return f"{path.name}: {measured}"
+
+
+if __name__ == "__main__":
+    make_phi4_l4(Path(sys.argv[1]) if len(sys.argv) > 1 else WEIGHTS)
