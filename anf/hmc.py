@@ -20,6 +20,8 @@ _GROUP_SITES = 65_536
 """Sites of all chains in one group: enough to hide the cost of a call, few enough to stay in cache."""
 _STEP_JITTER = 0.1
 _MAX_LEAPFROG = 1000
+_ENOUGH_TO_JUDGE = 20
+"""Trajectories: that all of so many are refused does not happen by chance at any acceptance worth running at."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def run(
     ----------
     n_chains, n_draws: chains that run side by side, and draws kept of each.
     thin: trajectories per draw.
-    thermalisation: trajectories discarded at the start, during which the step is tuned; then it is frozen.
+    thermalisation: trajectories discarded at the start, during which the step is tuned; then it is frozen. With 0 the
+        step stays at a tenth of the trajectory.
     trajectory_length: molecular-dynamics time of a trajectory. The step is jittered by ±10 % from one trajectory to the
         next, since a fixed length can be a multiple of some mode's period and leave that mode where it was.
     target_acceptance: what the step is tuned to, in (0, 1); 0.7 … 0.9 is where HMC is efficient.
@@ -89,22 +92,7 @@ def run(
     Raises ValueError for counts below 1, parameters out of range, a state that does not fit, `sign_flip` for an action
     without that symmetry, and when no trajectory was accepted.
     """
-    for name, count, least in (
-        ("n_chains", n_chains, 1),
-        ("n_draws", n_draws, 1),
-        ("thin", thin, 1),
-        ("thermalisation", thermalisation, 0),
-    ):
-        if not isinstance(count, (int, np.integer)) or count < least:
-            raise ValueError(f"{name} = {count} must be a whole number of at least {least}")
-    if not (math.isfinite(trajectory_length) and trajectory_length > 0):
-        raise ValueError(f"trajectory_length = {trajectory_length} must be positive and finite")
-    if not 0 < target_acceptance < 1:
-        raise ValueError(f"target_acceptance = {target_acceptance} must lie in (0, 1); 0.7 to 0.9 is efficient")
-    if sign_flip and "sign_flip" not in action.symmetries:
-        raise ValueError(
-            f"sign_flip: the action {action.name!r} is not symmetric under φ → −φ; run with sign_flip=False"
-        )
+    _check(action, n_chains, n_draws, thin, thermalisation, trajectory_length, target_acceptance, sign_flip)
     if state is not None:
         if state.phi.shape != (n_chains, *action.shape):
             raise ValueError(f"state.phi has shape {state.phi.shape}; this run needs {(n_chains, *action.shape)}")
@@ -124,10 +112,10 @@ def run(
     total = thermalisation + n_draws * thin
     done = 0
 
-    def sweep(flip: bool) -> tuple[float, float, float]:
+    def sweep() -> tuple[float, float, float]:
         nonlocal done
         jittered = step * rng.uniform(1.0 - _STEP_JITTER, 1.0 + _STEP_JITTER)
-        sums = np.sum([group.trajectory(rng, jittered, n_leapfrog, flip) for group in groups], axis=0)
+        sums = np.sum([group.trajectory(rng, jittered, n_leapfrog, sign_flip) for group in groups], axis=0)
         done += 1
         if progress is not None:
             progress(done, total)
@@ -138,7 +126,7 @@ def run(
 
     tuning = []
     for k in range(thermalisation):
-        _, expected, _ = sweep(sign_flip)
+        _, expected, _ = sweep()
         if k < 0.8 * thermalisation:
             # Robbins–Monro on log(step): the gain falls as k^-0.6, so early noise is forgotten; the later half is
             # averaged.
@@ -158,11 +146,11 @@ def run(
     sums = np.zeros(3)
     for draw in range(n_draws):
         for _ in range(thin):
-            sums += sweep(sign_flip)
+            sums += sweep()
         phi[:, draw] = gather(lambda group: group.phi.movedim(-1, 0))
         values[:, draw] = gather(lambda group: group.action_now)
     accepted, _, exp_minus_dh = sums / (n_draws * thin)
-    if accepted == 0:
+    if accepted == 0 and n_chains * n_draws * thin >= _ENOUGH_TO_JUDGE:
         raise ValueError(
             f"step_size = {step:.3g}: no trajectory was accepted; thermalise longer (thermalisation = {thermalisation})"
         )
@@ -181,6 +169,34 @@ def leapfrog(
     scaled = momentum.movedim(0, -1) * step
     _integrate_(action, padded, scaled, torch.empty_like(scaled), step, n_steps)
     return padded[1:-1, 1:-1].movedim(-1, 0).clone(), scaled.movedim(-1, 0) / step
+
+
+def _check(
+    action: Action,
+    n_chains: int,
+    n_draws: int,
+    thin: int,
+    thermalisation: int,
+    trajectory_length: float,
+    target_acceptance: float,
+    sign_flip: bool,
+) -> None:
+    for name, count, least in (
+        ("n_chains", n_chains, 1),
+        ("n_draws", n_draws, 1),
+        ("thin", thin, 1),
+        ("thermalisation", thermalisation, 0),
+    ):
+        if not isinstance(count, (int, np.integer)) or count < least:
+            raise ValueError(f"{name} = {count} must be a whole number of at least {least}")
+    if not (math.isfinite(trajectory_length) and trajectory_length > 0):
+        raise ValueError(f"trajectory_length = {trajectory_length} must be positive and finite")
+    if not 0 < target_acceptance < 1:
+        raise ValueError(f"target_acceptance = {target_acceptance} must lie in (0, 1); 0.7 to 0.9 is efficient")
+    if sign_flip and "sign_flip" not in action.symmetries:
+        raise ValueError(
+            f"sign_flip: the action {action.name!r} is not symmetric under φ → −φ; run with sign_flip=False"
+        )
 
 
 class _Chains:

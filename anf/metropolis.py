@@ -68,7 +68,7 @@ def accept(
     rng = np.random.default_rng(seed) if generator is None else generator
     order = rng.permutation(log_w.size) if shuffle else np.arange(log_w.size)
 
-    # log u < log w_i − log w_j, as log w_i − log u > log w_j. The recursion is sequential: plain floats are fastest here.
+    # log u < log w_i − log w_j, as log w_i − log u > log w_j. The recursion is sequential: plain floats are fastest.
     offers = (log_w[order] + rng.standard_exponential(log_w.size)).tolist()
     weights, proposals = log_w[order].tolist(), order.tolist()
     first = 0 if start is not None else int(np.argmax(finite[order]))

@@ -160,7 +160,7 @@ def _analysis(action: Action, phi: np.ndarray, log_weights: np.ndarray | None, s
         ):
             raise ValueError(f"state must be indices 0 … {len(phi) - 1} of proposals, shape (draw,) or (chain, draw)")
         used = np.isin(np.arange(len(phi)), state)
-    bad = int((~np.isfinite(phi[used]).all((-2, -1))).sum())
+    bad = int((~np.isfinite(phi.sum((-2, -1))[used])).sum())
     if bad:
         raise ValueError(f"phi: {bad} of the configurations that count are not finite; the sampler diverged")
 

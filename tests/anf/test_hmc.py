@@ -167,6 +167,11 @@ def test_runs_that_make_no_sense_are_refused(arguments: dict, message: str) -> N
         hmc.run(Phi4(-4.0, 5.0, (2, 2)), **{"n_chains": 1, "n_draws": 1, **arguments})
 
 
+def test_a_step_that_is_never_accepted_is_an_error_and_not_a_constant_chain() -> None:
+    with pytest.raises(ValueError, match=r"step_size = 0.2: no trajectory was accepted; thermalise longer"):
+        hmc.run(Phi4(-4.0, 1e6, (4, 4)), 4, 10, seed=1, thermalisation=0)
+
+
 def test_a_state_of_another_run_is_refused() -> None:
     state = hmc.run(Phi4(-4.0, 5.0, (2, 2)), 2, 1, seed=1, thermalisation=5).state
     with pytest.raises(ValueError, match=r"state.phi has shape \(2, 2, 2\)"):

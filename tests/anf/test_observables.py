@@ -109,6 +109,17 @@ def test_errors_of_reweighted_ratios_cover_the_truth() -> None:
         assert abs(np.mean(series)) < 0.35, name
 
 
+def test_a_diverged_proposal_that_was_refused_does_not_spread() -> None:
+    phi, log_q = proposals(2000, seed=4)
+    log_p = -FREE(phi)
+    clean = observables.summarise(FREE, phi[1:], log_weights=(log_p - log_q)[1:])
+    phi[0], log_p[0] = np.nan, -np.inf
+    by_weight = observables.summarise(FREE, phi, log_weights=log_p - log_q)
+    by_chain = observables.summarise(FREE, phi, state=metropolis.accept(log_p, log_q, seed=5).state)
+    assert by_weight["E"].value == pytest.approx(clean["E"].value, rel=1e-9)
+    assert all(np.isfinite(row.value) for rows in (by_weight, by_chain) for row in rows.values())
+
+
 def test_an_ensemble_of_equal_weights_is_the_plain_mean_and_tau_is_one_half() -> None:
     phi = field((500, 4, 4))
     rows = observables.summarise(ACTION, phi, log_weights=np.full(500, -12.0))
