@@ -138,6 +138,11 @@ class Array:
         """Ground truth (n_sl, n_bl) of `Fault` values; for tests, no real board can be asked this."""
         return self._cells.faults.reshape(self.shape).copy()
 
+    @property
+    def now_s(self) -> float:
+        """Latest board time seen, s: where the clock of a board that loads a saved array has to go on."""
+        return self._now_s
+
     def conductance_s(self, t_s: float) -> np.ndarray:
         """Ground truth (n_sl, n_bl) S at `t_s`: each cell at low field with its transistor on (`read_gate_v`).
 

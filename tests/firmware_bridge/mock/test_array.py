@@ -416,6 +416,7 @@ def test_a_saved_array_continues_bit_for_bit(when, tmp_path):
     with np.load(tmp_path / "chip.npz") as saved:
         copy.load_state(dict(saved))
     np.testing.assert_array_equal(copy.faults, original.faults)
+    assert copy.now_s == original.now_s == (5000.0 if when == "later" else 0.0)
     for t in (5001.0, 5002.0):
         np.testing.assert_array_equal(programme(copy, t), programme(original, t))
         a, b = copy.flips(t + 0.7, t + 0.9), original.flips(t + 0.7, t + 0.9)
