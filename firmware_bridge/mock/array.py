@@ -11,7 +11,7 @@ the converter, from `Response.noise_s`. No result depends on how often or in whi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,15 +20,12 @@ from firmware_bridge.mock import irdrop, rng_state
 from firmware_bridge.mock.array_params import ArrayParams, WireParams
 from firmware_bridge.mock.device import Cells
 from firmware_bridge.mock.faults import BROKEN_LINE, draw_faults
+from firmware_bridge.mock.line_setting import LineSetting
 from firmware_bridge.mock.telegraph import Telegraph
 
 OHMIC_V = 0.1
 """Cell voltage up to which cells are Ohmic, V (paper, Fig. 2j)."""
 
-_GRID_START_S = 1e-3
-_GRID_PER_DECADE = 12
-# Up to 1 s the drift since the pulse is below 0.2 µS and IR drop need not be solved again; after that, once per decade.
-_FIRST_RESOLVE = 1 + 3 * _GRID_PER_DECADE
 _MAX_CACHED = 128
 
 
@@ -36,25 +33,6 @@ def excess_voltage(v: np.ndarray | float) -> np.ndarray:
     """Odd, twice differentiable h(v) in V that is 0 within ±0.1 V: sign(v)·(|v| - 0.1 V)³/(0.1 V)² beyond."""
     v = np.asarray(v, dtype=float)
     return np.sign(v) * np.maximum(np.abs(v) - OHMIC_V, 0.0) ** 3 / OHMIC_V**2
-
-
-def refresh_age_s(index: int) -> float:
-    """Age in s of refresh instant `index` after a programming event: 0, 1 ms, then 12 per decade.
-
-    Between two instants a response does not drift, so that it is a function of time alone.
-    """
-    return 0.0 if index == 0 else _GRID_START_S * 10.0 ** ((index - 1) / _GRID_PER_DECADE)
-
-
-def _refresh_index(epoch_s: float, t_s: float) -> int:
-    """Index of the last refresh instant ``epoch_s + refresh_age_s(index)`` at or before `t_s`."""
-    age_s = t_s - epoch_s
-    index = 0
-    if age_s > _GRID_START_S:
-        index = int(_GRID_PER_DECADE * np.log10(age_s / _GRID_START_S))
-    while epoch_s + refresh_age_s(index + 1) <= t_s:
-        index += 1
-    return index
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,23 +60,6 @@ class Flips:
     """Change of ``transfer_s[row, col]`` at `t_s`, S."""
 
 
-@dataclass(slots=True, eq=False)
-class _Setting:
-    """One setting of the lines: what follows from it until a pulse hits one of its rows."""
-
-    rows: np.ndarray
-    gate_v: np.ndarray
-    epoch_s: float
-    solved: int = -1
-    solved_transfer_s: np.ndarray = field(default_factory=lambda: np.empty(0))
-    solved_cell_s: np.ndarray = field(default_factory=lambda: np.empty(0))
-    index: int = -1
-    mean_transfer_s: np.ndarray = field(default_factory=lambda: np.empty(0))
-    noise_s: np.ndarray = field(default_factory=lambda: np.empty(0))
-    nonlinear: np.ndarray = field(default_factory=lambda: np.empty(0))
-    until_s: float = 0.0
-
-
 class Array:
     """An array of `params`, drawn from `seed`.
 
@@ -116,7 +77,6 @@ class Array:
         self._connected = ~np.isin(faults, BROKEN_LINE)
         self._cells = Cells(params, faults.ravel(), device_rng, self._pulse_rng)
         wires = params.wires or WireParams.none()
-        self._wires = wires
         self._wireless = irdrop.drops_nothing(wires)
         if not self._wireless:
             self._bl_path_ohm = irdrop.shared_path_ohm(params.n_sl, wires.bl_source_ohm, wires.bl_segment_ohm)
@@ -125,9 +85,9 @@ class Array:
         self._draw_telegraph(telegraph_seq)
         # Last time that a pulse changed a cell of each row.
         self._row_epoch_s = np.zeros(params.n_sl)
-        self._settings: dict[bytes, _Setting] = {}
+        self._settings: dict[bytes, LineSetting] = {}
         self._current: Response | None = None
-        self._current_setting: _Setting | None = None
+        self._current_setting: LineSetting | None = None
         self._current_key = b""
         self._current_from_s = 0.0
         self._current_until_s = 0.0
@@ -231,7 +191,7 @@ class Array:
             if len(self._settings) >= _MAX_CACHED:
                 self._settings.clear()
             self._settings[key] = setting
-        self._refresh(setting, t_s)
+        setting.refresh(t_s)
         self._telegraph.advance(t_s)
         transfer = setting.mean_transfer_s
         if len(self._noisy):
@@ -331,7 +291,7 @@ class Array:
         if self._current_setting is not None and hit[self._current_setting.rows].any():
             self._current = self._current_setting = None
 
-    def _new_setting(self, v_wl: np.ndarray, v_sl: np.ndarray) -> _Setting:
+    def _new_setting(self, v_wl: np.ndarray, v_sl: np.ndarray) -> LineSetting:
         for name, volts in (("v_wl", v_wl), ("v_sl", v_sl)):
             if not np.isfinite(volts).all():
                 raise ProtocolError(
@@ -340,46 +300,7 @@ class Array:
         gate = v_wl - v_sl
         rows = np.flatnonzero(gate > self._row_v_th_v)
         epoch = float(self._row_epoch_s[rows].max()) if len(rows) else 0.0
-        return _Setting(rows, gate[rows], epoch)
-
-    def _cell_s(self, setting: _Setting, index: int) -> np.ndarray:
-        """Conductances (k, n_bl) S of the rows that are on, at refresh instant `index`."""
-        cells = (setting.rows[:, None] * self.shape[1] + np.arange(self.shape[1])).ravel()
-        memristor = self._cells.memristor_s(cells, setting.epoch_s + refresh_age_s(index))
-        series = self._cells.series_s(cells, memristor, np.repeat(setting.gate_v, self.shape[1]))
-        return series.reshape(len(setting.rows), -1) * self._connected[setting.rows]
-
-    def _refresh(self, setting: _Setting, t_s: float) -> None:
-        """Bring `setting` to the last refresh instant at or before `t_s`."""
-        if setting.index >= 0 and t_s < setting.until_s:
-            return
-        setting.index = index = _refresh_index(setting.epoch_s, t_s)
-        setting.until_s = setting.epoch_s + refresh_age_s(index + 1)
-        transfer = np.zeros(self.shape)
-        if len(setting.rows):
-            cell = self._cell_s(setting, index)
-            if self._wireless:
-                transfer[setting.rows] = cell
-            else:
-                solved = 0 if index < _FIRST_RESOLVE else index - (index - _FIRST_RESOLVE) % _GRID_PER_DECADE
-                if setting.solved != solved:
-                    setting.solved = solved
-                    setting.solved_cell_s = self._cell_s(setting, solved)
-                    setting.solved_transfer_s = irdrop.transfer_matrix(setting.solved_cell_s, setting.rows, self._wires)
-                change = np.divide(
-                    cell, setting.solved_cell_s, where=setting.solved_cell_s > 0, out=np.zeros_like(cell)
-                )
-                transfer[setting.rows] = setting.solved_transfer_s * change
-        setting.mean_transfer_s = transfer
-        noise, nonlinear = self.params.read_noise, self.params.nonlinearity
-        setting.noise_s = (noise.relative if noise else 0.0) * transfer
-        setting.nonlinear = np.zeros(self.shape)
-        if nonlinear:
-            np.divide(
-                2.0 * nonlinear.coefficient * nonlinear.g_ref_s, transfer + nonlinear.g_ref_s, out=setting.nonlinear
-            )
-        for array in (setting.mean_transfer_s, setting.noise_s, setting.nonlinear):
-            array.flags.writeable = False
+        return LineSetting(self._cells, self._connected, self.params, rows, gate[rows], epoch)
 
 
 def _part(saved: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

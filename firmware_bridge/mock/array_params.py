@@ -29,7 +29,7 @@ class TransistorParams(_Part):
     on_slope_s_per_v: PositiveFloat = 0.6e-3
     """Channel conductance per volt of overdrive when fully on, S/V (assumed); ``inf`` is a perfect switch."""
     compliance_v: PositiveFloat = 0.6
-    """Voltage left across the memristor when the transistor limits the SET, V: current = g·compliance_v (assumed)."""
+    """Voltage left across the memristor when the transistor limits the SET, V; current = g·compliance_v (assumed)."""
 
 
 class SwitchingParams(_Part):
@@ -154,7 +154,7 @@ class RelaxationParams(_Part):
     mean_s: float = -0.01e-6
     """Mean of c, S per e-fold of time (fit to the paper's stable states; published for CMO/HfOₓ: −0.089 µS)."""
     sigma_s: NonNegativeFloat = 0.025e-6
-    """Standard deviation of c, S per e-fold of time (published for CMO/HfOₓ: 0.042 µS; here 0.38 µS in total at 1 h)."""
+    """Standard deviation of c, S per e-fold of time (published for CMO/HfOₓ: 0.042 µS; here 0.38 µS after 1 h)."""
     t0_s: PositiveFloat = 1e-3
     """Start of the logarithm, s (assumed)."""
     step_scale_s: NonNegativeFloat = 2e-6

@@ -96,14 +96,14 @@ class Cells:
     def series_s(self, cells: np.ndarray | slice, memristor_s: np.ndarray, gate_v: np.ndarray) -> np.ndarray:
         """Conductance (k,) S of memristor and transistor in series at `gate_v` (k,) V above the source; 0 when off."""
         overdrive = gate_v - self.v_th_v[cells]
-        channel_s = self._p.transistor.on_slope_s_per_v * np.maximum(overdrive, _LITTLE_V)
-        return memristor_s * (overdrive > 0) / (1.0 + memristor_s / channel_s)
+        return self._series_s(memristor_s, overdrive) * (overdrive > 0)
 
     def nominal_a(self, cells: np.ndarray, g_s: np.ndarray, v: np.ndarray, gate_v: np.ndarray) -> np.ndarray:
         """Current (k,) A that `pulse` with these arguments ends with, had the lines no resistance."""
-        aim = self.slope_s_per_v[cells] * (gate_v - self.v_th_v[cells]) + self._offset_s[cells]
+        overdrive = gate_v - self.v_th_v[cells]
+        aim = self.slope_s_per_v[cells] * overdrive + self._offset_s[cells]
         grows = (v >= self._p.switching.disturb_v) & (self.faults[cells] == _HEALTHY)
-        return self._passive_a(cells, np.where(grows, np.maximum(g_s, aim), g_s), v, gate_v)
+        return self._passive_a(cells, np.maximum(g_s, aim * grows), v, overdrive)
 
     def pulse(
         self, cells: np.ndarray, g_s: np.ndarray, v: np.ndarray, gate_v: np.ndarray, width_s: float, end_s: float
@@ -114,6 +114,7 @@ class Cells:
         transistor's source: the SL for a SET, the BL for a RESET. All in V.
         """
         cutoff = self._p.switching.disturb_v
+        overdrive = gate_v - self.v_th_v[cells]
         current = np.empty(len(cells))
         changed = np.zeros(len(cells), dtype=bool)
         formed = self.faults[cells] == _HEALTHY
@@ -121,9 +122,9 @@ class Cells:
         for chosen, act in ((up, self._set), (down, self._reset), (~(up | down), self._rest)):
             k = chosen.nonzero()[0]
             if len(k) == len(cells):
-                return Pulsed(*act(cells, g_s, v, gate_v, width_s, end_s))
+                return Pulsed(*act(cells, g_s, v, overdrive, width_s, end_s))
             if len(k):
-                current[k], changed[k] = act(cells[k], g_s[k], v[k], gate_v[k], width_s, end_s)
+                current[k], changed[k] = act(cells[k], g_s[k], v[k], overdrive[k], width_s, end_s)
         return Pulsed(current, changed)
 
     def save(self) -> dict[str, np.ndarray]:
@@ -135,39 +136,42 @@ class Cells:
         for name in _STATE + _CONSTANTS:
             setattr(self, name, saved[name.lstrip("_")].copy())
 
-    def _passive_a(self, cells: np.ndarray, g_s: np.ndarray, v: np.ndarray, gate_v: np.ndarray) -> np.ndarray:
-        """Current (k,) A of memristors at `g_s` in series with their transistors, which limit it."""
-        limit = self._limit_a(cells, gate_v)
-        return np.minimum(np.maximum(v * self.series_s(cells, g_s, gate_v), -limit), limit)
+    def _series_s(self, memristor_s: np.ndarray, overdrive_v: np.ndarray) -> np.ndarray:
+        """`series_s` without the switching off."""
+        return memristor_s / (
+            1.0 + memristor_s / (self._p.transistor.on_slope_s_per_v * np.maximum(overdrive_v, _LITTLE_V))
+        )
 
-    def _limit_a(self, cells: np.ndarray, gate_v: np.ndarray) -> np.ndarray:
-        """Current (k,) A at which the transistor saturates."""
-        overdrive = np.maximum(gate_v - self.v_th_v[cells], 0.0)
-        return self.slope_s_per_v[cells] * overdrive * self._p.transistor.compliance_v
+    def _limit_a(self, cells: np.ndarray, overdrive_v: np.ndarray) -> np.ndarray:
+        """Current (k,) A at which the transistor saturates; 0 when off."""
+        return self.slope_s_per_v[cells] * np.maximum(overdrive_v, 0.0) * self._p.transistor.compliance_v
+
+    def _passive_a(self, cells: np.ndarray, g_s: np.ndarray, v: np.ndarray, overdrive_v: np.ndarray) -> np.ndarray:
+        """Current (k,) A of memristors at `g_s` in series with their transistors, which limit it."""
+        limit = self._limit_a(cells, overdrive_v)
+        return np.minimum(np.maximum(v * self._series_s(g_s, overdrive_v), -limit), limit)
 
     def _set(
-        self, cells: np.ndarray, g0: np.ndarray, v: np.ndarray, gate_v: np.ndarray, width_s: float, end_s: float
+        self, cells: np.ndarray, g0: np.ndarray, v: np.ndarray, overdrive_v: np.ndarray, width_s: float, end_s: float
     ) -> tuple[np.ndarray, np.ndarray]:
         p = self._p.switching
-        overdrive = gate_v - self.v_th_v[cells]
-        aim = np.where(overdrive > 0, self.slope_s_per_v[cells] * overdrive + self._offset_s[cells], 0.0)
+        aim = (self.slope_s_per_v[cells] * overdrive_v + self._offset_s[cells]) * (overdrive_v > 0)
         rate = np.exp((v - self.set_v[cells]) * (_LN10 / p.set_decade_v)) / p.set_tau_s
         mean = np.maximum(aim - g0, 0.0) * -np.expm1(-width_s * rate)
         step = self._noisy(mean, self._set_granularity_s)
         self._offset_s[cells] += step - mean
-        current = self._passive_a(cells, g0 + 0.5 * step, v, gate_v)
+        current = self._passive_a(cells, g0 + 0.5 * step, v, overdrive_v)
         self._step(cells, g0, step, end_s)
-        broken = self._break(cells, (v > self._max_v) & (overdrive > self._limiting_v), current, end_s)
+        broken = self._break(cells, (v > self._max_v) & (overdrive_v > self._limiting_v), current, end_s)
         return current, (step > 0) | broken
 
     def _reset(
-        self, cells: np.ndarray, g0: np.ndarray, v: np.ndarray, gate_v: np.ndarray, width_s: float, end_s: float
+        self, cells: np.ndarray, g0: np.ndarray, v: np.ndarray, overdrive_v: np.ndarray, width_s: float, end_s: float
     ) -> tuple[np.ndarray, np.ndarray]:
         p = self._p.switching
         # The transistor's source is the memristor's side now: it cannot rise above V_WL - V_th.
-        overdrive = np.maximum(gate_v - self.v_th_v[cells], 0.0)
-        share = np.divide(self.series_s(cells, g0, gate_v), g0, where=g0 > 0, out=np.ones_like(g0))
-        across = np.minimum(-v * share, overdrive)
+        follower_v = np.maximum(overdrive_v, _LITTLE_V)
+        across = np.minimum(-v / (1.0 + g0 / (self._p.transistor.on_slope_s_per_v * follower_v)), follower_v)
         beyond = across - self.reset_v[cells]
         floor = np.maximum(p.reset_floor_s * np.exp(beyond * (-_LN10 / p.reset_floor_decade_v)), p.g_min_s)
         rate = np.exp(beyond * (_LN10 / p.reset_decade_v)) / p.reset_tau_s
@@ -181,31 +185,30 @@ class Cells:
         return current, (step > 0) | broken
 
     def _rest(
-        self, cells: np.ndarray, g0: np.ndarray, v: np.ndarray, gate_v: np.ndarray, width_s: float, end_s: float
+        self, cells: np.ndarray, g0: np.ndarray, v: np.ndarray, overdrive_v: np.ndarray, width_s: float, end_s: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """Cells that do not switch: too little voltage, stuck, or not formed (which the pulse may do)."""
-        current = self._passive_a(cells, g0, v, gate_v)
+        current = self._passive_a(cells, g0, v, overdrive_v)
         changed = np.zeros(len(cells), dtype=bool)
         p = self._p.forming
         if p is None:
             return current, changed
         k = ((self.faults[cells] == Fault.UNFORMED) & (v >= self._p.switching.disturb_v)).nonzero()[0]
         if len(k):
-            overdrive = gate_v[k] - self.v_th_v[cells[k]]
             rate = np.exp((v[k] - self.form_v[cells[k]]) * (_LN10 / p.form_decade_v)) / p.form_tau_s
-            done = (self._rng.standard_exponential(len(k)) < width_s * rate) & (overdrive > 0)
+            done = (self._rng.standard_exponential(len(k)) < width_s * rate) & (overdrive_v[k] > 0)
             changed[k] = done
-            self._form(cells[k[done]], gate_v[k[done]], p.overshoot, end_s)
+            self._form(cells[k[done]], overdrive_v[k[done]], p.overshoot, end_s)
         return current, changed
 
-    def _form(self, cells: np.ndarray, gate_v: np.ndarray, overshoot: float, end_s: float) -> None:
-        mean = overshoot * self.slope_s_per_v[cells] * (gate_v - self.v_th_v[cells])
+    def _form(self, cells: np.ndarray, overdrive_v: np.ndarray, overshoot: float, end_s: float) -> None:
+        mean = overshoot * self.slope_s_per_v[cells] * overdrive_v
         g = self._noisy(mean, self._set_granularity_s)
         self.faults[cells] = Fault.HEALTHY
         self._offset_s[cells] = g - mean
         self._base_s[cells] = 0.0
         self._step(cells, np.zeros(len(cells)), g, end_s)
-        self._break(cells, np.zeros(len(cells), dtype=bool), overshoot * self._limit_a(cells, gate_v), end_s)
+        self._break(cells, np.zeros(len(cells), dtype=bool), overshoot * self._limit_a(cells, overdrive_v), end_s)
 
     def _noisy(self, mean: np.ndarray, granularity_s: float) -> np.ndarray:
         """Steps of the given mean and of variance granularity·mean, never negative."""

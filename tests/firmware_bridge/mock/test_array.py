@@ -8,7 +8,7 @@ import pytest
 
 from firmware_bridge.errors import ProtocolError
 from firmware_bridge.mock import irdrop
-from firmware_bridge.mock.array import Array, excess_voltage, refresh_age_s
+from firmware_bridge.mock.array import Array, excess_voltage
 from firmware_bridge.mock.array_params import (
     ArrayParams,
     FaultParams,
@@ -20,6 +20,7 @@ from firmware_bridge.mock.array_params import (
     WireParams,
 )
 from firmware_bridge.mock.faults import Fault
+from firmware_bridge.mock.line_setting import refresh_age_s
 
 N_SL, N_BL = 6, 5
 WL, SL = np.full(N_SL, 5.0), np.full(N_SL, 2.5)
