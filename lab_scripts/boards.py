@@ -1,0 +1,72 @@
+"""Opening a board, and programming a matrix into it, as several commands do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.failures import Failure
+from calibration.write_verify import WriteVerifyConfig, WriteVerifyResult
+from calibration.write_verify import program as write_verify
+from drivers.board import Board
+from drivers.connect import open_crossbar
+from drivers.crossbar import Crossbar
+from firmware_bridge.mock.bridge import MockBridge
+from lab_scripts.console import Report
+from lab_scripts.exits import InputError
+
+Matrix = NDArray[np.float64]
+
+
+@contextmanager
+def open_board(address: str, board: Board, seed: int) -> Iterator[Crossbar]:
+    """A board, safe on every way out."""
+    with open_crossbar(address, board=board, seed=seed) as crossbar:
+        yield crossbar
+
+
+def program_array(
+    crossbar: Crossbar, target_s: Matrix, report: Report, config: WriteVerifyConfig | None = None
+) -> WriteVerifyResult:
+    """Write-verify with a bar. `target_s` is NaN where a cell is left alone."""
+    config = config or WriteVerifyConfig()
+    check_targets(target_s, config)
+    with report.task("Programming") as step:
+        return write_verify(
+            crossbar,
+            target_s,
+            config=config,
+            progress=lambda cycle, done, total, _: step(done, total, f"cycle {cycle}"),
+        )
+
+
+def check_targets(target_s: Matrix, config: WriteVerifyConfig) -> None:
+    """Raises `InputError` for targets outside the range of the device, before a board is opened."""
+    low, high = config.range_s
+    # NaN is a cell that is left alone.
+    outside = np.argwhere((target_s < low) | (target_s > high)).tolist()
+    if outside:
+        sl, bl = outside[0]
+        raise InputError(
+            f"target of cell (SL {sl}, BL {bl}) = {target_s[sl, bl] * 1e6:g} µS is outside {low * 1e6:g} … {high * 1e6:g} µS, the range that "
+            f"write-verify programs ({len(outside)} such cells); give targets in siemens within it"
+        )
+
+
+def true_conductance_s(crossbar: Crossbar) -> Matrix | None:
+    """What the cells of a mock board really hold, (n_sl, n_bl) S, at its present time; None on any other board."""
+    # Ground truth exists on the mock alone, so `Crossbar` has no name for it.
+    bridge = crossbar._interlock.bridge
+    return bridge.board.array.conductance_s(crossbar.board_time_s) if isinstance(bridge, MockBridge) else None
+
+
+def failed_rows(result: WriteVerifyResult) -> list[tuple[str, str, str]]:
+    """Cells that could not be programmed: where, what is wrong, and what was read."""
+    return [
+        (f"SL {sl}, BL {bl}", Failure(int(result.failure[sl, bl])).name.lower().replace("_", " "),
+         f"target {result.g_target_s[sl, bl] * 1e6:.1f} µS, read {result.g_read_s[sl, bl] * 1e6:.1f} µS")
+        for sl, bl in np.argwhere(result.failure > 0).tolist()
+    ]  # fmt: skip

@@ -1,0 +1,69 @@
+"""The command `xbar`: its parts, and the one place where an error becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from lab_scripts import demo, doctor, hmc, mvm, program, sample, train
+from lab_scripts.exits import MEANING, Exit, exit_code
+from lab_scripts.runs import COMMAND
+
+_EPILOG = "Exit codes: " + " · ".join(f"{code.value} {text}" for code, text in MEANING.items()) + "."
+
+
+class _Commands(TyperGroup):
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        ctx.meta[COMMAND] = shlex.join(["xbar", *args])
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (Exception, KeyboardInterrupt) as error:
+            # The parser's own exceptions (usage, --help, exit) carry their code; it is click, or typer's copy of it.
+            if type(error).__module__.startswith(("click.", "typer.")):
+                raise
+            code = exit_code(error)
+            if code is Exit.DEFECT:
+                traceback.print_exc()
+            text = MEANING[code] if code is Exit.INTERRUPTED else str(error) or type(error).__name__
+            print(f"xbar: {text}", file=sys.stderr)
+            raise typer.Exit(code.value) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    help="Program resistive-memory crossbar arrays, and sample lattice field theories on them.",
+    epilog=_EPILOG,
+)
+app.command(no_args_is_help=False)(doctor.doctor)
+app.command()(program.program)
+app.command()(mvm.mvm)
+app.command()(train.train)
+app.command()(train.finetune)
+app.command()(hmc.hmc)
+app.command()(sample.sample)
+app.command()(demo.demo)
+
+
+def main() -> None:
+    """Entry point. A request to terminate is an interrupt: a board is made safe on both."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    app(prog_name="xbar")

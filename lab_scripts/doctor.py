@@ -1,0 +1,79 @@
+"""`xbar doctor`: what is installed, which backends answer, and whether the mock board does what it should."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from drivers.connect import BackendUnavailable, open_crossbar
+from firmware_bridge.mock.board import MockParams
+from lab_scripts.console import Report
+from lab_scripts.exits import OutsideBound
+from lab_scripts.options import Json
+from lab_scripts.runs import git_revision, versions
+
+_BACKENDS = ("mock", "rtl", "zc706", "tcp://localhost:7706", "serial:///dev/ttyUSB0")
+_RELATIVE_ERROR = 0.05
+
+
+def doctor(json_output: Json = False) -> None:
+    """Show what is installed and which backends answer, and test the mock board."""
+    report = Report(as_json=json_output)
+    found = versions()
+    report.table(
+        "Installed",
+        ("package", "version"),
+        [*found.items(), ("source revision", git_revision() or "not a git checkout")],
+    )
+
+    backends = {}
+    for address in _BACKENDS:
+        try:
+            with open_crossbar(address) as crossbar:
+                backends[address] = (
+                    f"answers: {crossbar.identity.kind} {crossbar.identity.serial}, {crossbar.shape[0]}×{crossbar.shape[1]}"
+                )
+        except BackendUnavailable as error:
+            backends[address] = str(error)
+    report.table(
+        "Backends", ("address", "state"), [(a, state.partition(", which")[0]) for a, state in backends.items()]
+    )
+
+    checks = self_test()
+    report.table("Mock board", ("test", "result"), [(name, "ok" if ok else "FAILED") for name, ok in checks.items()])
+    flows = _flows()
+    report.table("Shipped flows", ("file", "for"), list(flows.items()) or [("none", "")])
+    report.finish(
+        {"versions": found, "git_revision": git_revision(), "backends": backends, "self_test": checks, "flows": flows}
+    )
+    if not all(checks.values()):
+        raise OutsideBound(f"the mock board fails: {', '.join(name for name, ok in checks.items() if not ok)}")
+
+
+def self_test() -> dict[str, bool]:
+    """The mock, end to end: an ideal board multiplies, a noisy one repeats bit for bit, and is safe at the end."""
+    volts = np.random.default_rng(0).uniform(-0.1, 0.1, (8, 32))
+    with open_crossbar("mock", mock=MockParams.ideal(), seed=0) as crossbar:
+        crossbar.apply_pulses(1.5, np.linspace(0.9, 1.3, 1024).reshape(32, 32), 1e-6)
+        conductance = crossbar.read_conductance(repeats=4)
+        current, expected = crossbar.mvm(volts), volts @ conductance.T
+    runs = []
+    for _ in range(2):
+        with open_crossbar("mock", seed=7) as crossbar:
+            runs.append(crossbar.measure(volts))
+    return {
+        "I = G·V on an ideal board": bool(np.abs(current - expected).max() < _RELATIVE_ERROR * np.abs(expected).max()),
+        "equal seeds give equal codes": bool(np.array_equal(runs[0].adc_code, runs[1].adc_code)),
+        "equal programs take equal cycles": runs[0].cycles == runs[1].cycles,
+    }
+
+
+def _flows() -> dict[str, str]:
+    from anf.checkpoint import WEIGHTS, read_record
+
+    records = {path.name: read_record(path) for path in sorted(WEIGHTS.glob("*.safetensors"))}
+    return {
+        name: f"{r.action} {r.architecture.shape[0]}×{r.architecture.shape[1]} "
+        + ", ".join(f"{key} = {value:g}" for key, value in r.parameters.items())
+        + ("" if r.ess is None else f", ESS {r.ess:.3f}")
+        for name, r in records.items()
+    }

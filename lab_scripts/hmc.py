@@ -1,0 +1,76 @@
+"""`xbar hmc`: hybrid Monte Carlo, the reference that every other sampler is held against."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import typer
+import xarray as xr
+
+from lab_scripts.console import Report
+from lab_scripts.exits import bad_input
+from lab_scripts.observables import observable_table, observables_json
+from lab_scripts.options import M2, ActionName, Force, Json, L, Lam, Out, Seed, Threads, build_action, set_threads
+from lab_scripts.runs import RunFile
+
+
+def hmc(
+    context: typer.Context,
+    out: Out,
+    action: ActionName = "phi4",
+    m2: M2 = -4.0,
+    lam: Lam = 5.0,
+    side: L = 4,
+    configs: Annotated[
+        int, typer.Option("--configs", min=10, help="Configurations to keep, over all chains.")
+    ] = 10_000,
+    chains: Annotated[int, typer.Option("--chains", min=1, help="Chains side by side.")] = 32,
+    thin: Annotated[int, typer.Option("--thin", min=1, help="Trajectories per configuration kept.")] = 1,
+    thermalisation: Annotated[
+        int, typer.Option("--thermalisation", min=0, help="Trajectories discarded at the start.")
+    ] = 300,
+    length: Annotated[float, typer.Option("--length", help="Molecular-dynamics time of a trajectory.")] = 2.0,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    force: Force = False,
+    json_output: Json = False,
+) -> None:
+    """Sample a lattice action by hybrid Monte Carlo: phi(chain, draw, x, y), action(chain, draw)."""
+    report = Report(as_json=json_output)
+    run_file = RunFile.open(context, out, force=force)
+    theory = build_action(action, m2, lam, side)
+    set_threads(threads)
+    from anf import hmc as sampler
+    from anf.observables import summarise
+
+    with report.task("HMC") as step, bad_input():
+        result = sampler.run(
+            theory, chains, max(10, math.ceil(configs / chains)), thin=thin, seed=seed, thermalisation=thermalisation,
+            trajectory_length=length, progress=step,
+        )  # fmt: skip
+    estimates = summarise(theory, result.phi)
+    statistics = {
+        "acceptance": result.acceptance,
+        "exp_minus_dh": result.exp_minus_dh,
+        "step_size": result.step_size,
+        "n_leapfrog": result.n_leapfrog,
+    }
+    run_file.write(
+        xr.Dataset(
+            {
+                "phi": (("chain", "draw", "x", "y"), result.phi, {"units": "1", "long_name": "field"}),
+                "action": (("chain", "draw"), result.action, {"units": "1", "long_name": "S(phi)"}),
+            },
+            attrs=statistics,
+        )
+    )
+    observable_table(
+        report,
+        f"{action} {side}×{side}, m² = {m2:g}, λ = {lam:g}: {result.action.size} configurations, {chains} chains",
+        estimates,
+    )
+    report.say(
+        f"acceptance {result.acceptance:.3f}, ⟨exp(−ΔH)⟩ {result.exp_minus_dh:.4f}, {result.n_leapfrog} steps of {result.step_size:.3f}; {out}"
+    )
+    report.finish({"out": str(out), **statistics, "observables": observables_json(estimates)})

@@ -1,0 +1,87 @@
+"""Options that several commands share, and how their values become objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from drivers.board import PAPER_BOARD
+from lab_scripts.exits import FileError, InputError, bad_input
+
+if TYPE_CHECKING:
+    from anf.actions import Action
+
+ActionName = Annotated[str, typer.Option("--action", help="Lattice action.", show_default=True)]
+M2 = Annotated[float, typer.Option("--m2", help="Bare mass squared m².")]
+Lam = Annotated[float, typer.Option("--lam", help="Quartic coupling λ.")]
+L = Annotated[int, typer.Option("--L", help="Lattice side, sites: L × L.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random, the mock board included.")]
+Out = Annotated[Path, typer.Option("--out", help="Run file to write, netCDF: RUN.nc.")]
+FlowOut = Annotated[Path, typer.Option("--out", help="Flow file to write: NAME.safetensors.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the file at --out.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads for torch.")]
+Backend = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        help="Where the board is: mock, rtl, zc706, tcp://host:port, serial:///dev/…; this release opens mock.",
+    ),
+]
+BoardFile = Annotated[Path, typer.Option("--board", help="Board file in TOML.", show_default="the board of the paper")]
+PAPER = PAPER_BOARD
+
+
+def build_action(name: str, m2: float, lam: float, side: int) -> Action:
+    """The action of --action, --m2, --lam and --L. Raises `InputError`."""
+    from anf.actions import action_from_name
+
+    with bad_input():
+        return action_from_name(name, side, m2=m2, lam=lam)
+
+
+def set_threads(threads: int) -> None:
+    """Threads of torch: one by default, since a batch of small matrices gains nothing from more."""
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def load_array(path: Path, what: str) -> NDArray[np.float64]:
+    """A real matrix from an .npy file, all values finite. Raises `FileError` (cannot be read) and `InputError` (cannot be used)."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise FileError(f"{what} {path}: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
+        raise FileError(f"{what} {path}: not a NumPy .npy file of numbers ({error})") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise FileError(
+            f"{what} {path}: holds {getattr(array, 'dtype', 'several arrays')}; needs one array of real numbers in .npy"
+        )
+    if array.ndim != 2 or 0 in array.shape:
+        raise InputError(f"{what} {path}: has shape {array.shape}; needs two dimensions, none of them 0")
+    array = array.astype(np.float64)
+    if bad := np.argwhere(~np.isfinite(array)).tolist():
+        row, column = bad[0]
+        raise InputError(
+            f"{what} {path}: {len(bad)} of {array.size} values are not finite, the first at ({row}, {column}) is "
+            f"{array[row, column]}; give finite numbers"
+        )
+    return array
+
+
+def at_corner(matrix: NDArray[np.float64], shape: tuple[int, int], what: str) -> NDArray[np.float64]:
+    """`matrix` in the corner (SL 0, BL 0) of an array of `shape`, NaN elsewhere. Raises `InputError` if it does not fit."""
+    rows, columns = matrix.shape
+    if rows > shape[0] or columns > shape[1]:
+        raise InputError(
+            f"{what}: has shape {matrix.shape}; the array has {shape} (source lines, bit lines): give a smaller matrix, or tiles"
+        )
+    placed = np.full(shape, np.nan)
+    placed[:rows, :columns] = matrix
+    return placed

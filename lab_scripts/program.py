@@ -1,0 +1,104 @@
+"""`xbar program`: conductances into an array by write-verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+import xarray as xr
+
+from calibration.failures import Failure
+from calibration.targets import PATTERNS, pattern
+from calibration.write_verify import WriteVerifyConfig
+from drivers.board import load_board
+from lab_scripts.boards import check_targets, failed_rows, open_board, program_array, true_conductance_s
+from lab_scripts.console import Report
+from lab_scripts.exits import OutsideBound
+from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, at_corner, load_array
+from lab_scripts.runs import RunFile
+
+
+def program(
+    context: typer.Context,
+    target: Annotated[
+        str, typer.Argument(help=f"Conductances in S (n_sl, n_bl) as .npy file, or a pattern: {', '.join(PATTERNS)}.")
+    ],
+    out: Out,
+    backend: Backend = "mock",
+    board_file: BoardFile = PAPER,
+    seed: Seed = 0,
+    min_yield: Annotated[
+        float,
+        typer.Option("--min-yield", min=0, max=1, help="Share of cells that must be programmed; less is exit code 1."),
+    ] = 0.98,
+    force: Force = False,
+    json_output: Json = False,
+) -> None:
+    """Program an array by write-verify: g_target_s, g_read_s, cycles, failed over (sl, bl); on the mock g_true_s."""
+    report = Report(as_json=json_output)
+    run_file = RunFile.open(context, out, force=force)
+    board = load_board(board_file)
+    matrix = pattern(target, board.shape) if target in PATTERNS else load_array(Path(target), "target")
+    target_s = at_corner(matrix, board.shape, f"target {target}")
+    config = WriteVerifyConfig()
+    check_targets(target_s, config)
+    with open_board(backend, board, seed) as crossbar:
+        result = program_array(crossbar, target_s, report, config)
+        truth = true_conductance_s(crossbar)
+        cycles, board_time_s = crossbar.cycles, crossbar.board_time_s
+
+    asked = np.isfinite(target_s)
+    failed = result.failure > 0
+    grid = ("sl", "bl")
+    variables = {
+        "g_target_s": (grid, result.g_target_s, {"units": "S", "long_name": "target conductance"}),
+        "g_read_s": (grid, result.g_read_s, {"units": "S", "long_name": "conductance read at the end"}),
+        "cycles": (grid, result.cycles.astype(np.int32), {"units": "1", "long_name": "write-verify cycles until done"}),
+        "failed": (grid, failed, {"long_name": "could not be programmed"}),
+        "failure": (grid, np.array([Failure(int(f)).name.lower() if f else "" for f in result.failure.flat], dtype=object).reshape(failed.shape),
+                    {"long_name": "why it could not be programmed"}),
+    }  # fmt: skip
+    if truth is not None:
+        variables["g_true_s"] = (grid, truth, {"units": "S", "long_name": "conductance that the mock's cells hold"})
+    done = asked & ~failed
+    statistics = {
+        "yield": float(done.sum() / asked.sum()),
+        "median_cycles": float(np.median(result.cycles[done])) if done.any() else float("nan"),
+        "sigma_read_s": float((result.g_read_s - target_s)[done].std()) if done.any() else float("nan"),
+        "board_cycles": cycles,
+        "board_time_s": board_time_s,
+    }
+    if truth is not None and done.any():
+        statistics["sigma_true_s"] = float((truth - target_s)[done].std())
+        statistics["within_3.5_uS"] = float((np.abs(truth - target_s)[done] <= 3.5e-6).mean())
+    run_file.write(xr.Dataset(variables, attrs=statistics), board=board_file)
+
+    rows = [
+        ("cells", f"{asked.sum()}"),
+        ("programmed", f"{done.sum()} ({100 * statistics['yield']:.1f} %)"),
+        ("median cycles", f"{statistics['median_cycles']:.0f}"),
+        ("σ of read − target", f"{statistics['sigma_read_s'] * 1e6:.2f} µS"),
+        ("board time", f"{board_time_s:.3g} s in {cycles} cycles"),
+    ]
+    if "sigma_true_s" in statistics:
+        rows.insert(
+            4,
+            (
+                "σ of truth − target",
+                f"{statistics['sigma_true_s'] * 1e6:.2f} µS, {100 * statistics['within_3.5_uS']:.1f} % within ±3.5 µS",
+            ),
+        )
+    report.table(f"{target} on {backend}, seed {seed}", ("", ""), rows)
+    failures = failed_rows(result)
+    if failures:
+        report.table(f"{len(failures)} cells failed", ("cell", "failure", "conductance"), failures)
+    report.say(str(out))
+    report.finish({
+        "out": str(out), **statistics, "failed": [{"cell": cell, "failure": what, "conductance": g} for cell, what, g in failures]
+    })  # fmt: skip
+    if statistics["yield"] < min_yield:
+        raise OutsideBound(
+            f"yield = {100 * statistics['yield']:.1f} % is below --min-yield {100 * min_yield:g} %; {out} names the failed cells"
+        )

@@ -1,0 +1,134 @@
+"""Run files: netCDF-4, written whole or not at all, with all that is needed to repeat the run."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import typer
+import xarray as xr
+
+from lab_scripts.exits import FileError
+
+PACKAGES = ("xbar", "numpy", "scipy", "torch", "xarray", "h5netcdf", "pyerrors")
+COMMAND = "lab_scripts.command"
+"""Key of the command line in the root context's `meta`."""
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """A run file to be: checked when the command begins, so that an hour's run does not end at a directory that is not there."""
+
+    path: Path
+    force: bool
+    context: typer.Context
+
+    @classmethod
+    def open(cls, context: typer.Context, path: Path, *, force: bool) -> RunFile:
+        """Raises `FileError` if nothing can be written at `path`, or something is there and `force` was not given."""
+        return cls(check_output(path, ".nc", force=force), force, context)
+
+    def write(self, dataset: xr.Dataset, *, board: Path | None = None) -> None:
+        """Write the variables with the attributes of this run; the file appears whole, at the end.
+
+        board: the board file that was used, kept as text.
+        """
+        complete = dataset.assign_attrs(provenance(self.context, board) | dict(dataset.attrs))
+        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        try:
+            complete.to_netcdf(partial, engine="h5netcdf", encoding={
+                name: {"zlib": True, "complevel": 1} for name, variable in complete.data_vars.items() if variable.dtype.kind in "fiu"
+            })  # fmt: skip
+            publish(partial, self.path, force=self.force)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def check_output(path: Path, suffix: str, *, force: bool) -> Path:
+    """`path`, if a file with `suffix` can be written there. Raises `FileError` saying why not."""
+    if path.suffix != suffix:
+        raise FileError(f"--out {path}: the name must end in {suffix}")
+    if not path.parent.is_dir():
+        raise FileError(f"--out {path}: there is no folder {path.parent}; create it first")
+    if not os.access(path.parent, os.W_OK):
+        raise FileError(f"--out {path}: the folder {path.parent} is not writable")
+    if path.exists() and not force:
+        raise FileError(f"--out {path}: exists already; choose another name, or replace it with --force")
+    return path
+
+
+def publish(partial: Path, path: Path, *, force: bool) -> None:
+    """Move a finished file to its name, safe against loss of power, and against somebody who wrote there meanwhile."""
+    descriptor = os.open(partial, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if force:
+        os.replace(partial, path)
+        return
+    try:
+        os.link(partial, path)
+    except FileExistsError as error:
+        raise FileError(f"{path}: was written by somebody else while this run went on; nothing was replaced") from error
+
+
+def provenance(context: typer.Context, board: Path | None) -> dict[str, Any]:
+    """Root attributes: what was run, with what, on what, when."""
+    parameters = {key: value for key, value in context.params.items() if value is not None}
+    attributes = {
+        "command": command_line(context),
+        "configuration": json.dumps({"command": context.info_name, **parameters}, default=str),
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "versions": json.dumps(versions()),
+        "git_revision": git_revision(),
+    }
+    if "seed" in parameters:
+        attributes["seed"] = parameters["seed"]
+    if board is not None:
+        attributes["board"] = board.read_text()
+    return attributes
+
+
+def command_line(context: typer.Context) -> str:
+    """The command as it was typed."""
+    return str(context.find_root().meta[COMMAND])
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+@functools.cache
+def git_revision() -> str:
+    """Revision of the source tree that this runs from, ``+dirty`` if files differ from it; empty outside a git checkout."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    try:
+        answers = [
+            subprocess.run(
+                ["git", "-C", str(root), *command], capture_output=True, text=True, timeout=10, check=True
+            ).stdout.strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        ]
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"xbar: git revision unknown: {error}", file=sys.stderr)
+        return ""
+    return answers[0] + ("+dirty" if answers[1] else "")
