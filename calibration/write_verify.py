@@ -1,0 +1,267 @@
+"""Write-verify: program an array to target conductances by reading, deciding, pulsing and confirming, the whole array at a time.
+
+The algorithm, its parameters and what it reaches: docs/write-verify.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from calibration.evidence import Evidence
+from calibration.failures import CellFailure, Failure
+from calibration.pulse_choice import PulseChoice, PulseStep
+from calibration.write_verify_config import WriteVerifyConfig
+from drivers.crossbar import Crossbar
+from firmware_bridge.errors import LimitError, ProtocolError
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Progress = Callable[[int, int, int, Array], None]
+"""Called after each read with (cycle, cells done or given up, cells in all, conductance read (n_sl, n_bl) S)."""
+
+
+@dataclass(frozen=True, eq=False)
+class WriteVerifyResult:
+    """What programming an array gave. Cells are (n_sl, n_bl), traces (n_cycles, n_sl, n_bl).
+
+    g_target_s: targets, S; NaN where the cell was left alone.
+    g_read_s: every cell's conductance in the end, S, mean of ``final_reads`` reads taken after the last decision.
+    converged: cells with a target that were programmed.
+    failure: `Failure` of each cell; `failures` the same in words.
+    cycles: read-decide-pulse steps of each cell until it was done or given up, reads that confirm it included.
+    pulses: pulses that each cell got.
+    reads_s: reads of the whole array, S. amplitude_v, gate_v: the pulse after each read, V; NaN where there was none.
+    forming: which of those were forming pulses.
+    read_time_s: board time of each read since the start, s, (n_cycles,).
+    board_time_s: board time used, s, without `wait_s`, the time spent waiting for relaxation.
+    noise_s: standard deviation of one read of a typical cell, S.
+    """
+
+    g_target_s: Array
+    g_read_s: Array
+    converged: Mask
+    failure: NDArray[np.int8]
+    failures: tuple[CellFailure, ...]
+    cycles: NDArray[np.int64]
+    pulses: NDArray[np.int64]
+    reads_s: NDArray[np.float32]
+    amplitude_v: NDArray[np.float32]
+    gate_v: NDArray[np.float32]
+    forming: Mask
+    read_time_s: Array
+    board_time_s: float
+    wait_s: float
+    noise_s: float
+
+    def summary(self) -> str:
+        """A few lines for a person."""
+        selected = np.isfinite(self.g_target_s)
+        text = [f"{int(self.converged.sum())} of {int(selected.sum())} cells programmed, {len(self.failures)} failed"]
+        if self.converged.any():
+            error = (self.g_read_s - self.g_target_s)[self.converged] * 1e6
+            cycles = self.cycles[self.converged]
+            text += [
+                f"error as read: mean {error.mean():+.3f} µS, σ {error.std():.3f} µS, largest {np.abs(error).max():.2f} µS",
+                f"cycles per cell: median {np.median(cycles):.0f}, 90 % {np.percentile(cycles, 90):.0f}, most {cycles.max()}",
+            ]
+        text.append(
+            f"{len(self.reads_s)} cycles, {int(self.pulses.sum())} pulses, {self.board_time_s * 1e3:.0f} ms of board time"
+            f" and {self.wait_s:g} s of waiting; read noise {self.noise_s * 1e6:.2f} µS"
+        )
+        return "\n".join(text + [str(failure) for failure in self.failures])
+
+
+def program(
+    crossbar: Crossbar,
+    target_s: ArrayLike,
+    *,
+    config: WriteVerifyConfig | None = None,
+    progress: Progress | None = None,
+    mask: ArrayLike | None = None,
+) -> WriteVerifyResult:
+    """Program the array of `crossbar` to `target_s`.
+
+    target_s: (n_sl, n_bl) S; NaN leaves a cell alone. Conductances are those that the lines show, wires included.
+    config: parameters, default `WriteVerifyConfig()`.
+    progress: called after each read; what it raises stops the programming with the outputs safe.
+    mask: (n_sl, n_bl) bool; False leaves a cell alone whatever its target.
+
+    Cells that fail are reported, not raised. Raises, before anything is pulsed, `ProtocolError` for a shape, `LimitError` for a target
+    that is infinite or outside ``config.range_s`` and for a parameter that the board's limits refuse; and `LimitError` when a read exceeds
+    the ADCs' range. Whatever is raised, the outputs are safe and pulses already given stay given.
+    """
+    config = config or WriteVerifyConfig()
+    config.check(crossbar.board)
+    target = _targets(target_s, mask, crossbar.shape, config)
+    try:
+        return _Session(crossbar, target, config, progress).run()
+    except BaseException:
+        crossbar.safe()
+        raise
+
+
+def _targets(target_s: ArrayLike, mask: ArrayLike | None, shape: tuple[int, int], config: WriteVerifyConfig) -> Array:
+    """Targets with NaN for cells to leave alone, checked."""
+    target = np.array(target_s, float)
+    if target.shape != shape:
+        raise ProtocolError(f"target_s has shape {target.shape}; the array needs {shape}, (source lines, bit lines)")
+    if mask is not None:
+        mask = np.asarray(mask)
+        if mask.shape != shape or mask.dtype != bool:
+            raise ProtocolError(f"mask has shape {mask.shape} of {mask.dtype}; the array needs {shape} of bool")
+        target[~mask] = np.nan
+    low, high = config.range_s
+    bad = ~np.isnan(target) & ~((target >= low) & (target <= high))
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise LimitError(
+            f"target of cell (SL {row}, BL {column})", float(target[row, column]), config.range_s, "S",
+            source="WriteVerifyConfig.range_s", advice="rescale the targets, or NaN leaves a cell alone; nothing was pulsed",
+        )  # fmt: skip
+    return target
+
+
+class _Session:
+    """One call of `program`: state of the cells, and the loop."""
+
+    def __init__(self, crossbar: Crossbar, target: Array, config: WriteVerifyConfig, progress: Progress | None) -> None:
+        self._crossbar, self._config, self._progress = crossbar, config, progress
+        self._selected = np.isfinite(target)
+        self._given = target
+        self._target = np.where(self._selected, target, 0.0)
+        shape = target.shape
+        self._evidence = Evidence(shape)
+        self._choice = PulseChoice(config, shape)
+        self._failure = np.zeros(shape, np.int8)
+        self._cycles = np.zeros(shape, np.int64)
+        self._pulses = np.zeros(shape, np.int64)
+        self._reads: list[Array] = []
+        self._steps: list[PulseStep | None] = []
+        self._read_times: list[float] = []
+        self._start_s = crossbar.board_time_s
+
+    def run(self) -> WriteVerifyResult:
+        self._pass()
+        for wait_s in self._config.relax_waits_s:
+            self._crossbar.wait(wait_s)
+            # What has been read before the wait says little about the cells after it.
+            self._evidence.forget()
+            self._pass()
+        final = [self._crossbar.read_conductance(repeats=self._config.read_repeats) for _ in range(self._config.final_reads)]
+        for g in final:
+            self._evidence.add(g)
+        return self._result(np.mean(final, axis=0))
+
+    # -- the loop ------------------------------------------------------------------------------------------------------
+    def _pass(self) -> None:
+        """Read, decide, pulse, until every cell is done or given up."""
+        c = self._config
+        done = ~self._selected | (self._failure != Failure.NONE)
+        trims = np.zeros(done.shape, int)
+        pulsed = np.zeros(done.shape, bool)
+        for _ in range(c.max_cycles):
+            g = self._read()
+            self._cycles[~done] += 1
+            size = np.abs(self._evidence.mean_s - self._target)
+            inside = size <= self._tolerance_s(pulsed, trims)
+            inside |= (trims >= c.trim_pulses) & (size <= c.accept_s)
+            done |= inside & (self._evidence.count >= c.confirm_reads)
+            # Later reads of cells that are done come free. One that they show to lie outside is taken up again.
+            done &= ~(self._selected & (self._failure == Failure.NONE) & (size > c.reopen_s) & (trims < c.trim_pulses))
+            self._give_up(~done & ~inside)
+            done |= self._failure != Failure.NONE
+            if self._progress is not None:
+                self._progress(len(self._reads), int((done & self._selected).sum()), int(self._selected.sum()), g)
+            left = ~done
+            if left.sum() <= c.trim_share * self._selected.sum() and (size[left] <= c.accept_s).all():
+                break
+            cells = left & ~inside
+            self._pulse(cells)
+            pulsed |= cells
+            trims += cells & (size <= c.accept_s)
+
+    def _tolerance_s(self, pulsed: Mask, trims: NDArray[np.int64]) -> Array:
+        """What counts as on target, S: narrow after a pulse, wide for cells that need not be touched or have had many."""
+        c = self._config
+        widened = c.tolerance_s + (c.reopen_s - c.tolerance_s) * np.minimum(trims / c.trim_pulses, 1.0)
+        return np.where(pulsed, widened, c.reopen_s)
+
+    def _read(self) -> Array:
+        g = self._crossbar.read_conductance(repeats=self._config.read_repeats)
+        self._evidence.add(g)
+        step = self._steps[-1] if self._steps else None
+        if step is not None:
+            self._choice.learn(step, self._evidence.mean_s, self._evidence.error_s(), self._target)
+        self._reads.append(g)
+        self._steps.append(None)
+        self._read_times.append(self._crossbar.board_time_s - self._start_s)
+        return g
+
+    def _pulse(self, cells: Mask) -> None:
+        step = self._choice.choose(cells, self._evidence.mean_s, self._evidence.error_s(), self._target)
+        for forming in (False, True):
+            chosen = step.cells & (step.forming == forming)
+            amplitude = np.where(chosen, step.amplitude_v, np.nan)
+            self._crossbar.apply_pulses(amplitude, step.gate_v, step.width_s, forming=forming)
+        self._steps[-1] = step
+        self._pulses += step.cells
+        self._evidence.forget(step.cells)
+
+    def _give_up(self, cells: Mask) -> None:
+        """Classify those of `cells` that strong pulses do not move."""
+        stuck = cells & (self._choice.strikes >= self._config.strong_pulses)
+        high = self._evidence.mean_s > self._target
+        low = stuck & ~high & self._choice.tried_forming
+        dead = self._evidence.mean_s < self._config.unformed_s
+        self._failure[stuck & high] = Failure.STUCK_HIGH
+        self._failure[low & ~dead] = Failure.STUCK_LOW
+        self._failure[low & dead] = Failure.UNFORMED
+
+    # -- the result ----------------------------------------------------------------------------------------------------
+    def _result(self, g_read: Array) -> WriteVerifyResult:
+        c = self._config
+        open_ = self._selected & (self._failure == Failure.NONE) & (np.abs(g_read - self._target) > c.accept_s)
+        noisy = self._evidence.scatter_s() > c.accept_s / 2
+        self._failure[open_ & noisy] = Failure.NOISY
+        self._failure[open_ & ~noisy] = Failure.NOT_CONVERGED
+        failures = tuple(self._describe(int(r), int(b), float(g_read[r, b])) for r, b in np.argwhere(self._failure))
+        wait_s = float(sum(c.relax_waits_s))
+        steps = self._steps
+        nothing = np.full(g_read.shape, np.nan)
+        return WriteVerifyResult(
+            g_target_s=self._given,
+            g_read_s=g_read,
+            converged=self._selected & (self._failure == Failure.NONE),
+            failure=self._failure,
+            failures=failures,
+            cycles=self._cycles,
+            pulses=self._pulses,
+            reads_s=np.array(self._reads, np.float32),
+            amplitude_v=np.array([nothing if s is None else s.amplitude_v for s in steps], np.float32),
+            gate_v=np.array([nothing if s is None else s.gate_v for s in steps], np.float32),
+            forming=np.array([np.isfinite(nothing) if s is None else s.forming for s in steps]),
+            read_time_s=np.array(self._read_times),
+            board_time_s=self._crossbar.board_time_s - self._start_s - wait_s,
+            wait_s=wait_s,
+            noise_s=self._evidence.noise_s,
+        )
+
+    def _describe(self, sl: int, bl: int, g_s: float) -> CellFailure:
+        c = self._config
+        failure = Failure(int(self._failure[sl, bl]))
+        reads = f"reads {g_s * 1e6:.2f} µS, target {self._target[sl, bl] * 1e6:.2f} µS"
+        scatter = f"reads without a pulse between them scatter by {self._evidence.scatter_s()[sl, bl] * 1e6:.2f} µS"
+        pulses = f"{int(self._pulses[sl, bl])} pulses"
+        formed = f"{int(self._choice.form_count[sl, bl])} forming pulses to {max(c.form_v):g} V"
+        reason = {
+            Failure.STUCK_HIGH: f"{reads}; {c.strong_pulses} RESETs of {c.reset_v[1]:g} V did not change it",
+            Failure.STUCK_LOW: f"{reads}; {c.strong_pulses} SETs at a gate of {c.set_gate_v[1]:g} V and {formed} did not change it",
+            Failure.UNFORMED: f"{reads}; {formed} did not form it; the cell or one of its lines may be open",
+            Failure.NOISY: f"{reads} after {pulses}; {scatter}",
+            Failure.NOT_CONVERGED: f"{reads} after {pulses} in {int(self._cycles[sl, bl])} cycles; {scatter}",
+        }[failure]
+        return CellFailure(sl, bl, failure, reason)
