@@ -34,6 +34,7 @@ class LinePrior:
     onset_u, onset_y: a point of the line, V and the unit of y.
     slope: its slope, per V.
     chip_rel, cell_rel: relative standard deviation of a chip's mean slope about it, and of a cell's about its chip's.
+    stride: longest step of a search for the line, unit of y.
     """
 
     onset_u: float
@@ -41,6 +42,7 @@ class LinePrior:
     slope: float
     chip_rel: float
     cell_rel: float
+    stride: float
 
 
 class ResponseLine:
@@ -64,8 +66,13 @@ class ResponseLine:
 
     def voltage(self, y: Array) -> Array:
         """Control voltage that leads to `y`, V; further on after pulses that did nothing."""
-        step = (y - self._y) / self.slope
-        return self._u + step * np.where(step > 0, MISS_GROWTH**self._misses, 1.0)
+        step = y - self._y
+        # A search that grows without bound ends in a leap; one that is far off has long steps anyway.
+        longer = np.minimum(step * MISS_GROWTH**self._misses, np.maximum(step, self._prior.stride))
+        own = self._u + np.where(step > 0, longer, step) / self.slope
+        # A cell that has not moved yet does not move before the others did, at least.
+        array = self._prior.onset_u + (y - self._onset_y) / self.slope
+        return np.where(self.seen, own, np.maximum(own, array))
 
     def update(self, cells: Mask, u: Array, y: Array, variance: Array, change: Array) -> None:
         """Take in what a pulse at `u` V did to `cells`, which are now at `y`.

@@ -52,9 +52,9 @@ class PulseChoice:
 
     def __init__(self, config: WriteVerifyConfig, shape: tuple[int, int]) -> None:
         self._c = config
-        self.set_line = ResponseLine(LinePrior(config.set_onset_v, 0.0, config.set_slope_s_per_v, 0.3, 0.1), shape)
+        self.set_line = ResponseLine(LinePrior(config.set_onset_v, 0.0, config.set_slope_s_per_v, 0.3, 0.1, 5e-6), shape)
         self.reset_line = ResponseLine(
-            LinePrior(config.reset_50us_v, -float(np.log(50e-6)), 1 / config.reset_efold_v, 0.3, 0.15), shape
+            LinePrior(config.reset_50us_v, -float(np.log(50e-6)), 1 / config.reset_efold_v, 0.3, 0.15, 0.1), shape
         )
         self.strikes = np.zeros(shape, int)
         self.form_count = np.zeros(shape, int)

@@ -177,7 +177,7 @@ class _Session:
             if self._progress is not None:
                 self._progress(len(self._reads), int((done & self._selected).sum()), int(self._selected.sum()), g)
             left = ~done
-            if left.sum() <= c.trim_share * self._selected.sum() and (size[left] <= c.accept_s).all():
+            if left.sum() <= c.trim_share * self._selected.sum() and (size[left] <= c.accept_s / 2).all():
                 break
             cells = left & ~inside
             self._pulse(cells)
