@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from drivers import dac80508
 from firmware_bridge.bridge import SequencerConfig
@@ -30,7 +30,14 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-Range = tuple[float, float]
+def _ordered(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError(f"({value[0]:g}, {value[1]:g}) runs backwards; write (low, high)")
+    return value
+
+
+Range = Annotated[tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]], AfterValidator(_ordered)]
+"""(low, high), both allowed."""
 
 
 class DacSettings(_Section):
@@ -121,7 +128,9 @@ class Board(_Section):
             ("levels.verify_v", self.levels.verify_v, self.levels.input_v),
         ):
             if value > limit:
-                raise ValueError(f"{key} = {value:g} V is above {limit:g} V, which is what the DAC span and the limits allow")
+                raise ValueError(
+                    f"{key} = {value:g} V is above {limit:g} V, which is what the DAC span and the limits allow"
+                )
         return self
 
     @property
@@ -138,16 +147,27 @@ class Board(_Section):
 
 
 def load_board(path: str | Path = PAPER_BOARD) -> Board:
-    """Read a board file. Raises `BoardFileError` naming each key that is missing, unknown, of the wrong type or out of range."""
+    """Read a board file. Raises `BoardFileError` naming each key that is missing, unknown, of the wrong type or out
+    of range."""
     path = Path(path)
     try:
         data = tomllib.loads(path.read_text())
     except OSError as error:
-        raise BoardFileError(f"{path}: {error.strerror}; give a board file in TOML, or leave it out for {PAPER_BOARD.name}") from error
+        raise BoardFileError(
+            f"{path}: {error.strerror}; give a board file in TOML, or leave it out for {PAPER_BOARD.name}"
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise BoardFileError(f"{path}: not TOML: {error}") from error
     try:
-        return Board.model_validate(data)
+        # Strict: a number in quotes is a unit or a decimal comma that somebody meant to write.
+        return Board.model_validate(_tuples(data), strict=True)
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r:.80})" for e in error.errors()]
         raise BoardFileError(f"{path}:\n" + "\n".join(lines)) from error
+
+
+def _tuples(data: Any) -> Any:
+    """TOML's arrays as tuples, which is what a frozen description holds."""
+    if isinstance(data, dict):
+        return {key: _tuples(value) for key, value in data.items()}
+    return tuple(map(_tuples, data)) if isinstance(data, list) else data

@@ -5,6 +5,8 @@ The bit-line group's INH is the sequencer's pulse gate, so a pulse is as long as
 
 from __future__ import annotations
 
+from typing import Literal
+
 from firmware_bridge.isa import Gate
 from firmware_bridge.program import Program
 from firmware_bridge.timing import SequencerTiming
@@ -20,7 +22,13 @@ class Cd4051bMuxes:
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
 
-    def word(self, *, bl: str = "dac", reference: str = "vcm", adc_input: int | None = None) -> int:
+    def word(
+        self,
+        *,
+        bl: Literal["dac", "vcm", "gnd"] = "dac",
+        reference: Literal["vcm", "form"] = "vcm",
+        adc_input: int | None = None,
+    ) -> int:
         """Chain word that selects the given inputs; `adc_input` None inhibits the ADC muxes."""
         return self._wiring.mux_word(bl=bl, reference=reference, adc_input=adc_input)
 

@@ -28,7 +28,8 @@ def open_crossbar(
 ) -> Crossbar:
     """Open a board.
 
-    address: ``"mock"``, or one of ``"rtl"``, ``"zc706"``, ``"tcp://host:port"``, ``"serial:///dev/…"``, which this release names but
+    address: ``"mock"``, or one of ``"rtl"``, ``"zc706"``, ``"tcp://host:port"``, ``"serial:///dev/…"``, which this
+    release names but
         does not have yet.
     board: a `Board` or the path of a board file.
     seed: of the mock board: its chips' errors, its array's devices and all noise.
@@ -42,9 +43,13 @@ def open_crossbar(
         board = load_board(board)
     scheme = address.partition(":")[0]
     if scheme in _NOT_BUILT:
-        raise BackendUnavailable(f"backend {address!r} needs {_NOT_BUILT[scheme]}, which this release does not contain; use 'mock'")
+        raise BackendUnavailable(
+            f"backend {address!r} needs {_NOT_BUILT[scheme]}, which this release does not contain; use 'mock'"
+        )
     if address != "mock":
-        raise BackendUnavailable(f"backend {address!r} is unknown; there are mock, rtl, zc706, tcp://host:port, serial:///dev/…")
+        raise BackendUnavailable(
+            f"backend {address!r} is unknown; there are mock, rtl, zc706, tcp://host:port, serial:///dev/…"
+        )
     if mock is None:
         mock = MockParams()
     mock = mock.model_copy(

@@ -17,13 +17,16 @@ from drivers.interlock import Interlock
 from drivers.sn74hc595 import Sn74hc595Chain
 from firmware_bridge.bridge import Bridge, Result
 from firmware_bridge.errors import LimitError, ProtocolError
-from firmware_bridge.isa import DAC_CHANNELS, ISA_HASH, Codes, Mvm, Pulses, Wait, mask_indices
+from firmware_bridge.isa import DAC_CHANNELS, ISA_HASH, Codes, Mvm, Pulses, Wait, conversion_words, mask_indices
 from firmware_bridge.program import Program
+from firmware_bridge.singles import MAX_WIDTH
 
 Array = NDArray[np.float64]
 
 ZERO_CONVERSIONS = 256
 """Conversions averaged for the zero-input offset of each source line: 1/16 of one conversion's noise."""
+MEMORY_RESERVE = 256
+"""Program words kept free for what goes around a stream: its header, mux words, gate, and the return to rest."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class Readout:
 class Crossbar:
     """An array with its converters, behind any bridge. A context manager that leaves the outputs safe on every way out.
 
-    Rows are source lines (with their word lines), columns are bit lines: ``I = G · V`` with G of shape (n_sl, n_bl). All voltages
-    are relative to the source lines' reference; all values are SI.
+    Rows are source lines (with their word lines), columns are bit lines: ``I = G · V`` with G of shape (n_sl, n_bl).
+    All voltages are relative to the source lines' reference; all values are SI.
 
     Attributes
     ----------
@@ -55,12 +58,13 @@ class Crossbar:
     """
 
     def __init__(self, bridge: Bridge, board: Board) -> None:
-        """Check that the bridge speaks this instruction set and fits the board, configure it, and bring all lines to rest."""
+        """Check that the bridge speaks this instruction set and fits the board, configure it, and bring all lines to
+        rest."""
         identity = bridge.identify()
         if identity.isa_hash != ISA_HASH:
             raise ProtocolError(
-                f"{identity.kind} board {identity.serial} speaks instruction set {identity.isa_hash:#010x}, this software "
-                f"{ISA_HASH:#010x}; load the gateware of this release"
+                f"{identity.kind} board {identity.serial} speaks instruction set {identity.isa_hash:#010x}, this "
+                f"software {ISA_HASH:#010x}; load the gateware of this release"
             )
         wiring = board.wiring
         for what, has, needs in (
@@ -69,7 +73,9 @@ class Crossbar:
             ("shift-register bits", identity.sr_bits, wiring.sr_bits),
         ):
             if has != needs:
-                raise ProtocolError(f"{identity.kind} board {identity.serial} has {has} {what}, the board file says {needs}")
+                raise ProtocolError(
+                    f"{identity.kind} board {identity.serial} has {has} {what}, the board file says {needs}"
+                )
         self.board = board
         self.identity = identity
         self.shape = board.shape
@@ -84,10 +90,28 @@ class Crossbar:
         self._wl = np.array(wiring.wl_dac)
         self._bl_mask = sum(1 << d for d in sorted({c // DAC_CHANNELS for c in wiring.bl_dac}))
         # Where the streamed results hold each source line: (position, ADC).
-        self._order = np.array([wiring.positions.index(m) * wiring.n_adcs + a for a, m in zip(wiring.sl_adc, wiring.sl_mux, strict=True)])
+        self._order = np.array(
+            [wiring.positions.index(m) * wiring.n_adcs + a for a, m in zip(wiring.sl_adc, wiring.sl_mux, strict=True)]
+        )
         self._adc_mask = (1 << wiring.n_adcs) - 1
         self._ldac_frame = dac80508.write_frame(dac80508.TRIGGER, dac80508.TRIGGER_LDAC)
         self._current_per_code = opa4322.output_to_current(ads8324.lsb_v(board.adc.vref_v), board.tia.rf_ohm)
+        self._sl = np.arange(wiring.n_sl)
+        self._full_scale_a = opa4322.full_scale_a(board.tia.rf_ohm, board.adc.vref_v)
+        self._settle = board.timing.cycles(board.settle.dac_s)
+        self._mux_settle = board.timing.cycles(board.settle.mux_s)
+        self._vcm_code = int(dac80508.volts_to_code(wiring.vcm_v, self._span_v))
+        # Where the codes of the chips that drive bit lines hold each of them.
+        chips = mask_indices(self._bl_mask)
+        self._bl_channels = DAC_CHANNELS * len(chips)
+        self._bl_columns = np.array(
+            [chips.index(c // DAC_CHANNELS) * DAC_CHANNELS + c % DAC_CHANNELS for c in wiring.bl_dac]
+        )
+        self._bl_in_order = np.array_equal(self._bl_columns, np.arange(self._bl_channels))
+        self._block = min(
+            (identity.program_words - MEMORY_RESERVE) // (self._bl_channels // 2),
+            identity.result_words // (len(wiring.positions) * conversion_words(self._adc_mask)),
+        )
         self._codes = np.zeros(DAC_CHANNELS * wiring.n_dacs, np.uint16)
         self._reading = False
         self._zero_code: Array | None = None
@@ -98,7 +122,9 @@ class Crossbar:
     def __enter__(self) -> Crossbar:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -128,21 +154,24 @@ class Crossbar:
             raise LimitError("wait", seconds, (0.0, 1e9), "s")
         self._run(Program([Wait(self.board.timing.cycles(seconds))]))
 
-    # -- reading ---------------------------------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------------------------
     def mvm(self, volts: ArrayLike) -> Array:
         """Multiply: bit lines at `volts` (…, n_bl) V give source-line currents (…, n_sl) A.
 
         Raises `LimitError` for an input beyond ``levels.input_v`` or not finite, and when an ADC's range is exceeded.
         """
-        volts = np.asarray(volts, float)
+        volts = _floats("mvm: inputs", volts)
         if volts.ndim == 0 or volts.shape[-1] != self.shape[1]:
-            raise ProtocolError(f"mvm: inputs have shape {volts.shape}; expected (…, {self.shape[1]}), one voltage per bit line")
+            raise ProtocolError(
+                f"mvm: inputs have shape {volts.shape}; expected (…, {self.shape[1]}), one voltage per bit line"
+            )
         readout = self.measure(volts.reshape(-1, self.shape[1]))
         return readout.current_a.reshape(*volts.shape[:-1], self.shape[0])
 
     def measure(self, volts: ArrayLike) -> Readout:
-        """Like `mvm` for a block (n, n_bl), with the raw codes and the cost."""
-        volts = np.asarray(volts, float)
+        """Like `mvm` for a block (n, n_bl), with the raw codes and the cost (with that of new zero-input offsets, if
+        due)."""
+        volts = _floats("measure: inputs", volts)
         if volts.ndim != 2 or volts.shape[1] != self.shape[1]:
             raise ProtocolError(f"measure: inputs have shape {volts.shape}; expected (n, {self.shape[1]})")
         limit = self.board.levels.input_v
@@ -150,24 +179,30 @@ class Crossbar:
         if volts.size and not (volts.max() <= limit * (1 + 1e-12) and volts.min() >= -limit * (1 + 1e-12)):
             worst = volts.flat[np.argmax(np.where(np.isfinite(volts), np.abs(volts), np.inf))]
             raise LimitError(
-                "input voltage", float(worst), (-limit, limit), "V", source=f"levels.input_v of board {self.board.name}",
+                "input voltage",
+                float(worst),
+                (-limit, limit),
+                "V",
+                source=f"levels.input_v of board {self.board.name}",
                 advice="scale the inputs; cells are linear within this range",
-            )  # fmt: skip
+            )
         before = self.cycles
         if self._zero_code is None:
             self._prepare_read()
             self._zero_code = self._convert(np.zeros((ZERO_CONVERSIONS, self.shape[1]))).mean(axis=0)
         codes = self._convert(volts)
-        self._refuse_saturated(codes)
+        current = codes * self._current_per_code
+        current -= self._zero_code * self._current_per_code
         cycles = self.cycles - before
-        return Readout((codes - self._zero_code) * self._current_per_code, codes, cycles, cycles * self.board.timing.period_s)
+        return Readout(current, codes, cycles, cycles * self.board.timing.period_s)
 
     def read_conductance(self, *, repeats: int = 1) -> Array:
-        """Conductance of every cell, (n_sl, n_bl) S, from `repeats` passes of Hadamard patterns of both signs at ``levels.verify_v``.
+        """Conductance of every cell, (n_sl, n_bl) S, from `repeats` passes of Hadamard patterns of both signs at
+        ``levels.verify_v``.
 
-        Each pass drives all bit lines at once with ±V patterns whose matrix H satisfies HᵀH = N·1, so every cell is seen by all 2N
-        conversions: the ADC's noise falls by √N against one line at a time, and offsets cancel between the signs, so that a read
-        after a pulse needs no new zero-input offsets.
+        Each pass drives all bit lines at once with ±V patterns whose matrix H satisfies HᵀH = N·1, so every cell is
+        seen by all 2N conversions: the ADC's noise falls by √N against one line at a time, and offsets cancel between
+        the signs, so that a read after a pulse needs no new zero-input offsets.
 
         Raises `LimitError` for fewer than one pass, and when an ADC's range is exceeded.
         """
@@ -178,70 +213,74 @@ class Crossbar:
         pattern = hadamard(order)[:, :n_bl].astype(float)
         block = self.board.levels.verify_v * np.concatenate([pattern, -pattern])
         codes = self._convert(np.tile(block, (repeats, 1)))
-        self._refuse_saturated(codes)
         plus, minus = codes.reshape(repeats, 2, order, self.shape[0]).mean(axis=0)
         odd = (plus - minus) * (self._current_per_code / 2)
         return odd.T @ pattern / (order * self.board.levels.verify_v)
 
-    def _refuse_saturated(self, codes: NDArray[np.int16]) -> None:
-        ads8324.refuse_saturated(codes, np.arange(self.shape[0]), opa4322.full_scale_a(self.board.tia.rf_ohm, self.board.adc.vref_v))
-
     def _convert(self, volts: Array) -> NDArray[np.int16]:
-        """Codes (n, n_sl) of inputs (n, n_bl), in as many programs as the board's memories need."""
+        """Codes (n, n_sl) of inputs (n, n_bl), in as many programs as the board's memories need; none of them
+        clipped."""
         self._prepare_read()
         wiring = self.board.wiring
         codes = self._bl_codes(volts)
-        settle = self.board.timing.cycles(self.board.settle.dac_s)
-        mux_settle = self.board.timing.cycles(self.board.settle.mux_s)
-        n_out = len(wiring.positions) * wiring.n_adcs
-        words_in, words_out = codes[0].size // 2 if len(codes) else 1, len(wiring.positions) * ((wiring.n_adcs + 1) // 2)
-        block = min((self.identity.program_words - 64) // words_in, self.identity.result_words // words_out, 65535)
         out = np.empty((len(codes), self.shape[0]), np.int16)
-        for start in range(0, len(codes), block):
-            part = codes[start : start + block]
+        for start in range(0, len(codes), self._block):
+            part = slice(start, start + self._block)
             program = Program()
             self._muxes.connect(program, True)
             program.append(
-                Mvm(part, self._bl_mask, self._ldac_frame, settle, self._scan, wiring.sr_bits, self._adc_mask, mux_settle)
+                Mvm(
+                    codes[part],
+                    self._bl_mask,
+                    self._ldac_frame,
+                    self._settle,
+                    self._scan,
+                    wiring.sr_bits,
+                    self._adc_mask,
+                    self._mux_settle,
+                )
             )
             self._muxes.connect(program, False)
-            words = self._run(program).words
-            results = ads8324.unpack(words, wiring.n_adcs).reshape(len(part), n_out)
-            np.take(results, self._order, axis=1, out=out[start : start + block])
+            results = ads8324.unpack(self._run(program).words, wiring.n_adcs)
+            np.take(results.reshape(len(out[part]), -1), self._order, axis=1, out=out[part])
+        ads8324.refuse_clipped(out, self._sl, self._full_scale_a)
         return out
 
     def _bl_codes(self, volts: Array) -> Codes:
         """DAC codes (n, chips, 8) of bit-line voltages (n, n_bl) relative to the common mode."""
-        absolute = dac80508.volts_to_code(volts + self.board.wiring.vcm_v, self._span_v)
-        chips = mask_indices(self._bl_mask)
-        if self._bl.size == DAC_CHANNELS * len(chips) and np.array_equal(self._bl, np.arange(self._bl.size)):
-            return absolute.reshape(len(volts), len(chips), DAC_CHANNELS)
-        codes = np.full((len(volts), len(chips) * DAC_CHANNELS), self._vcm_code, np.uint16)
-        codes[:, [chips.index(c // DAC_CHANNELS) * DAC_CHANNELS + c % DAC_CHANNELS for c in self.board.wiring.bl_dac]] = absolute
-        return codes.reshape(len(volts), len(chips), DAC_CHANNELS)
+        codes = dac80508.volts_to_code(volts + self.board.wiring.vcm_v, self._span_v)
+        if not self._bl_in_order:
+            lines, codes = codes, np.full((len(volts), self._bl_channels), self._vcm_code, np.uint16)
+            codes[:, self._bl_columns] = lines
+        return codes.reshape(len(volts), -1, DAC_CHANNELS)
 
-    # -- programming -------------------------------------------------------------------------------------------------------
-    def apply_pulses(self, amplitude_v: ArrayLike, gate_v: ArrayLike, width_s: ArrayLike, *, forming: bool = False) -> int:
-        """One programming pulse on each cell that has an amplitude. Returns the number of pulses that the lines carried.
+    # -- programming -------------------------------------------------------------------------------------------------
+    def apply_pulses(
+        self, amplitude_v: ArrayLike, gate_v: ArrayLike, width_s: ArrayLike, *, forming: bool = False
+    ) -> int:
+        """One programming pulse on each cell that has an amplitude. Returns the number of pulses that the lines
+        carried.
 
-        amplitude_v: (n_sl, n_bl) V across the cell, bit line minus source line: positive SETs, negative RESETs, NaN leaves it alone.
-        gate_v: (n_sl, n_bl) V, word line minus source line. width_s: scalar or (n_sl, n_bl) s.
+        amplitude_v: V across the cell, bit line minus source line: positive SETs, negative RESETs, NaN leaves it alone.
+        gate_v: V, word line minus source line. width_s: s. Each of the three is (n_sl, n_bl) or a scalar.
         forming: lower the source lines to the forming level, which allows amplitudes above the bit lines' usual range.
 
-        A pulse drives one bit line, so all cells of a column that share amplitude and width are pulsed at once, each row at its own
-        gate voltage. Rows without a pulse are off and the other bit lines rest at the reference, so nothing else is biased.
-        Raises `LimitError` for a shape, a value that is not finite, or anything outside the board's limits; nothing is pulsed then.
+        A pulse drives one bit line, so all cells of a column that share amplitude and width are pulsed at once, each
+        row at its own gate voltage. Rows without a pulse are off and the other bit lines rest at the reference, so
+        nothing else is biased. Raises `ProtocolError` for a wrong shape, and `LimitError` for a value that is not
+        finite or outside the board's limits; nothing is pulsed by a program that is refused.
         """
-        amplitude, gate, width = np.broadcast_arrays(
-            np.asarray(amplitude_v, float), np.asarray(gate_v, float), np.asarray(width_s, float)
+        amplitude, gate, width = (
+            self._per_cell(name, values)
+            for name, values in (("amplitude_v", amplitude_v), ("gate_v", gate_v), ("width_s", width_s))
         )
-        if amplitude.shape != self.shape:
-            raise ProtocolError(f"apply_pulses: amplitudes have shape {amplitude.shape}; expected {self.shape}, one per cell")
         cells = ~np.isnan(amplitude)
         for name, values, unit in (("amplitude_v", amplitude, "V"), ("gate_v", gate, "V"), ("width_s", width, "s")):
             if not np.isfinite(values[cells]).all():
                 row, column = np.argwhere(cells & ~np.isfinite(values))[0]
-                raise LimitError(f"{name} of cell (SL {row}, BL {column})", float(values[row, column]), (-np.inf, np.inf), unit)
+                raise LimitError(
+                    f"{name} of cell (SL {row}, BL {column})", float(values[row, column]), (-np.inf, np.inf), unit
+                )
         row, column = np.nonzero(cells)
         if not len(row):
             return 0
@@ -252,33 +291,45 @@ class Crossbar:
         entry = entry.reshape(-1)
         lines = np.zeros((len(entries), self._codes.size), np.uint16)
         lines[:, self._bl] = dac80508.volts_to_code(reference, self._span_v)
-        lines[np.arange(len(entries)), self._bl[entries[:, 0].astype(int)]] = dac80508.volts_to_code(entries[:, 1] + reference, self._span_v)
+        lines[np.arange(len(entries)), self._bl[entries[:, 0].astype(int)]] = dac80508.volts_to_code(
+            entries[:, 1] + reference, self._span_v
+        )
         lines[entry, self._wl[row]] = dac80508.volts_to_code(gate[cells] + reference, self._span_v)
-        widths = np.array([self.board.timing.cycles(w) for w in entries[:, 2]])
-        self._pulse_table(lines.reshape(len(entries), -1, DAC_CHANNELS), widths.astype(np.uint32), forming)
+        widths = np.array([self._width_cycles(w) for w in entries[:, 2]], np.uint32)
+        self._pulse_table(lines.reshape(len(entries), -1, DAC_CHANNELS), widths, forming)
         return len(entries)
+
+    def _per_cell(self, name: str, values: ArrayLike) -> Array:
+        array = _floats(f"apply_pulses: {name}", values)
+        if array.shape not in ((), self.shape):
+            raise ProtocolError(
+                f"apply_pulses: {name} has shape {array.shape}; expected {self.shape}, one per cell, or a scalar"
+            )
+        return np.broadcast_to(array, self.shape)
+
+    def _width_cycles(self, width_s: float) -> int:
+        shortest_s, longest_s = self.board.timing.period_s, MAX_WIDTH * self.board.timing.period_s
+        if not 0 < width_s <= longest_s:
+            raise LimitError("width_s", width_s, (shortest_s, longest_s), "s", source="instruction set")
+        return self.board.timing.cycles(width_s)
 
     def _pulse_table(self, codes: Codes, widths: NDArray[np.uint32], forming: bool) -> None:
         if not self._initialised:
             self._initialise()
-        settle = self.board.timing.cycles(self.board.settle.dac_s)
-        block = (self.identity.program_words - 64) // (1 + codes[0].size // 2)
+        block = (self.identity.program_words - MEMORY_RESERVE) // (1 + codes[0].size // 2)
         self._reading, self._zero_code = False, None
         for start in range(0, len(codes), block):
             part = slice(start, start + block)
             program = Program()
             self._chain.write(program, self._muxes.word(reference="form" if forming else "vcm"))
-            program.append(Pulses(codes[part], self._dac.mask, self._ldac_frame, settle, widths[part]))
+            program.append(Pulses(codes[part], self._dac.mask, self._ldac_frame, self._settle, widths[part]))
             self._rest(program)
             self._run(program)
 
-    # -- states of the lines ----------------------------------------------------------------------------------------------
-    @property
-    def _vcm_code(self) -> int:
-        return int(dac80508.volts_to_code(self.board.wiring.vcm_v, self._span_v))
-
+    # -- states of the lines -----------------------------------------------------------------------------------------
     def _initialise(self) -> None:
-        """From any state to rest: DACs reset and set up, muxes defined before they are enabled, bit lines disconnected."""
+        """From any state to rest: DACs reset and set up, muxes defined before they are enabled, bit lines
+        disconnected."""
         program = Program()
         self._muxes.connect(program, False)
         self._dac.initialise(program, self.board.timing, 0)
@@ -304,7 +355,7 @@ class Crossbar:
         program = Program()
         self._codes[self._wl] = dac80508.volts_to_code(self.board.levels.wl_on_v, self._span_v)
         self._write_codes(program)
-        program.append(Wait(self.board.timing.cycles(self.board.settle.dac_s)))
+        program.append(Wait(self._settle))
         self._run(program)
         self._reading = True
 
@@ -315,9 +366,22 @@ class Crossbar:
     def _run(self, program: Program) -> Result:
         try:
             result = self._interlock.run(program)
+            if len(result.words) != program.n_results:
+                raise ProtocolError(
+                    f"{self.identity.kind} board {self.identity.serial} returned {len(result.words)} words, "
+                    f"the program asks for {program.n_results}"
+                )
         except BaseException:
             # Whatever happened, the lines are safe before anyone hears of it; the next operation starts from power-up.
             self.safe()
             raise
         self.cycles += result.cycles
         return result
+
+
+def _floats(name: str, values: ArrayLike) -> Array:
+    """`values` as an array of floats, or a `ProtocolError` that names them."""
+    try:
+        return np.asarray(values, float)
+    except (TypeError, ValueError) as error:
+        raise ProtocolError(f"{name} are not an array of numbers: {error}") from error

@@ -51,19 +51,29 @@ def read_frame(register: int) -> int:
     return READ | register << 16
 
 
+def gain_code(*, gain: int, ref_divide: int) -> int:
+    """GAIN register for the same gain (1, 2) on every channel and the reference over `ref_divide` (1, 2)."""
+    return (GAIN_REFDIV_EN if ref_divide == 2 else 0) | (0xFF if gain == 2 else 0)
+
+
 def span_v(*, vref_v: float = 2.5, ref_divide: int = 1, gain: int = 2) -> float:
     """Full-scale output VREF / DIV · GAIN, V."""
     return vref_v / ref_divide * gain
 
 
 def volts_to_code(volts: ArrayLike, span_v: float) -> Codes:
-    """Nearest code of an output voltage, same shape. Raises `LimitError` outside [0, span − ½ LSB], or if not finite."""
+    """Nearest code of an output voltage, same shape. Raises `LimitError` outside [0, span − ½ LSB], or if not
+    finite."""
     volts = np.asarray(volts, float)
     code = np.rint(volts * (FULL_SCALE / span_v))
     if not (code.min(initial=0) >= 0 and code.max(initial=0) < FULL_SCALE):  # NaN fails too
         worst = volts.flat[np.argmax(np.where(np.isfinite(volts), np.abs(volts - span_v / 2), np.inf))]
         raise LimitError(
-            "DAC80508 output", float(worst), (0.0, span_v * (1 - 1 / FULL_SCALE)), "V", source="VREF / DIV · GAIN of the board"
+            "DAC80508 output",
+            float(worst),
+            (0.0, span_v * (1 - 1 / FULL_SCALE)),
+            "V",
+            source="VREF / DIV · GAIN of the board",
         )
     return code.astype(np.uint16)
 
@@ -79,7 +89,7 @@ class Dac80508Bank:
     def __init__(self, n_chips: int, *, gain: int, ref_divide: int) -> None:
         self.n_chips = n_chips
         self.mask = (1 << n_chips) - 1
-        self._gain_code = (GAIN_REFDIV_EN if ref_divide == 2 else 0) | (0xFF if gain == 2 else 0)
+        self._gain_code = gain_code(gain=gain, ref_divide=ref_divide)
 
     def broadcast(self, program: Program, register: int, data: int) -> None:
         """Write the same data to a register of every chip."""
@@ -111,7 +121,8 @@ class Dac80508Bank:
         program.append(SpiRead(self.mask, (write_frame(NOP, 0),) * self.n_chips))
 
     def parse_read(self, words: Words, register: int) -> NDArray[np.uint16]:
-        """Data (chips,) of one `read`, from its result words. Raises `ProtocolError` if a chip does not echo the command."""
+        """Data (chips,) of one `read`, from its result words. Raises `ProtocolError` if a chip does not echo the
+        command."""
         answers = words[self.n_chips : 2 * self.n_chips]
         echo = answers >> 16
         for chip in np.flatnonzero(echo != read_frame(register) >> 16):

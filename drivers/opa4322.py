@@ -1,4 +1,5 @@
-"""OPA4322-Q1 (TI SLOS856) as transimpedance amplifier: holds a source line at its reference and turns its current into a voltage."""
+"""OPA4322-Q1 (TI SLOS856) as transimpedance amplifier: holds a source line at its reference and turns its current
+into a voltage."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 def output_to_current(output_v: ArrayLike, rf_ohm: ArrayLike) -> NDArray[np.float64]:
     """Current into the source line, A, from the output relative to the reference, V: ``I = −V / Rf``."""
-    return -np.asarray(output_v) / rf_ohm
+    return -np.asarray(output_v, float) / np.asarray(rf_ohm, float)
 
 
 def full_scale_a(rf_ohm: float, swing_v: float) -> float:

@@ -1,6 +1,7 @@
 """Errors of the board, shared by every layer above.
 
-Each names the parameter, its value, the limit, the unit and what to do, so that a message read at night is enough to act on.
+Each names the parameter, its value, the limit, the unit and what to do, so that a message read at night is enough to
+act on.
 """
 
 from __future__ import annotations

@@ -7,8 +7,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from firmware_bridge.errors import ProtocolError
-from firmware_bridge.isa import BY_MNEMONIC, Collect, End, Instruction, Sample, Streaming, Words, decode, popcount
+from firmware_bridge.errors import BoardError, ProtocolError
+from firmware_bridge.isa import (
+    BY_MNEMONIC,
+    Collect,
+    End,
+    Instruction,
+    Sample,
+    Streaming,
+    Words,
+    conversion_words,
+    decode,
+)
 from firmware_bridge.timing import SequencerTiming
 
 
@@ -24,8 +34,14 @@ class Program:
 
     instructions: list[Instruction] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        for instruction in self.instructions:
+            _refuse_end(instruction)
+
     def append(self, *instructions: Instruction) -> None:
-        """Add instructions at the end."""
+        """Add instructions at the end. Raises `ProtocolError` for END."""
+        for instruction in instructions:
+            _refuse_end(instruction)
         self.instructions.extend(instructions)
 
     def __iter__(self) -> Iterator[Instruction]:
@@ -44,11 +60,22 @@ class Program:
         """Length of the binary form, END included."""
         return sum(i.n_words for i in self.instructions) + 1
 
+    @property
+    def n_results(self) -> int:
+        """Number of result words that the program brings back."""
+        total, adc_mask = 0, 0
+        for instruction in self.instructions:
+            if isinstance(instruction, Sample):
+                adc_mask = instruction.adc_mask
+            total += conversion_words(adc_mask) if isinstance(instruction, Collect) else instruction.n_results
+        return total
+
     @classmethod
     def from_words(cls, words: Words) -> Program:
         """The inverse of `words()`. Raises `ProtocolError` with the address of the first word that makes no sense."""
         words = np.ascontiguousarray(words, np.uint32)
-        position, instructions = 0, []
+        position = 0
+        instructions: list[Instruction] = []
         while position < len(words):
             instruction, position = decode(words, position)
             if isinstance(instruction, End):
@@ -71,7 +98,8 @@ class Program:
 
     @classmethod
     def from_text(cls, text: str) -> Program:
-        """The inverse of `text()`; empty lines and `#` comments are skipped. Raises `ProtocolError` with the line's number."""
+        """The inverse of `text()`; empty lines and `#` comments are skipped. Raises `ProtocolError` with the line's
+        number."""
         program = cls()
         for number, line in enumerate(text.splitlines(), 1):
             line = line.partition("#")[0].strip()
@@ -120,7 +148,7 @@ class Clock:
             if self.sampling is None:
                 raise ProtocolError("COLLECT without a SAMPLE before it")
             begin = max(begin, self._cs_fall + self.timing.adc_conversion_cycles)
-            self.now = begin + (popcount(self.sampling.adc_mask) + 1) // 2
+            self.now = begin + conversion_words(self.sampling.adc_mask)
             self.sampling = None
         elif isinstance(instruction, End) and self.sampling is not None:
             raise ProtocolError("END while a conversion is running; COLLECT first")
@@ -136,15 +164,36 @@ def _parse(line: str, number: int) -> Instruction:
     if cls is None:
         raise ProtocolError(f"line {number}: unknown instruction {mnemonic!r}; there are {', '.join(BY_MNEMONIC)}")
     try:
-        given = {k: int(v, 0) for k, v in (a.split("=") for a in assignments)}
-        payload = np.array([int(w, 16) for w in tail.split()], np.uint32)
+        given = [(name, int(value, 0)) for name, value in (a.split("=") for a in assignments)]
+        payload = np.array([_word(w) for w in tail.split()], np.uint32)
     except ValueError as error:
         raise ProtocolError(f"line {number}: {line!r}: {error}") from error
-    if given.keys() != {f.name for f in cls.LAYOUT}:
-        raise ProtocolError(f"line {number}: {mnemonic} takes the fields {', '.join(f.name for f in cls.LAYOUT) or 'none'}")
-    if len(payload) != cls.payload_words(given):
-        raise ProtocolError(f"line {number}: {mnemonic} needs {cls.payload_words(given)} payload words, got {len(payload)}")
-    return cls.build(given, payload)
+    if sorted(name for name, _ in given) != sorted(f.name for f in cls.LAYOUT):
+        fields = ", ".join(f.name for f in cls.LAYOUT) or "none"
+        raise ProtocolError(f"line {number}: {mnemonic} takes each of these fields once: {fields}")
+    header = dict(given)
+    try:
+        for layout in cls.LAYOUT:
+            layout.check(mnemonic, header[layout.name])
+        if len(payload) != (needs := cls.payload_words(header)):
+            raise ProtocolError(f"{mnemonic} needs {needs} payload words, got {len(payload)}")
+        instruction = cls.build(header, payload)
+        _refuse_end(instruction)
+    except BoardError as error:
+        raise ProtocolError(f"line {number}: {error}") from error
+    return instruction
+
+
+def _word(text: str) -> int:
+    word = int(text, 16)
+    if word >> 32:
+        raise ValueError(f"{text} is not a 32-bit word")
+    return word
+
+
+def _refuse_end(instruction: Instruction) -> None:
+    if isinstance(instruction, End):
+        raise ProtocolError("END is implied at the end of a program and may stand nowhere else; leave it out")
 
 
 def concatenate(programs: Iterable[Program]) -> Program:

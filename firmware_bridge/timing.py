@@ -13,24 +13,24 @@ from pydantic import BaseModel, ConfigDict, Field
 class SequencerTiming(BaseModel):
     """Clock dividers and fixed intervals, in cycles of `clock_hz` where the name says so.
 
-    The defaults are the fastest that the chips allow at 100 MHz: DAC80508 writes at 50 MHz and reads at 16.7 MHz (≤ 18 MHz with
-    FSDO = 0), SN74HC595 at 10 MHz (3.3 V supply), ADS8324 DCLOCK at 1.19 MHz (≤ 1.2 MHz).
+    The defaults are the fastest that the chips allow at 100 MHz: DAC80508 writes at 50 MHz and reads at 16.7 MHz (≤
+    18 MHz with FSDO = 0), SN74HC595 at 10 MHz (3.3 V supply), ADS8324 DCLOCK at 1.19 MHz (≤ 1.2 MHz).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    clock_hz: float = Field(100e6, gt=0)
-    spi_write_half_cycles: int = Field(1, ge=1, description="half a SCLK period while writing")
-    spi_read_half_cycles: int = Field(3, ge=1, description="half a SCLK period while SDO is captured")
-    spi_cs_setup_cycles: int = Field(2, ge=1, description="CS falling to the first SCLK edge (tCSS)")
-    spi_cs_hold_cycles: int = Field(1, ge=1, description="last SCLK falling edge to CS rising (tCSH)")
-    spi_cs_high_cycles: int = Field(2, ge=1, description="CS high between frames (tCSHIGH)")
-    sr_half_cycles: int = Field(5, ge=1, description="half an SRCLK period")
-    sr_latch_cycles: int = Field(5, ge=1, description="RCLK high, and the set-up before it")
-    adc_half_cycles: int = Field(42, ge=1, description="half a DCLOCK period")
-    adc_window_clocks: int = Field(5, ge=1, description="DCLOCKs from CS falling to the end of the sampling window")
-    adc_low_clocks: int = Field(20, ge=1, description="DCLOCKs with CS low: sampling, null bit, 14 bits")
-    adc_clocks: int = Field(24, ge=1, description="DCLOCKs from one conversion to the next, CS high included")
+    clock_hz: float = Field(default=100e6, gt=0)
+    spi_write_half_cycles: int = Field(default=1, ge=1, description="half a SCLK period while writing")
+    spi_read_half_cycles: int = Field(default=3, ge=1, description="half a SCLK period while SDO is captured")
+    spi_cs_setup_cycles: int = Field(default=2, ge=1, description="CS falling to the first SCLK edge (tCSS)")
+    spi_cs_hold_cycles: int = Field(default=1, ge=1, description="last SCLK falling edge to CS rising (tCSH)")
+    spi_cs_high_cycles: int = Field(default=2, ge=1, description="CS high between frames (tCSHIGH)")
+    sr_half_cycles: int = Field(default=5, ge=1, description="half an SRCLK period")
+    sr_latch_cycles: int = Field(default=5, ge=1, description="RCLK high, and the set-up before it")
+    adc_half_cycles: int = Field(default=42, ge=1, description="half a DCLOCK period")
+    adc_window_clocks: int = Field(default=5, ge=1, description="DCLOCKs from CS falling to the window's end")
+    adc_low_clocks: int = Field(default=20, ge=1, description="DCLOCKs with CS low: sampling, null bit, 14 bits")
+    adc_clocks: int = Field(default=24, ge=1, description="DCLOCKs from one conversion to the next, CS high included")
 
     def __hash__(self) -> int:
         # Programs look schedules up by their timing on the hot path.

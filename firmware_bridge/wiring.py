@@ -1,19 +1,46 @@
 """Which pin drives which line: the netlist between the converters, the muxes and the array.
 
-Part of the board description; the mock board is built from the same table, as the printed board is built from one schematic.
+Part of the board description; the mock board is built from the same table, as the printed board is built from one
+schematic.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from firmware_bridge.isa import DAC_CHANNELS
 
+DacChannel = Annotated[int, Field(ge=0, lt=8 * DAC_CHANNELS)]
+"""Flat: 8·chip + channel; a DAC mask has eight bits."""
+Adc = Annotated[int, Field(ge=0, lt=32)]
+MuxInput = Annotated[int, Field(ge=0, le=7)]
+
+
+class BlInputs(BaseModel):
+    """Which inputs of the bit-line muxes the DACs, the common mode and ground are wired to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dac: MuxInput = 0
+    vcm: MuxInput = 1
+    gnd: MuxInput = 2
+
+
+class ReferenceInputs(BaseModel):
+    """Which inputs of the reference mux the common mode and the forming level are wired to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vcm: MuxInput = 0
+    form: MuxInput = 1
+
 
 class SelectBits(BaseModel):
-    """Where a group of CD4051B muxes takes A, B, C (three bits from `lsb`) and INH (bit `inhibit`, None: not on the chain)."""
+    """Where a group of CD4051B muxes takes A, B, C (three bits from `lsb`) and INH (bit `inhibit`, None: not on the
+    chain)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,39 +67,44 @@ class SelectBits(BaseModel):
 class Wiring(BaseModel):
     """The netlist. Lines are counted from 0; a flat DAC channel is 8·chip + channel.
 
-    Every bit line goes through a CD4051B that connects it to its DAC channel, the common mode or ground, followed by a buffer; the INH
-    pins of all these muxes are the sequencer's pulse gate. Every source line ends at the virtual ground of its own transimpedance
-    amplifier; a mux moves the amplifiers' common reference between the mid-rail common mode and the forming level. Each ADC sits
-    behind a mux that picks one of its amplifiers.
+    Every bit line goes through a CD4051B that connects it to its DAC channel, the common mode or ground, followed by
+    a buffer; the INH pins of all these muxes are the sequencer's pulse gate. Every source line ends at the virtual
+    ground of its own transimpedance amplifier; a mux moves the amplifiers' common reference between the mid-rail
+    common mode and the forming level. Each ADC sits behind a mux that picks one of its amplifiers.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    bl_dac: tuple[int, ...] = Field(description="flat DAC channel of each bit line")
-    wl_dac: tuple[int, ...] = Field(description="flat DAC channel of each word line")
-    sl_adc: tuple[int, ...] = Field(description="ADC of each source line")
-    sl_mux: tuple[int, ...] = Field(description="mux input of each source line in front of its ADC")
-    sr_devices: int = Field(ge=1, description="SN74HC595 in the chain")
+    bl_dac: tuple[DacChannel, ...] = Field(min_length=1, description="flat DAC channel of each bit line")
+    wl_dac: tuple[DacChannel, ...] = Field(min_length=1, description="flat DAC channel of each word line")
+    sl_adc: tuple[Adc, ...] = Field(min_length=1, description="ADC of each source line")
+    sl_mux: tuple[MuxInput, ...] = Field(description="mux input of each source line in front of its ADC")
+    sr_devices: int = Field(ge=1, le=31, description="SN74HC595 in the chain")
     bl_select: SelectBits
     reference_select: SelectBits
     adc_select: SelectBits
-    bl_inputs: dict[str, int] = {"dac": 0, "vcm": 1, "gnd": 2}
-    reference_inputs: dict[str, int] = {"vcm": 0, "form": 1}
-    vcm_v: float = Field(description="common mode: reference of the amplifiers and zero of every read voltage, V")
-    vform_v: float = Field(description="reference of the amplifiers while forming, V")
+    bl_inputs: BlInputs = BlInputs()
+    reference_inputs: ReferenceInputs = ReferenceInputs()
+    vcm_v: float = Field(ge=0, description="common mode: reference of the amplifiers and zero of every read voltage, V")
+    vform_v: float = Field(ge=0, description="reference of the amplifiers while forming, V")
 
     @model_validator(mode="after")
     def _one_line_per_pin(self) -> Wiring:
+        if not len(self.wl_dac) == len(self.sl_adc) == len(self.sl_mux):
+            raise ValueError(
+                f"wl_dac has {len(self.wl_dac)} entries, sl_adc {len(self.sl_adc)}, sl_mux {len(self.sl_mux)}; "
+                "each row has one of each"
+            )
         for name, pins in (
             ("DAC channel", (*self.bl_dac, *self.wl_dac)),
             ("ADC input", tuple(zip(self.sl_adc, self.sl_mux, strict=True))),
             ("shift-register bit", tuple(b for s in self.selects for b in s.bits())),
+            ("bit-line mux input", tuple(self.bl_inputs.model_dump().values())),
+            ("reference mux input", tuple(self.reference_inputs.model_dump().values())),
         ):
             pin, times = Counter(pins).most_common(1)[0]
             if times > 1:
                 raise ValueError(f"{name} {pin} is used {times} times; each may drive one line only")
-        if len(self.wl_dac) != len(self.sl_adc):
-            raise ValueError(f"{len(self.wl_dac)} word lines but {len(self.sl_adc)} source lines; a row has one of each")
         if (worst := max(b for s in self.selects for b in s.bits())) >= self.sr_bits:
             raise ValueError(f"shift-register bit {worst} is beyond the chain of {self.sr_devices} × 8 bits")
         return self
@@ -107,10 +139,16 @@ class Wiring(BaseModel):
         """Mux inputs that must be visited to read every source line, ascending."""
         return tuple(sorted(set(self.sl_mux)))
 
-    def mux_word(self, *, bl: str = "dac", reference: str = "vcm", adc_input: int | None = None) -> int:
-        """Word for the chain: where the bit lines and the amplifiers' reference go, and which input the ADCs see (None: none)."""
+    def mux_word(
+        self,
+        *,
+        bl: Literal["dac", "vcm", "gnd"] = "dac",
+        reference: Literal["vcm", "form"] = "vcm",
+        adc_input: int | None = None,
+    ) -> int:
+        """Word for the chain: where bit lines and amplifiers' reference go, and which input the ADCs see, if any."""
         return (
-            self.bl_select.word(self.bl_inputs[bl])
-            | self.reference_select.word(self.reference_inputs[reference])
+            self.bl_select.word(getattr(self.bl_inputs, bl))
+            | self.reference_select.word(getattr(self.reference_inputs, reference))
             | self.adc_select.word(adc_input or 0, inhibited=adc_input is None)
         )

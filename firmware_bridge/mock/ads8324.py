@@ -8,7 +8,9 @@ clocks repeat the bits LSB first, beginning with a zero. CS must go high before 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -102,13 +104,11 @@ class Ads8324:
         self._coefficients = substitute(inl, 0.5, 0.5 / params.vref_v)[0]
         self._coefficients[0] += self.offset_lsb
         self._coefficients[1] += (1.0 + self.gain_error) / self.lsb_v
-        self._timing_passed: AdcTiming | None = None
         self.power_up(0.0)
 
     def power_up(self, t_s: float) -> None:
         """Idle, CS high for as long as anyone could ask."""
-        self._now_s = t_s
-        self._cs_fell_s = self._cs_rises_s = -math.inf
+        self._port = _Port(t_s, -math.inf, -math.inf, None)
 
     def coefficients(self) -> NDArray[np.float64]:
         """(4,) polynomial in the differential input (V): the unrounded code before noise, with offset, gain and INL."""
@@ -143,27 +143,48 @@ class Ads8324:
         goes back).
         """
         period_s = timing.period_s
-        if timing is not self._timing_passed:
-            self._check_timing(timing)
-        now_s = advance(CHIP, self._now_s, t_s)
+        port = self._port
+        if timing is not port.timing_passed:
+            _check_timing(timing)
+        now_s = advance(CHIP, port.now_s, t_s)
         late_s = now_s + 4 * math.ulp(now_s)  # board times are sums of many periods
-        if late_s < self._cs_rises_s:
+        if late_s < port.cs_rises_s:
             raise ProtocolError(
-                f"{CHIP}: CS falls at {t_s!r} s, but a conversion holds it low until {self._cs_rises_s!r} s"
+                f"{CHIP}: CS falls at {t_s!r} s, but a conversion holds it low until {port.cs_rises_s!r} s"
             )
-        CS_HIGH.check(late_s - self._cs_rises_s, "leave CS high for longer between conversions")
-        CLOCKS.check((late_s - self._cs_fell_s) / period_s, "start the next conversion later")
-        self._now_s = self._cs_fell_s = now_s
-        self._cs_rises_s = now_s + timing.cs_low_s
+        CS_HIGH.check(late_s - port.cs_rises_s, "leave CS high for longer between conversions")
+        CLOCKS.check((late_s - port.cs_fell_s) / period_s, "start the next conversion later")
+        self._port = _Port(now_s, now_s, now_s + timing.cs_low_s, timing)
         return now_s + SAMPLE_CLOCKS * period_s
 
-    def _check_timing(self, timing: AdcTiming) -> None:
-        T_DCLOCK_HIGH.check(timing.dclock_high_s)
-        T_DCLOCK_LOW.check(timing.dclock_low_s)
-        F_DCLOCK.check(
-            1.0 / timing.period_s, "below the minimum the held sample droops, above the maximum bits are undecided"
-        )
-        CLOCKS.check(timing.clocks)
-        CLOCKS_CS_LOW.check(timing.cs_low_s / timing.period_s, "keep CS low until the least significant bit was read")
-        CS_HIGH.check(timing.cs_high_s)
-        self._timing_passed = timing
+    @staticmethod
+    def start_together(adcs: Sequence[Ads8324], t_s: float, timing: AdcTiming) -> None:
+        """`start` of each of `adcs` at `t_s`. Converters that have been through the same are checked once."""
+        lead = adcs[0]
+        before = lead._port
+        lead.start(t_s, timing)
+        for adc in adcs[1:]:
+            if adc._port == before:
+                adc._port = lead._port
+            else:
+                adc.start(t_s, timing)
+
+
+class _Port(NamedTuple):
+    """What a converter's serial port has been through; replaced, never changed."""
+
+    now_s: float
+    cs_fell_s: float
+    cs_rises_s: float
+    timing_passed: AdcTiming | None
+
+
+def _check_timing(timing: AdcTiming) -> None:
+    T_DCLOCK_HIGH.check(timing.dclock_high_s)
+    T_DCLOCK_LOW.check(timing.dclock_low_s)
+    F_DCLOCK.check(
+        1.0 / timing.period_s, "below the minimum the held sample droops, above the maximum bits are undecided"
+    )
+    CLOCKS.check(timing.clocks)
+    CLOCKS_CS_LOW.check(timing.cs_low_s / timing.period_s, "keep CS low until the least significant bit was read")
+    CS_HIGH.check(timing.cs_high_s)

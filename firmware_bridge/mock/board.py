@@ -1,29 +1,32 @@
 """The mock board's netlist: chips, muxes, amplifiers and array, connected as the `Wiring` says.
 
-Analog values are evaluated where a conversion or a pulse needs them. A floating ADC input or bit line sits at the amplifiers'
-reference, where its bias resistor pulls it.
+Analog values are evaluated where a conversion or a pulse needs them. A floating ADC input or bit line sits at the
+amplifiers' reference, where its bias resistor pulls it.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from firmware_bridge.errors import ProtocolError
-from firmware_bridge.isa import DAC_CHANNELS, Codes, Mvm, mask_indices
-from firmware_bridge.mock.ads8324 import CODE_MAX, CODE_MIN, AdcParams, AdcTiming, Ads8324
-from firmware_bridge.mock.array import Array, Flips, Response, excess_voltage
+from firmware_bridge.isa import Codes, Mvm, mask_indices
+from firmware_bridge.mock.ads8324 import AdcParams, AdcTiming, Ads8324
+from firmware_bridge.mock.array import Array, Response
 from firmware_bridge.mock.array_params import ArrayParams
 from firmware_bridge.mock.cd4051b import Cd4051b, MuxParams
 from firmware_bridge.mock.dac80508 import Dac80508, DacParams, SpiTiming
 from firmware_bridge.mock.opa4322 import Opa4322Tia, TiaParams
 from firmware_bridge.mock.sn74hc595 import ShiftTiming, Sn74hc595Chain
-from firmware_bridge.wiring import Wiring
+from firmware_bridge.mock.stream import Path, Route
+from firmware_bridge.wiring import SelectBits, Wiring
 
-LINEAR_V = 0.105
 READ_BIAS_V = 0.3
-"""Bit-line bias below which a connected line only reads; above it, it is applied to the array as a programming pulse."""
+"""Bit-line bias below which a connected line only reads; above it, it is applied to the array as a programming
+pulse."""
 
 Volts = NDArray[np.float64]
 
@@ -43,7 +46,11 @@ class MockParams(BaseModel):
     def ideal(cls) -> MockParams:
         """Chips without error or noise; the array switches deterministically."""
         return cls(
-            dac=DacParams.ideal(), mux=MuxParams.ideal(), tia=TiaParams.ideal(), adc=AdcParams.ideal(), array=ArrayParams.ideal()
+            dac=DacParams.ideal(),
+            mux=MuxParams.ideal(),
+            tia=TiaParams.ideal(),
+            adc=AdcParams.ideal(),
+            array=ArrayParams.ideal(),
         )
 
 
@@ -67,7 +74,9 @@ class MockBoard:
         self.adcs = [Ads8324(self.params.adc, np.random.default_rng(s)) for s in adcs.spawn(wiring.n_adcs)]
         self.array = Array(self.params.array, seed=int(array.generate_state(1)[0]))
         if self.array.shape != (wiring.n_sl, wiring.n_bl):
-            raise ProtocolError(f"the array has shape {self.array.shape}, the wiring has {(wiring.n_sl, wiring.n_bl)} lines")
+            raise ProtocolError(
+                f"the array has shape {self.array.shape}, the wiring has {(wiring.n_sl, wiring.n_bl)} lines"
+            )
         self._noise = np.random.Generator(np.random.SFC64(self_noise))
         self._bl = np.array(wiring.bl_dac)
         self._wl = np.array(wiring.wl_dac)
@@ -75,9 +84,10 @@ class MockBoard:
         self.gate = False
         self._gate_s = self._biased_s = 0.0
         self._quiet = False  # known: the bit lines, connected or not, stand at a read voltage
-        self._paths: dict[tuple[tuple[int, ...], tuple[int | None, ...]], _Path] = {}
-        self._routes: dict[tuple[int, int, tuple[int, ...], int], _Route | None] = {}
-        self._adc_bits = sum(1 << b for b in wiring.adc_select.bits())
+        self._paths: dict[tuple[tuple[int, ...], tuple[int | None, ...]], Path] = {}
+        self._routes: dict[tuple[int, int, tuple[int, ...], int], Route | None] = {}
+        self._sl_v: dict[float, Volts] = {}
+        self.adc_bits = sum(1 << b for b in wiring.adc_select.bits())
         self.set_oe_n(True, 0.0)
         self.set_gate(False, 0.0)
 
@@ -86,6 +96,8 @@ class MockBoard:
         self.set_gate(False, t_s)
         for dac in self.dacs:
             dac.power_up(t_s)
+        for adc in self.adcs:
+            adc.power_up(t_s)
         self.chain.power_up()
         self.set_oe_n(True, t_s)
 
@@ -102,7 +114,8 @@ class MockBoard:
         before = self.chain.outputs()
         self.chain.shift(word, bits, timing)
         self.chain.latch(timing)
-        if before is None or (before ^ word) & ~self._adc_bits:
+        after = self.chain.outputs()
+        if before is None or after is None or (before ^ after) & ~self.adc_bits:
             self._quiet = False
         self._select(t_s)
 
@@ -117,19 +130,13 @@ class MockBoard:
         """The pulse gate: INH of every bit-line mux."""
         self._apply_bias(t_s)
         self.gate, self._gate_s = connect, t_s
-        self._select(t_s)
+        _drive(self.bl_mux, self.wiring.bl_select, self.chain.outputs(), not connect, t_s)
 
     def _select(self, t_s: float) -> None:
-        outputs = None if self.chain.oe_n else self.chain.outputs()
-        for mux, bits, gated in (
-            (self.bl_mux, self.wiring.bl_select, not self.gate),
-            (self.reference_mux, self.wiring.reference_select, False),
-            (self.adc_mux, self.wiring.adc_select, False),
-        ):
-            if outputs is None:
-                mux.select(None, True, t_s)
-            else:
-                mux.select(bits.code(outputs), gated or bits.inhibited(outputs), t_s)
+        outputs = self.chain.outputs()
+        _drive(self.bl_mux, self.wiring.bl_select, outputs, not self.gate, t_s)
+        _drive(self.reference_mux, self.wiring.reference_select, outputs, False, t_s)
+        _drive(self.adc_mux, self.wiring.adc_select, outputs, False, t_s)
 
     # -- analog ------------------------------------------------------------------------------------------------------
     def _dac_outputs(self, t_s: float) -> Volts:
@@ -137,7 +144,7 @@ class MockBoard:
 
     def reference_v(self, t_s: float) -> float:
         """Reference of the amplifiers, V; the common mode while its mux is inhibited (bias resistor)."""
-        form = self.reference_mux.channel(t_s) == self.wiring.reference_inputs["form"]
+        form = self.reference_mux.channel(t_s) == self.wiring.reference_inputs.form
         return self.wiring.vform_v if form else self.wiring.vcm_v
 
     def lines_v(self, t_s: float) -> tuple[Volts, Volts, Volts]:
@@ -145,11 +152,11 @@ class MockBoard:
         outputs = self._dac_outputs(t_s)
         channel = self.bl_mux.channel(t_s)
         inputs = self.wiring.bl_inputs
-        if channel == inputs["dac"]:
+        if channel == inputs.dac:
             bl = outputs[self._bl]
-        elif channel == inputs["vcm"]:
+        elif channel == inputs.vcm:
             bl = np.full(self.wiring.n_bl, self.wiring.vcm_v)
-        elif channel == inputs["gnd"]:
+        elif channel == inputs.gnd:
             bl = np.zeros(self.wiring.n_bl)
         else:
             bl = np.full(self.wiring.n_bl, np.nan)
@@ -173,8 +180,9 @@ class MockBoard:
 
     def convert(self, adcs: list[int], start_s: float, sample_s: float, timing: AdcTiming) -> NDArray[np.int16]:
         """Start a conversion on `adcs` at `start_s`; the window closes at `sample_s`. Returns codes, one per ADC."""
-        for adc in adcs:
-            self.adcs[adc].start(start_s, timing)
+        if not adcs:
+            return np.empty(0, np.int16)
+        Ads8324.start_together([self.adcs[a] for a in adcs], start_s, timing)
         self._apply_bias(sample_s)
         bl, wl, _ = self.lines_v(sample_s)
         reference = self.reference_v(sample_s)
@@ -183,22 +191,30 @@ class MockBoard:
         if self.gate and self.tia.tau_s and (since := sample_s - self._gate_s) < self.tia.settling_s:
             relative = relative * -np.expm1(-since / self.tia.tau_s)
         position = self.adc_mux.channel(sample_s)
-        response = self.array.response(sample_s, wl, np.full(self.wiring.n_sl, reference))
+        response = self.array.response(sample_s, wl, self._sl_at_v(reference))
         codes = np.empty((1, len(adcs)), np.int16)
-        self._path(tuple(adcs), (position,), response, reference).codes(relative[None], self._normals(1, len(adcs)), codes)
+        path = self._path(tuple(adcs), (position,), response, reference)
+        path.codes(relative[None], float(np.abs(relative).max()), self._normals(1, len(adcs)), codes)
         return codes[0]
 
+    def _sl_at_v(self, reference_v: float) -> Volts:
+        """Every source line at the reference; its amplifier's offset acts through `Path`."""
+        if reference_v not in self._sl_v:
+            self._sl_v[reference_v] = np.full(self.wiring.n_sl, reference_v)
+        return self._sl_v[reference_v]
+
     def _normals(self, n: int, outputs: int) -> NDArray[np.float32]:
-        """Noise of `n` rows of conversions, drawn in the order in which they happen, so that every way of cutting a stream agrees."""
+        """Noise of `n` rows of conversions, drawn in the order in which they happen, so that every way of cutting a
+        stream agrees."""
         return self._noise.standard_normal((n, outputs), np.float32)
 
     def _path(
         self, adcs: tuple[int, ...], inputs: tuple[int | None, ...], response: Response, reference_v: float
-    ) -> _Path:
+    ) -> Path:
         path = self._paths.get((adcs, inputs))
         if path is None or not path.follow(response, reference_v):
             lines = [-1 if i is None else self._sl_at.get((a, i), -1) for i in inputs for a in adcs]
-            path = _Path(self, np.array(lines), np.array(adcs * len(inputs)), response, reference_v)
+            path = Path(self, np.array(lines), np.array(adcs * len(inputs)), response, reference_v)
             self._paths[adcs, inputs] = path
         return path
 
@@ -214,211 +230,89 @@ class MockBoard:
         for dac, row in zip(mask_indices(dac_mask), codes, strict=True):
             self.dacs[dac].load_all(row, t_s)
 
-    def stream(self, mvm: Mvm, active_s: Volts, sample_s: Volts, window_s: float) -> NDArray[np.int16] | None:
-        """Codes (n, positions · ADCs) of a whole stream at once, or None where only its single instructions will do.
+    def settled_stream(self, mvm: Mvm, active_s: float, rest_s: float, window_s: float) -> SettledStream | None:
+        """What a stream drives, or None where only its single instructions will do. Changes nothing.
 
-        `active_s` (n,): when each vector becomes active; `sample_s` (n, positions): when each sampling window closes, `window_s` long.
-        The vectorised path is for bit lines that are connected to buffered DACs, all else at rest, every sample settled.
+        The first vector becomes active at `active_s`, each rests `rest_s` before it is sampled for `window_s`. The
+        vectorised path is for bit lines that are connected to buffered DACs, all else at rest, every sample settled.
         """
-        route = self._route(mvm)
-        outputs = None if self.chain.oe_n else self.chain.outputs()
-        if route is None or outputs is None or not self.gate or outputs & ~self._adc_bits != route.fixed_bits:
-            return None
-        if not all(dac.buffered for dac in route.dacs):
-            return None
-        first_s = active_s[0]
-        rest_s = max(
-            *[dac.settled_at_s for dac in route.others], self.bl_mux.settled_at_s, self.reference_mux.settled_at_s,
-            self._gate_s + self.tia.settling_s,
-        )  # fmt: skip
-        reference = self.reference_v(first_s)
-        relative = route.volts(mvm)
-        relative -= reference
-        reach_v = max(float(relative.max()), -float(relative.min()))
+        key = (mvm.dac_mask, mvm.adc_mask, mvm.positions, mvm.sr_bits)
+        if key not in self._routes:
+            self._routes[key] = Route.of(self, mvm)
+        route = self._routes[key]
+        outputs = self.chain.outputs()
         if (
-            reach_v > READ_BIAS_V
-            or first_s < rest_s
-            or float((sample_s[:, 0] - active_s).min()) < route.dacs[0].full_settling_s
+            route is None
+            or outputs is None
+            or not self.gate
+            or outputs & ~self.adc_bits != route.fixed_bits
+            or active_s < self.bl_mux.settled_at_s
+            or active_s < self.reference_mux.settled_at_s
+            or active_s < self._gate_s + self.tia.settling_s
+            or rest_s < route.dacs[0].full_settling_s
             or self.adc_mux.switching_s > window_s
+            or any(active_s < dac.settled_at_s for dac in route.others)
+            or not all(dac.buffered for dac in route.dacs)
         ):
             return None
-        gates = np.concatenate([dac.settled_v for dac in route.others])[route.wl_columns]
-        sl = np.full(self.wiring.n_sl, reference)
-        adcs, inputs = route.adcs, route.inputs
-        n_adcs = len(adcs)
-        out = np.empty((mvm.count, len(inputs) * n_adcs), np.int16)
+        reference_v = self.reference_v(active_s)
+        relative = route.relative_v(mvm, reference_v)
+        reach_v = max(float(relative.max()), -float(relative.min()))
+        # Within this reach neither rail of the DACs is, which `relative_v` leaves out.
+        if reach_v > min(READ_BIAS_V, reference_v, self.params.dac.vdd_v - reference_v):
+            return None
+        return SettledStream(route, relative, reach_v, reference_v)
+
+    def convert_stream(self, stream: SettledStream, sample_s: Volts) -> NDArray[np.int16]:
+        """Codes (n, positions · ADCs) of a whole stream whose sampling windows close at `sample_s` (n, positions)."""
+        route, relative, reach_v, reference_v = stream
+        gates, sl = route.gates_v(), self._sl_at_v(reference_v)
+        n_adcs, n = len(route.adcs), len(relative)
+        out = np.empty((n, sample_s.shape[1] * n_adcs), np.int16)
         k = 0
-        while k < mvm.count:
+        while k < n:
             response = self.array.response(sample_s[k, 0], gates, sl)
             # Vectors whose every conversion falls within the validity of this response.
-            stop = k + int(sample_s[k:, -1].searchsorted(response.until_s))
+            whole = sample_s[-1, -1] < response.until_s
+            stop = n if whole else k + int(sample_s[k:, -1].searchsorted(response.until_s))
             if stop > k:
-                path = self._path(adcs, inputs, response, reference)
+                path = self._path(route.adcs, route.inputs, response, reference_v)
                 flips = self.array.flips(sample_s[k, 0], sample_s[stop - 1, -1])
                 normals = self._normals(stop - k, out.shape[1])
-                path.codes(relative[k:stop], normals, out[k:stop], flips, sample_s[k:stop])
+                path.codes(relative[k:stop], reach_v, normals, out[k:stop], flips, sample_s[k:stop])
                 k = stop
                 continue
-            for p, channel in enumerate(inputs):  # a refresh falls between the conversions of this vector
+            for p, channel in enumerate(route.inputs):  # a refresh falls between the conversions of this vector
                 response = self.array.response(sample_s[k, p], gates, sl)
-                path = self._path(adcs, (channel,), response, reference)
-                path.codes(relative[k : k + 1], self._normals(1, n_adcs), out[k : k + 1, p * n_adcs : (p + 1) * n_adcs])
+                path = self._path(route.adcs, (channel,), response, reference_v)
+                part = out[k : k + 1, p * n_adcs : (p + 1) * n_adcs]
+                path.codes(relative[k : k + 1], reach_v, self._normals(1, n_adcs), part)
             k += 1
         return out
 
-    def finish_stream(self, mvm: Mvm, active_s: float, last_shift_s: float, timing: ShiftTiming) -> None:
-        """Leave the chips as the stream does: its last vector on the DACs, its last word on the chain."""
+    def finish_stream(self, mvm: Mvm, active_s: float, shift_s: float, timing: ShiftTiming) -> None:
+        """Leave the chips as the stream does: its last vector on the DACs since `active_s`, its last word on the
+        chain."""
         self._quiet, self._biased_s = True, active_s
         for dac, row in zip(mask_indices(mvm.dac_mask), mvm.codes[-1], strict=True):
             self.dacs[dac].load_all(row, active_s)
-        self.shift(mvm.positions[-1], mvm.sr_bits, last_shift_s, timing)
-
-    def _route(self, mvm: Mvm) -> _Route | None:
-        key = (mvm.dac_mask, mvm.adc_mask, mvm.positions, mvm.sr_bits)
-        if key not in self._routes:
-            self._routes[key] = _Route.of(self, mvm)
-        return self._routes[key]
+        self.shift(mvm.positions[-1], mvm.sr_bits, shift_s, timing)
 
 
-class _Route:
-    """What a stream's header means on this board: which chips, which lines, in which order."""
-
-    def __init__(self, board: MockBoard, dacs: list[int], adcs: list[int], inputs: list[int | None], fixed_bits: int) -> None:
-        self.dacs = [board.dacs[d] for d in dacs]
-        self.others = [dac for i, dac in enumerate(board.dacs) if i not in dacs]
-        self.adcs, self.inputs, self.fixed_bits = tuple(adcs), tuple(inputs), fixed_bits
-        position = {DAC_CHANNELS * d + c: DAC_CHANNELS * i + c for i, d in enumerate(dacs) for c in range(DAC_CHANNELS)}
-        self._columns = np.array([position[c] for c in board.wiring.bl_dac])
-        self._in_order = np.array_equal(self._columns, np.arange(len(position)))
-        other = [i for i in range(len(board.dacs)) if i not in dacs]
-        column = {DAC_CHANNELS * d + c: DAC_CHANNELS * i + c for i, d in enumerate(other) for c in range(DAC_CHANNELS)}
-        self.wl_columns = np.array([column[c] for c in board.wiring.wl_dac])
-        self._of: list[Volts] = []
-        self._poly = np.empty((4, 0))
-        self._vdd_v = board.params.dac.vdd_v
-
-    @classmethod
-    def of(cls, board: MockBoard, mvm: Mvm) -> _Route | None:
-        """The route of a stream, or None if it leaves the vectorised path: other lines than all bit lines, other muxes than the ADCs'."""
-        wiring, select = board.wiring, board.wiring.adc_select
-        dacs, adcs = mask_indices(mvm.dac_mask), mask_indices(mvm.adc_mask)
-        channels = {DAC_CHANNELS * d + c for d in dacs for c in range(DAC_CHANNELS)}
-        inputs = [None if select.inhibited(word) else select.code(word) for word in mvm.positions]
-        fixed = {word & ~board._adc_bits for word in mvm.positions}
-        if (
-            mvm.sr_bits != wiring.sr_bits
-            or not channels.issuperset(wiring.bl_dac)
-            or not channels.isdisjoint(wiring.wl_dac)
-            or len(fixed) != 1
-            or wiring.bl_select.code(min(fixed)) != wiring.bl_inputs["dac"]
-        ):
-            return None
-        return cls(board, dacs, adcs, inputs, fixed.pop())
-
-    def volts(self, mvm: Mvm) -> Volts:
-        """Settled bit-line voltages (n, n_bl) of the codes, V: a fresh array."""
-        codes = mvm.codes.reshape(mvm.count, -1)
-        if not self._in_order:
-            codes = codes[:, self._columns]
-        tables = [dac.coefficients() for dac in self.dacs]
-        if len(tables) != len(self._of) or any(a is not b for a, b in zip(tables, self._of, strict=True)):
-            self._of, self._poly = tables, np.ascontiguousarray(np.concatenate(tables)[self._columns].T)
-        c0, c1, c2, c3 = self._poly
-        x = codes.astype(np.float64)
-        volts = x * c3
-        volts += c2
-        volts *= x
-        volts += c1
-        volts *= x
-        volts += c0
-        return np.clip(volts, 0.0, self._vdd_v, out=volts)
+def _drive(mux: Cd4051b, bits: SelectBits, outputs: int | None, gated: bool, t_s: float) -> None:
+    """What the chain's outputs (None: released) and the gate do to a group of muxes."""
+    if outputs is None:
+        mux.select(None, True, t_s)
+    else:
+        mux.select(bits.code(outputs), gated or bits.inhibited(outputs), t_s)
 
 
-class _Path:
-    """Everything between the bit lines and the codes of a fixed set of conversions, as arrays over those conversions.
+class SettledStream(NamedTuple):
+    """Bit-line voltages of a stream that takes the vectorised path."""
 
-    ``I = T v``, ``V = offset − Rf I``, code = polynomial(V) + noise: one matrix product for the current, one for its variance.
-    """
-
-    def __init__(
-        self, board: MockBoard, lines: NDArray[np.intp], adcs: NDArray[np.intp], response: Response, reference_v: float
-    ) -> None:
-        self._lines, self._reference_v = lines, reference_v
-        self._closed = (lines >= 0).astype(np.float64)
-        self._outputs_of = {int(line): np.flatnonzero(lines == line) for line in set(lines) if line >= 0}
-        self._rf = board.tia.rf_ohm[lines] * self._closed
-        self._offset = board.tia.v_os_v[lines] * self._closed
-        low, high = board.tia.output_range_v
-        self._low, self._high = low - reference_v, high - reference_v
-        self._poly = np.ascontiguousarray(np.stack([board.adcs[a].coefficients() for a in adcs]).T)
-        scale = self._rf / np.array([board.adcs[a].lsb_v for a in adcs])
-        # Variances in codes²: cells per V², and what does not depend on the input. DAC noise is taken as independent from one
-        # conversion to the next and from line to line, which it is not quite: lines sampled together share it.
-        self._cells = np.ascontiguousarray((response.noise_s[lines] * scale[:, None]).T ** 2)
-        self._floor = (
-            np.array([board.adcs[a].params.noise_lsb_rms for a in adcs]) ** 2
-            + (board.tia.output_noise_v_rms * self._closed / np.array([board.adcs[a].lsb_v for a in adcs])) ** 2
-            + (board.params.dac.noise_v_rms * scale) ** 2 * (response.transfer_s[lines] ** 2).sum(axis=1)
-        )
-        self._noise_of: NDArray[np.float64] | None = None
-        self._response: Response | None = None
-        self._noise_of = response.noise_s
-        self.follow(response, reference_v)
-
-    def follow(self, response: Response, reference_v: float) -> bool:
-        """Take over a response that differs by telegraph states only; False if it differs by more."""
-        if response is self._response:
-            return True
-        if response.noise_s is not self._noise_of or reference_v != self._reference_v:
-            return False
-        self._response = response
-        transfer = response.transfer_s[self._lines]
-        gain = transfer * -self._rf[:, None]
-        self._gain = np.ascontiguousarray(gain.T)  # (n_bl, outputs): V at the ADC per V on the bit line
-        self._zero = self._offset * (1.0 - gain.sum(axis=1))
-        return True
-
-    def codes(
-        self,
-        relative: Volts,
-        normals: NDArray[np.float32],
-        out: NDArray[np.int16],
-        flips: Flips | None = None,
-        sample_s: Volts | None = None,
-    ) -> None:
-        """Codes (n, outputs) for bit lines (n, n_bl) in V relative to the reference; `normals` (n, outputs).
-
-        `flips` are telegraph transitions after the response was taken; they act from the first sample at or after them.
-        """
-        assert self._response is not None
-        level = relative @ self._gain
-        if relative.max() > LINEAR_V or relative.min() < -LINEAR_V:
-            level += excess_voltage(relative) @ (self._gain * self._response.nonlinear[self._lines].T)
-        level += self._zero
-        if flips is not None:
-            assert sample_s is not None
-            self._add_flips(level, relative, flips, sample_s)
-        np.clip(level, self._low, self._high, out=level)
-        c0, c1, c2, c3 = self._poly
-        volts = level.copy()
-        level *= c3
-        level += c2
-        level *= volts
-        level += c1
-        level *= volts
-        level += c0
-        sigma = np.square(relative) @ self._cells
-        sigma += self._floor
-        np.sqrt(sigma, out=sigma)
-        sigma *= normals
-        level += sigma
-        np.rint(level, out=level)
-        np.clip(level, CODE_MIN, CODE_MAX, out=level)
-        out[...] = level
-
-    def _add_flips(self, volts: Volts, relative: Volts, flips: Flips, sample_s: Volts) -> None:
-        n_adcs = volts.shape[1] // sample_s.shape[1]
-        for t_s, row, column, delta_s in zip(flips.t_s, flips.row, flips.col, flips.delta_s, strict=True):
-            for output in self._outputs_of.get(int(row), ()):
-                k = int(sample_s[:, output // n_adcs].searchsorted(t_s))
-                volts[k:, output] -= self._rf[output] * delta_s * (relative[k:, column] - self._offset[output])
+    route: Route
+    relative_v: Volts
+    """(n, n_bl), relative to the reference."""
+    reach_v: float
+    """Largest magnitude of `relative_v`."""
+    reference_v: float

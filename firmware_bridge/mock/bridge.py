@@ -1,8 +1,9 @@
 """The mock board: the sequencer over the chip models and the array, exact to the clock cycle.
 
-It stands below the drivers, at the pins: what arrives is a `Program`, and every frame, shift and conversion in it goes to the chip
-model that would receive it. Streams take a vectorised path when the board is in the state that they are meant for, and are otherwise
-executed as the single instructions that define them; both give the same words and cycles.
+It stands below the drivers, at the pins: what arrives is a `Program`, and every frame, shift and conversion in it
+goes to the chip model that would receive it. Streams take a vectorised path when the board is in the state that they
+are meant for, and are otherwise executed as the single instructions that define them; both give the same words and
+cycles.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_bridge.bridge import Identity, Result, SequencerConfig
-from firmware_bridge.errors import BoardError, ProtocolError
+from firmware_bridge.errors import ProtocolError
 from firmware_bridge.isa import (
     ISA_HASH,
     ISA_VERSION,
@@ -30,9 +31,8 @@ from firmware_bridge.isa import (
     Streaming,
     Words,
     mask_indices,
-    popcount,
 )
-from firmware_bridge.mock.ads8324 import AdcTiming
+from firmware_bridge.mock.ads8324 import AdcTiming, Ads8324
 from firmware_bridge.mock.board import MockBoard
 from firmware_bridge.mock.dac80508 import SpiTiming, crc8
 from firmware_bridge.mock.sn74hc595 import ShiftTiming
@@ -48,7 +48,8 @@ TRIGGER_LDAC = 0x050010
 class MockBridge:
     """A `Bridge` to a mock board.
 
-    After any error the outputs are made safe, as the gateware does it, and the error is raised.
+    After any error in a program, an interrupt included, the outputs are made safe, as the gateware does it, and the
+    error is raised.
     """
 
     def __init__(self, board: MockBoard, *, serial: str = "mock") -> None:
@@ -74,8 +75,13 @@ class MockBridge:
         )
 
     def configure(self, config: SequencerConfig) -> None:
-        self._config = config
         timing = config.timing
+        if self._cycle and timing.clock_hz != self._config.timing.clock_hz:
+            raise ProtocolError(
+                f"clock_hz = {timing.clock_hz:g} Hz, but this board has been running at "
+                f"{self._config.timing.clock_hz:g} Hz; open it anew"
+            )
+        self._config = config
         self._period = timing.period_s
         self._spi = {read: _spi_timing(timing, read) for read in (False, True)}
         self._shift = ShiftTiming(
@@ -94,24 +100,27 @@ class MockBridge:
         )
 
     def run(self, program: Program) -> Result:
-        if (n := program.n_words) > PROGRAM_WORDS:
-            raise ProtocolError(f"the program has {n} words, the memory holds {PROGRAM_WORDS}; cut it into several")
         start = self._cycle
         clock = Clock(self._config.timing, start)
         results: list[Words] = []
         try:
+            for what, has, holds in (
+                ("has", program.n_words, PROGRAM_WORDS),
+                ("would return", program.n_results, RESULT_WORDS),
+            ):
+                if has > holds:
+                    raise ProtocolError(
+                        f"the program {what} {has} words, the memory holds {holds}; cut it into several"
+                    )
             for instruction in program:
                 self._execute(instruction, clock, results)
             clock.issue(End())
-        except BoardError:
+        except BaseException:
             self._cycle = clock.now
             self.safe()
             raise
         self._cycle = clock.now
         words = np.concatenate(results) if results else np.empty(0, np.uint32)
-        if len(words) > RESULT_WORDS:
-            self.safe()
-            raise ProtocolError(f"the program returned {len(words)} words, the memory holds {RESULT_WORDS}; cut it into several")
         return Result(words, clock.now - start)
 
     def reset(self) -> None:
@@ -123,9 +132,10 @@ class MockBridge:
         timing = self._config.timing
         self._cycle += self._config.safe_wait_cycles
         for frame in self._config.safe_frames:
-            for dac in range(len(self.board.dacs)):
-                self.board.spi(dac, frame, 24, self._now, self._spi[False])
             self._cycle += timing.spi_frame_cycles(24, read=False)
+            rise = (self._cycle - timing.spi_cs_high_cycles) * self._period
+            for dac in range(len(self.board.dacs)):
+                self.board.spi(dac, frame, 24, rise, self._spi[False])
 
     def close(self) -> None:
         self.safe()
@@ -137,28 +147,22 @@ class MockBridge:
 
     def _execute(self, instruction: Instruction, clock: Clock, results: list[Words]) -> None:
         if isinstance(instruction, Streaming):
-            fast = {Mvm: self._stream_mvm, Pulses: self._stream_pulses}[type(instruction)]
-            if not fast(instruction, clock, results):  # type: ignore[operator]
+            if not self._stream(instruction, clock, results):
                 for single in instruction.expand():
                     self._execute(single, clock, results)
             return
+        timing = self._config.timing
         sampling = clock.sampling
         begin = clock.issue(instruction)
         end = clock.now
         match instruction:
             case SpiWrite() | SpiRead():
-                read = isinstance(instruction, SpiRead)
-                frame_end = begin + self._config.timing.spi_frame_cycles(instruction.frame_bits, read=read)
-                # A frame acts when its chip select rises.
-                rise = (frame_end - self._config.timing.spi_cs_high_cycles) * self._period
-                answers = [
-                    self.board.spi(dac, frame << 8 | crc8(frame) if instruction.crc else frame, instruction.frame_bits, rise, self._spi[read])
-                    for dac, frame in zip(mask_indices(instruction.dac_mask), instruction.frames, strict=True)
-                ]
-                if read:
+                answers = self._frames(instruction, begin)
+                if isinstance(instruction, SpiRead):
                     results.append(np.array(answers, np.uint32))
             case Shift():
-                self.board.shift(instruction.word, instruction.bits, (end - self._config.timing.sr_latch_cycles) * self._period, self._shift)
+                rise = (end - timing.sr_latch_cycles) * self._period
+                self.board.shift(instruction.word, instruction.bits, rise, self._shift)
             case OutputEnable():
                 self.board.set_oe_n(not instruction.enable, end * self._period)
             case Gate():
@@ -168,49 +172,83 @@ class MockBridge:
                     raise ProtocolError("PULSE while the bit lines are connected; GATE 0 first")
                 self.board.pulse(instruction.width * self._period, begin * self._period)
             case Sample():
-                adcs = mask_indices(instruction.adc_mask)
+                adcs = self._chips("ADC", instruction.adc_mask, len(self.board.adcs))
                 self._codes = self.board.convert(adcs, begin * self._period, end * self._period, self._adc)
             case Collect():
                 assert sampling is not None  # Clock refuses COLLECT without SAMPLE
                 results.append(_pack(self._codes[None]))
 
-    # -- vectorised streams -------------------------------------------------------------------------------------------
-    def _stream_mvm(self, mvm: Mvm, clock: Clock, results: list[Words]) -> bool:
+    def _frames(self, spi: SpiWrite | SpiRead, begin: int) -> list[int]:
+        """Frames to the chips of the mask; what each shifts out meanwhile."""
+        read = isinstance(spi, SpiRead)
         timing = self._config.timing
-        if not mvm.count or mvm.crc or mvm.ldac_frame != TRIGGER_LDAC or clock.sampling is not None:
+        # A frame acts when its chip select rises.
+        rise = begin + timing.spi_frame_cycles(spi.frame_bits, read=read) - timing.spi_cs_high_cycles
+        return [
+            self.board.spi(
+                chip,
+                frame << 8 | crc8(frame) if spi.crc else frame,
+                spi.frame_bits,
+                rise * self._period,
+                self._spi[read],
+            )
+            for chip, frame in zip(self._chips("DAC", spi.dac_mask, len(self.board.dacs)), spi.frames, strict=True)
+        ]
+
+    def _chips(self, kind: str, mask: int, there_are: int) -> list[int]:
+        """Indices of the chips in a mask. Raises `ProtocolError` for one that the board does not have."""
+        if mask >> there_are:
+            raise ProtocolError(
+                f"{kind} mask {mask:#x} names {kind} {mask.bit_length() - 1}; the board has {there_are}, from 0 on"
+            )
+        return mask_indices(mask)
+
+    # -- vectorised streams -------------------------------------------------------------------------------------------
+    def _stream(self, stream: Streaming, clock: Clock, results: list[Words]) -> bool:
+        """Execute a stream at once; False, with nothing changed, if it must be spelled out."""
+        if not isinstance(stream, Mvm | Pulses) or not stream.count or stream.crc or clock.sampling is not None:
             return False
-        sample, active, _ = mvm.schedule(timing)
+        if stream.ldac_frame != TRIGGER_LDAC or stream.dac_mask >> len(self.board.dacs):
+            return False
+        if isinstance(stream, Mvm):
+            return self._stream_mvm(stream, clock, results)
+        return self._stream_pulses(stream, clock)
+
+    def _stream_mvm(self, mvm: Mvm, clock: Clock, results: list[Words]) -> bool:
+        timing, period = self._config.timing, self._period
+        if mvm.adc_mask >> len(self.board.adcs):
+            return False
+        schedule = mvm.schedule(timing)
         start = clock.now
-        sample_s, active_s = (sample + start) * self._period, (active + start) * self._period
-        window_s = timing.adc_window_cycles * self._period
-        codes = self.board.stream(mvm, active_s, sample_s, window_s)
-        if codes is None:
+        window = timing.adc_window_cycles
+        active_s = (start + int(schedule.active[0])) * period
+        stream = self.board.settled_stream(mvm, active_s, schedule.rest * period, window * period)
+        if stream is None:
             return False
-        # Intervals repeat from vector to vector, so one frame, one word and one conversion at each end stand for all.
-        self._check_dacs(mvm.dac_mask, start)
-        for adc in mask_indices(mvm.adc_mask):
-            self.board.adcs[adc].start(sample_s[0, 0] - window_s, self._adc)
-            if sample_s.size > 1:
-                self.board.adcs[adc].start(sample_s[-1, -1] - window_s, self._adc)
-        self.board.finish_stream(mvm, active_s[-1], sample_s[-1, -1] - window_s, self._shift)
         clock.issue(mvm)
-        results.append(_pack(codes.reshape(-1, popcount(mvm.adc_mask))))
+        # Intervals repeat from vector to vector, so one frame and the conversions at both ends stand for all.
+        self._check_dacs(mvm.dac_mask, start)
+        adcs = [self.board.adcs[a] for a in mask_indices(mvm.adc_mask)]
+        last = start + int(schedule.sample[-1, -1]) - window
+        Ads8324.start_together(adcs, (start + int(schedule.sample[0, 0]) - window) * period, self._adc)
+        if schedule.sample.size > 1:
+            Ads8324.start_together(adcs, last * period, self._adc)
+        codes = self.board.convert_stream(stream, np.multiply(schedule.sample + start, period))
+        self.board.finish_stream(mvm, (start + int(schedule.active[-1])) * period, last * period, self._shift)
+        results.append(_pack(codes.reshape(-1, len(adcs))))
         return True
 
-    def _stream_pulses(self, pulses: Pulses, clock: Clock, results: list[Words]) -> bool:
-        timing = self._config.timing
-        if not pulses.count or pulses.crc or pulses.ldac_frame != TRIGGER_LDAC or clock.sampling is not None:
-            return False
-        begin, active, _ = pulses.schedule(timing)
-        start = clock.now
-        begin_s, active_s = (start + begin) * self._period, (start + active) * self._period
+    def _stream_pulses(self, pulses: Pulses, clock: Clock) -> bool:
         if self.board.gate or not self.board.ready_to_load(pulses.dac_mask):
             return False
-        self._check_dacs(pulses.dac_mask, start)
+        schedule = pulses.schedule(self._config.timing)
+        start = clock.now
+        begin_s, active_s = (start + schedule.start) * self._period, (start + schedule.active) * self._period
         clock.issue(pulses)
+        self._check_dacs(pulses.dac_mask, start)
         for k in range(pulses.count):
-            self.board.load(pulses.dac_mask, pulses.codes[k], active_s[k])
-            self.board.pulse(int(pulses.widths[k]) * self._period, begin_s[k])
+            self.board.load(pulses.dac_mask, pulses.codes[k], float(active_s[k]))
+            self.board.pulse(int(pulses.widths[k]) * self._period, float(begin_s[k]))
         return True
 
     def _check_dacs(self, dac_mask: int, cycle: int) -> None:

@@ -1,0 +1,162 @@
+"""What the DACs, the mux chain and the pulse gate hold while a program runs, and what the lines carry therefore."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers import dac80508 as dac
+from drivers.board import Board
+from firmware_bridge.errors import ProtocolError
+from firmware_bridge.isa import DAC_CHANNELS
+
+Volts = NDArray[np.floating]
+
+UNKNOWN = -1
+"""In the place of a code."""
+
+
+class LineState:
+    """State of the chips, followed frame by frame. Raises `ProtocolError` for what it cannot follow.
+
+    Arrays are replaced, never changed, so that `copy` costs next to nothing.
+
+    Attributes
+    ----------
+    buffer, active: (8 · chips,) codes in the DACs' buffers and on their outputs, `UNKNOWN` where so.
+    waits_for_ldac: (8 · chips,) channels whose buffer waits for LDAC.
+    span_set: chips whose GAIN has been written since their last reset; the datasheet contradicts itself on its reset
+    value. chain: word on the shift-register chain, None where unknown; `enabled`: its outputs are driven. gate: bit
+    lines connected.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self.lsb_v = board.dac.span_v / dac.FULL_SCALE
+        self._gain_code = dac.gain_code(gain=board.dac.gain, ref_divide=board.dac.ref_divide)
+        self._bl = np.array(board.wiring.bl_dac)
+        self.power_up()
+
+    def copy(self) -> LineState:
+        """A snapshot that can be changed."""
+        return copy.copy(self)
+
+    def power_up(self) -> None:
+        """Everything unknown until the drivers have initialised it; bit lines disconnected."""
+        n_channels = DAC_CHANNELS * self._board.wiring.n_dacs
+        self.buffer = self.active = np.full(n_channels, UNKNOWN)
+        self.waits_for_ldac = np.zeros(n_channels, bool)
+        self.span_set: frozenset[int] = frozenset()
+        self.chain: int | None = None
+        self.enabled = self.gate = False
+
+    # -- DACs -----------------------------------------------------------------------------------------------------
+    def frame(self, chip: int, frame: int) -> bool:
+        """A DAC takes a frame; returns whether an output may have changed."""
+        if chip >= self._board.wiring.n_dacs:
+            raise ProtocolError(f"a frame for DAC {chip}; the board has {self._board.wiring.n_dacs}, counted from 0")
+        if frame & dac.READ:
+            return False
+        register, data = frame >> 16 & 0x7F, frame & 0xFFFF
+        channels = slice(DAC_CHANNELS * chip, DAC_CHANNELS * (chip + 1))
+        if register == dac.TRIGGER and data == dac.TRIGGER_SOFT_RESET:
+            self.buffer, self.active = _set(self.buffer, channels, UNKNOWN), _set(self.active, channels, UNKNOWN)
+            self.waits_for_ldac = _set(self.waits_for_ldac, channels, False)
+            self.span_set -= {chip}
+            return True
+        if register == dac.TRIGGER and data == dac.TRIGGER_LDAC:
+            waiting = np.where(self.waits_for_ldac[channels], self.buffer[channels], self.active[channels])
+            self.active = _set(self.active, channels, waiting)
+            return True
+        if register == dac.GAIN:
+            if data != self._gain_code:
+                raise ProtocolError(
+                    f"DAC {chip}: GAIN = {data:#06x} sets another span than the board file ({self._gain_code:#06x})"
+                )
+            self.span_set |= {chip}
+            return True
+        if register == dac.SYNC:
+            waits = np.array([bool(data >> c & 1) for c in range(DAC_CHANNELS)])
+            self.waits_for_ldac = _set(self.waits_for_ldac, channels, waits)
+            return False
+        if dac.DAC0 <= register < dac.DAC0 + DAC_CHANNELS:
+            return self._write(chip, DAC_CHANNELS * chip + register - dac.DAC0, data)
+        if register != dac.NOP:
+            raise ProtocolError(f"DAC {chip}: the interlock cannot follow a write to register {register:#x}")
+        return False
+
+    def _write(self, chip: int, channel: int, code: int) -> bool:
+        if chip not in self.span_set:
+            raise ProtocolError(
+                f"DAC {chip}: a code before GAIN was written; its span is unknown, initialise the board"
+            )
+        self.buffer = _set(self.buffer, channel, code)
+        if self.waits_for_ldac[channel]:
+            return False
+        self.active = _set(self.active, channel, code)
+        return True
+
+    def stream(self, channels: NDArray[np.intp], codes: NDArray[np.uint16]) -> None:
+        """The vector (channels,) that a stream leaves on the outputs."""
+        self.buffer, self.active = _set(self.buffer, channels, codes), _set(self.active, channels, codes)
+
+    # -- muxes ----------------------------------------------------------------------------------------------------
+    def shift(self, bits: int, word: int) -> None:
+        """A word for the chain."""
+        if bits != self._board.wiring.sr_bits:
+            raise ProtocolError(f"SHIFT of {bits} bits; this board's chain has {self._board.wiring.sr_bits}")
+        self.chain = word
+
+    def enable(self, on: bool) -> None:
+        """Output enable of the chain."""
+        if on and self.chain is None:
+            raise ProtocolError("OUTPUT_ENABLE while the chain's outputs are undefined; SHIFT a word first")
+        self.enabled = on
+
+    # -- voltages -------------------------------------------------------------------------------------------------
+    @property
+    def _selected(self) -> int | None:
+        """Word that the muxes obey; None while they are all released."""
+        return self.chain if self.enabled else None
+
+    @property
+    def reference_v(self) -> float:
+        """Reference of the source lines, V."""
+        wiring, select, word = self._board.wiring, self._board.wiring.reference_select, self._selected
+        form = word is not None and not select.inhibited(word) and select.code(word) == wiring.reference_inputs.form
+        return wiring.vform_v if form else wiring.vcm_v
+
+    @property
+    def on_dacs(self) -> bool:
+        """Whether the bit-line muxes select the DACs. An inhibited group counts: it may be released at any time."""
+        wiring, word = self._board.wiring, self._selected
+        return word is not None and wiring.bl_select.code(word) == wiring.bl_inputs.dac
+
+    def relative_v(self, codes: NDArray[np.int64]) -> Volts:
+        """Bit-line voltages (…, n_bl) relative to the source lines, for codes (…, channels), as the muxes connect
+        them, V.
+
+        A line that floats is at 0. Raises `ProtocolError` for a line that would hang on an unknown DAC output.
+        """
+        if self.on_dacs:
+            bl = codes[..., self._bl]
+            if bl.min(initial=0) < 0:
+                line = int(np.argwhere(bl < 0)[0][-1])
+                raise ProtocolError(
+                    f"BL {line} would be connected to a DAC whose output is unknown; initialise the board"
+                )
+            return self.lsb_v * bl - self.reference_v
+        wiring, word = self._board.wiring, self._selected
+        source = None if word is None else wiring.bl_select.code(word)
+        level = {wiring.bl_inputs.vcm: wiring.vcm_v, wiring.bl_inputs.gnd: 0.0}.get(-1 if source is None else source)
+        relative = 0.0 if level is None else level - self.reference_v
+        return np.full((*codes.shape[:-1], self._bl.size), relative)
+
+
+def _set(array: NDArray, where: int | slice | NDArray[np.intp], value: object) -> NDArray:
+    """A copy of `array` with `value` at `where`."""
+    array = array.copy()
+    array[where] = value
+    return array

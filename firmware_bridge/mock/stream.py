@@ -1,0 +1,251 @@
+"""Streams on the mock board, vectorised: codes to bit-line voltages, and bit-line voltages to codes.
+
+Both halves are polynomials around two matrix products, worked out for `BLOCK` vectors at a time, so that what they
+pass from step to step stays in the processor's cache. Constants are folded into the coefficients and repeated for
+every row of a block: numpy is several times slower where it must start anew at each row of 32.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_bridge.isa import DAC_CHANNELS, Mvm, mask_indices
+from firmware_bridge.mock.ads8324 import CODE_MAX, CODE_MIN
+from firmware_bridge.mock.array import Flips, Response, excess_voltage
+
+if TYPE_CHECKING:
+    from firmware_bridge.mock.board import MockBoard
+
+Volts = NDArray[np.float64]
+
+LINEAR_V = 0.105
+"""Cell voltage up to which the non-linear current, below 10⁻⁵ of the Ohmic one, is left out: inputs of 0.1 V with the
+DAC's error."""
+
+BLOCK = 256
+
+
+def _repeated(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Row vectors (k, m) as (k, BLOCK · m): each for every row of a block."""
+    return np.ascontiguousarray(np.tile(rows, BLOCK))
+
+
+class Route:
+    """What a stream's header means on this board: which chips, which lines, in which order."""
+
+    def __init__(self, board: MockBoard, mvm: Mvm, inputs: tuple[int | None, ...], fixed_bits: int) -> None:
+        chips = mask_indices(mvm.dac_mask)
+        self.dacs = [board.dacs[d] for d in chips]
+        self.others = [dac for dac in board.dacs if dac not in self.dacs]
+        self.adcs, self.inputs, self.fixed_bits = tuple(mask_indices(mvm.adc_mask)), inputs, fixed_bits
+        self._columns = _positions(chips, board.wiring.bl_dac)
+        self._in_order = np.array_equal(self._columns, np.arange(DAC_CHANNELS * len(chips)))
+        self._wl_columns = _positions([d for d in range(len(board.dacs)) if d not in chips], board.wiring.wl_dac)
+        self._tables: list[NDArray[np.float64]] = []
+        self._reference_v = np.nan
+        self._poly = np.empty((4, 0))
+        self._settled: list[Volts] = []
+        self._gates = np.empty(0)
+
+    @classmethod
+    def of(cls, board: MockBoard, mvm: Mvm) -> Route | None:
+        """The route of a stream, or None if it leaves the vectorised path: other lines than all bit lines, other
+        muxes than the ADCs'."""
+        wiring, select = board.wiring, board.wiring.adc_select
+        channels = {DAC_CHANNELS * d + c for d in mask_indices(mvm.dac_mask) for c in range(DAC_CHANNELS)}
+        inputs = tuple(None if select.inhibited(word) else select.code(word) for word in mvm.positions)
+        fixed = {word & ~board.adc_bits for word in mvm.positions}
+        if (
+            mvm.sr_bits != wiring.sr_bits
+            or not mvm.adc_mask
+            or not channels.issuperset(wiring.bl_dac)
+            or not channels.isdisjoint(wiring.wl_dac)
+            or len(fixed) != 1
+            or wiring.bl_select.inhibited(min(fixed))
+            or wiring.bl_select.code(min(fixed)) != wiring.bl_inputs.dac
+        ):
+            return None
+        return cls(board, mvm, inputs, fixed.pop())
+
+    def gates_v(self) -> Volts:
+        """Settled voltages (n_sl,) of the word lines, V."""
+        settled = [dac.settled_v for dac in self.others]
+        if not _same(settled, self._settled):
+            self._settled, self._gates = settled, np.concatenate(settled)[self._wl_columns]
+        return self._gates
+
+    def relative_v(self, mvm: Mvm, reference_v: float) -> Volts:
+        """Settled bit-line voltages (n, n_bl) of the codes, relative to the reference, V. Not clipped to the rails."""
+        tables = [dac.coefficients() for dac in self.dacs]
+        if reference_v != self._reference_v or not _same(tables, self._tables):
+            self._tables, self._reference_v = tables, reference_v
+            poly = np.concatenate(tables)[self._columns].T
+            poly[0] -= reference_v
+            self._poly = _repeated(poly)
+        codes = mvm.codes.reshape(mvm.count, -1)
+        if not self._in_order:
+            codes = codes[:, self._columns]
+        x, volts = codes.astype(np.float64).reshape(-1), np.empty(codes.size)
+        step = self._poly.shape[1]
+        for a in range(0, x.size, step):
+            xs, v = x[a : a + step], volts[a : a + step]
+            c0, c1, c2, c3 = self._poly[:, : xs.size]
+            np.multiply(xs, c3, out=v)
+            v += c2
+            v *= xs
+            v += c1
+            v *= xs
+            v += c0
+        return volts.reshape(codes.shape)
+
+
+class Path:
+    """Everything between the bit lines and the codes of a fixed set of conversions, as arrays over those conversions.
+
+    ``I = T v``, ``V = offset − Rf I``, code = polynomial(V) + noise: one matrix product for the current, one for its
+    variance.
+    """
+
+    def __init__(
+        self, board: MockBoard, lines: NDArray[np.intp], adcs: NDArray[np.intp], response: Response, reference_v: float
+    ) -> None:
+        """`lines` (outputs,): source line of each conversion, −1 for none; `adcs` (outputs,): its converter."""
+        self._lines, self._reference_v = lines, reference_v
+        closed = lines >= 0
+        self._outputs_of = {int(line): np.flatnonzero(lines == line) for line in set(lines) if line >= 0}
+        self._rf = board.tia.rf_ohm[lines] * closed
+        self._offset = board.tia.v_os_v[lines] * closed
+        low, high = board.tia.output_range_v
+        self._low, self._high = low - reference_v, high - reference_v
+        self._adc_poly = np.stack([board.adcs[a].coefficients() for a in adcs])
+        # Codes per ampere, to first order: what the matrix product yields.
+        self._scale = -self._rf * self._adc_poly[:, 1]
+        lsb_v = np.array([board.adcs[a].lsb_v for a in adcs])
+        scale = self._rf / lsb_v
+        # Variances in codes²: cells per V², and what does not depend on the input. DAC noise is taken as independent
+        # from one conversion to the next and from line to line, which it is not quite: lines sampled together share
+        # it.
+        self._cells = np.ascontiguousarray((response.noise_s[lines] * scale[:, None]).T ** 2)
+        floor = (
+            np.array([board.adcs[a].params.noise_lsb_rms for a in adcs]) ** 2
+            + (board.tia.output_noise_v_rms * closed / lsb_v) ** 2
+            + (board.params.dac.noise_v_rms * scale) ** 2 * (response.transfer_s[lines] ** 2).sum(axis=1)
+        )
+        self._floor = _repeated(floor[None])[0]
+        self._level = np.empty((BLOCK, len(lines)))
+        self._spare = np.empty((BLOCK, len(lines)))
+        self._cubic = np.empty(self._level.size)
+        self._square = np.empty((BLOCK, response.transfer_s.shape[1]))
+        self._noise_of = response.noise_s
+        self._take_over(response)
+
+    def follow(self, response: Response, reference_v: float) -> bool:
+        """Take over a response that differs by telegraph states only; False if it differs by more."""
+        if response is self._response:
+            return True
+        if response.noise_s is not self._noise_of or reference_v != self._reference_v:
+            return False
+        self._take_over(response)
+        return True
+
+    def _take_over(self, response: Response) -> None:
+        self._response = response
+        transfer = response.transfer_s[self._lines]
+        self._gain = np.ascontiguousarray((transfer * self._scale[:, None]).T)  # (n_bl, outputs): codes per V
+        swing = self._rf * transfer.sum(axis=1)
+        zero = self._offset * (1.0 + swing)
+        # The converters' polynomials of V = zero + product / slope, expanded: neither offset nor slope costs a pass.
+        a0, a1, a2, a3 = self._adc_poly.T
+        slope = a1
+        self._poly = _repeated(
+            np.stack(
+                [
+                    a0 + zero * (a1 + zero * (a2 + zero * a3)),
+                    (a1 + zero * (2.0 * a2 + zero * 3.0 * a3)) / slope,
+                    (a2 + zero * 3.0 * a3) / slope**2,
+                    a3 / slope**3,
+                ]
+            )
+        )
+        # Where the amplifiers' rails are, in the unit of the product, and up to which inputs they are out of reach.
+        low, high = (self._low - zero) * slope, (self._high - zero) * slope
+        self._rails = _repeated(np.stack([low, high]))
+        self._free_v = min(LINEAR_V, float((np.minimum(-low, high) / (np.abs(self._gain).sum(axis=0) + 1e-300)).min()))
+
+    def codes(
+        self,
+        relative: Volts,
+        reach_v: float,
+        normals: NDArray[np.float32],
+        out: NDArray[np.int16],
+        flips: Flips | None = None,
+        sample_s: Volts | None = None,
+    ) -> None:
+        """Codes (n, outputs) for bit lines (n, n_bl) in V relative to the reference, none beyond ±`reach_v`;
+        `normals` (n, outputs).
+
+        `flips` are telegraph transitions after the response was taken; they act from the first of the samples (n,
+        positions) at or after them.
+        """
+        jumps = None if flips is None or sample_s is None else self._jumps(relative, reach_v, flips, sample_s)
+        for a in range(0, len(relative), BLOCK):
+            part = slice(a, a + BLOCK)
+            v = relative[part]
+            n = len(v)
+            level, spare, square = self._level[:n], self._spare[:n], self._square[:n]
+            np.matmul(v, self._gain, out=level)
+            if reach_v > LINEAR_V:
+                level += _excess(v) @ (self._gain * self._response.nonlinear[self._lines].T)
+            if jumps is not None:
+                level += jumps[part]
+            np.matmul(np.square(v, out=square), self._cells, out=spare)
+            level, sigma = level.reshape(-1), spare.reshape(-1)
+            size = level.size
+            sigma += self._floor[:size]
+            np.sqrt(sigma, out=sigma)
+            sigma *= normals[part].reshape(-1)
+            if jumps is not None or reach_v > self._free_v:
+                np.clip(level, self._rails[0, :size], self._rails[1, :size], out=level)
+            c0, c1, c2, c3 = self._poly[:, :size]
+            sigma += c0
+            cubic = self._cubic[:size]
+            np.multiply(level, c3, out=cubic)
+            cubic += c2
+            cubic *= level
+            cubic += c1
+            cubic *= level
+            cubic += sigma
+            np.rint(cubic, out=cubic)
+            np.clip(cubic, CODE_MIN, CODE_MAX, out=cubic)
+            out[part] = cubic.reshape(n, -1)
+
+    def _jumps(self, relative: Volts, reach_v: float, flips: Flips, sample_s: Volts) -> Volts:
+        """What telegraph transitions add to the products (n, outputs)."""
+        jumps = np.zeros((len(relative), len(self._lines)))
+        n_adcs = jumps.shape[1] // sample_s.shape[1]
+        excess = _excess(relative) if reach_v > LINEAR_V else None
+        for t_s, row, column, delta_s in zip(flips.t_s, flips.row, flips.col, flips.delta_s, strict=True):
+            for output in self._outputs_of.get(int(row), ()):
+                k = int(sample_s[:, output // n_adcs].searchsorted(t_s))
+                cell_v = relative[k:, column] - self._offset[output]
+                if excess is not None:
+                    cell_v = cell_v + self._response.nonlinear[row, column] * excess[k:, column]
+                jumps[k:, output] += self._scale[output] * delta_s * cell_v
+        return jumps
+
+
+def _excess(relative: Volts) -> Volts:
+    return excess_voltage(relative) * (np.abs(relative) > LINEAR_V)
+
+
+def _positions(chips: list[int], channels: tuple[int, ...]) -> NDArray[np.intp]:
+    """Where flat channels stand in the codes of the given chips."""
+    return np.array([DAC_CHANNELS * chips.index(c // DAC_CHANNELS) + c % DAC_CHANNELS for c in channels], np.intp)
+
+
+def _same(a: list[NDArray[np.float64]], b: list[NDArray[np.float64]]) -> bool:
+    """Whether two lists hold the same (read-only or replaced, never changed) arrays."""
+    return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
