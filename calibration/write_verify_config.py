@@ -76,9 +76,9 @@ class WriteVerifyConfig:
     """Amplitude that divides what a RESET leaves by e, V."""
     granularity_s: float = 0.3e-6
     """Variance of a pulse's step over the step, S."""
-    probe_fraction: float = 0.7
+    probe_fraction: float = 0.85
     """Share of its target that a cell's first SET aims at, as its response is not known yet."""
-    caution: float = 0.5
+    caution: float = 0.3
     """Standard deviations of its outcome by which every pulse aims short of the target."""
 
     # -- giving up -----------------------------------------------------------------------------------------------------
