@@ -16,7 +16,7 @@ BOUND = 3.0
 
 @dataclass(frozen=True)
 class Row:
-    """One quantity by two samplers. `exact` is None where no exact value is known; a pull is in combined standard deviations."""
+    """One quantity by two samplers; `exact` is None where no exact value is known."""
 
     name: str
     value: float
@@ -45,7 +45,7 @@ class Row:
 def compare(
     estimates: Mapping[str, Estimate], reference: Mapping[str, Estimate], exact: Mapping[str, float]
 ) -> list[Row]:
-    """χ₂, E, ⟨φ²⟩, ⟨φ⁴⟩ against `reference` and `exact`, and the identities that the action has against their exact value."""
+    """χ₂, E, ⟨φ²⟩, ⟨φ⁴⟩ against `reference` and `exact`, and the action's identities against their exact value."""
     rows = []
     for name in (n for n in (*OBSERVABLES, *IDENTITIES) if n in estimates):
         ours, theirs = estimates[name], reference[name]

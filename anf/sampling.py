@@ -1,7 +1,7 @@
 """Sampling with a flow: proposals in batches, Metropolis–Hastings over them, observables.
 
-Whatever multiplies in the base layers — digital, a model of an array, a board — every proposal is evaluated once, and the density that
-goes into the chain is the one of that evaluation (docs/theory.md).
+Whatever multiplies in the base layers — digital, a model of an array, a board — every proposal is evaluated once, and
+the density that goes into the chain is the one of that evaluation (docs/theory.md).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Progress = Callable[[int, int], None]
 """progress(proposals done, proposals in all)."""
 
 BATCH = 512
-"""Proposals per evaluation: wide enough for the matrix products, narrow enough for the cache and for a bar that moves."""
+"""Proposals per evaluation: wide enough for the products, narrow enough for the cache and for a bar that moves."""
 
 
 @dataclass(frozen=True)
 class Proposals:
     """Independent draws of a flow.
 
-    phi: ``(n, Lx, Ly)`` float32, as the flow gave it. log_q: ``(n,)``, log density of that whole configuration, given the noise that entered
-    it. action: ``(n,)``, S of the stored phi.
+    phi: ``(n, Lx, Ly)`` float32, as the flow gave it. log_q: ``(n,)``, log density of that whole configuration, given
+    the noise that entered it. action: ``(n,)``, S of the stored phi.
     """
 
     phi: np.ndarray
@@ -54,7 +54,8 @@ class Proposals:
 class Samples:
     """Proposals with the Metropolis–Hastings chain over them.
 
-    state: ``(n,)``, index of the proposal that the chain is in at each step. estimates: observables of the chain, by name.
+    state: ``(n,)``, index of the proposal that the chain is in at each step. n_nonfinite: proposals refused because
+    their weight was not a finite number. estimates: observables of the chain, by name.
     """
 
     proposals: Proposals
@@ -100,7 +101,7 @@ def sample(
 
 
 def measure_ess_forward(flow: Flow, action: Action, *, seed: int, chains: int = 128, draws: int = 32) -> float:
-    """Forward ESS on configurations drawn from p by HMC: falls to zero where the flow misses a mode. Digital layers only."""
+    """Forward ESS, on configurations drawn from p by HMC: zero where the flow misses a mode. Digital layers only."""
     phi = hmc.run(action, chains, draws, thin=4, seed=seed).phi.reshape(-1, *action.shape)
     dtype = next(flow.parameters()).dtype
     log_q = flow.log_prob(torch.from_numpy(phi).to(dtype)).numpy()

@@ -1,4 +1,4 @@
-"""The digital part of a flow against arrays as they are: tuning after programming, and arrays that exist in the model only."""
+"""The digital part of a flow against arrays as they are: tuning after programming, and arrays of the model only."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def tune(
 
 
 def model_arrays(flow: Flow, board: Board, *, programming_s: float = PROGRAMMING_S, seed: int) -> EngineFactory:
-    """Arrays that exist in the model only: each base weight as a conductance with a programming error of σ = `programming_s` S.
+    """Arrays of the model only: each base weight as a conductance with a programming error of σ = `programming_s` S.
 
     Equal seeds give equal errors. Raises ValueError for weights that cannot be mapped.
     """

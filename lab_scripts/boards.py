@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.failures import Failure
 from calibration.write_verify import WriteVerifyConfig, WriteVerifyResult
 from calibration.write_verify import program as write_verify
 from drivers.board import Board
@@ -51,8 +50,9 @@ def check_targets(target_s: Matrix, config: WriteVerifyConfig) -> None:
     if outside:
         sl, bl = outside[0]
         raise InputError(
-            f"target of cell (SL {sl}, BL {bl}) = {target_s[sl, bl] * 1e6:g} µS is outside {low * 1e6:g} … {high * 1e6:g} µS, the range that "
-            f"write-verify programs ({len(outside)} such cells); give targets in siemens within it"
+            f"target of cell (SL {sl}, BL {bl}) = {target_s[sl, bl] * 1e6:g} µS is outside "
+            f"{low * 1e6:g} … {high * 1e6:g} µS, the range that write-verify programs "
+            f"({len(outside)} such cells); give targets in siemens within it"
         )
 
 
@@ -60,13 +60,20 @@ def true_conductance_s(crossbar: Crossbar) -> Matrix | None:
     """What the cells of a mock board really hold, (n_sl, n_bl) S, at its present time; None on any other board."""
     # Ground truth exists on the mock alone, so `Crossbar` has no name for it.
     bridge = crossbar._interlock.bridge
-    return bridge.board.array.conductance_s(crossbar.board_time_s) if isinstance(bridge, MockBridge) else None
+    return bridge.board.array.conductance_s(bridge.board.array.now_s) if isinstance(bridge, MockBridge) else None
 
 
-def failed_rows(result: WriteVerifyResult) -> list[tuple[str, str, str]]:
-    """Cells that could not be programmed: where, what is wrong, and what was read."""
+def failure_rows(result: WriteVerifyResult) -> list[tuple[str, str, str]]:
+    """Cells that could not be programmed: where, what is wrong, and why that was concluded."""
     return [
-        (f"SL {sl}, BL {bl}", Failure(int(result.failure[sl, bl])).name.lower().replace("_", " "),
-         f"target {result.g_target_s[sl, bl] * 1e6:.1f} µS, read {result.g_read_s[sl, bl] * 1e6:.1f} µS")
-        for sl, bl in np.argwhere(result.failure > 0).tolist()
-    ]  # fmt: skip
+        (f"SL {cell.sl}, BL {cell.bl}", cell.failure.name.lower().replace("_", " "), cell.reason)
+        for cell in result.failures
+    ]
+
+
+def failure_text(result: WriteVerifyResult) -> NDArray[np.object_]:
+    """Each cell's failure in words, (n_sl, n_bl); empty where there is none."""
+    text = np.full(result.failure.shape, "", dtype=object)
+    for cell, (_, kind, reason) in zip(result.failures, failure_rows(result), strict=True):
+        text[cell.sl, cell.bl] = f"{kind}: {reason}"
+    return text

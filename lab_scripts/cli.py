@@ -20,11 +20,11 @@ _EPILOG = "Exit codes: " + " · ".join(f"{code.value} {text}" for code, text in 
 
 
 class _Commands(TyperGroup):
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta[COMMAND] = shlex.join(["xbar", *args])
         return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except (Exception, KeyboardInterrupt) as error:

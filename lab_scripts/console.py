@@ -62,7 +62,9 @@ class Report:
         """A table for people: the first column to the left, numbers to the right."""
         if self._as_json:
             return
-        table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", show_header=any(columns))
+        table = Table(
+            title=title, title_justify="left", title_style="bold", header_style="bold", show_header=any(columns)
+        )
         for i, name in enumerate(columns):
             table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
         for row in rows:

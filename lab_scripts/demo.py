@@ -1,4 +1,4 @@
-"""`xbar demo`: the whole story in one go, from trained weights to observables that agree with HMC and with exact numbers."""
+"""`xbar demo`: the whole story, from trained weights to observables that agree with HMC and with exact numbers."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from anf.hmc import HmcResult
     from anf.sampling import Samples
 
+LAMS = (5.0, 5.5)
 HMC_CHAINS = 128
 MVM_VECTORS = 64
 
@@ -60,10 +61,10 @@ def demo(
         Path | None, typer.Option("--figure", help="Picture to write, PNG; without it, beside --out.")
     ] = None,
     m2: M2 = -4.0,
-    lams: Annotated[list[float], typer.Option("--lam", help="Quartic couplings; may be given several times.")] = [
-        5.0,
-        5.5,
-    ],
+    lams: Annotated[
+        list[float] | None,
+        typer.Option("--lam", help="Quartic coupling; may be given several times.", show_default="5 and 5.5"),
+    ] = None,
     side: L = 4,
     configs: Annotated[
         int, typer.Option("--configs", min=100, help="Proposals through the array for each λ.")
@@ -88,7 +89,7 @@ def demo(
     figure = figure or out.with_suffix(".png")
     run_file = RunFile.open(context, out, force=force)
     check_output(figure, ".png", force=force)
-    theories = [build_action("phi4", m2, lam, side) for lam in lams]
+    theories = [build_action("phi4", m2, lam, side) for lam in lams or LAMS]
     board = load_board(board_file)
     set_threads(threads)
     from lab_scripts.deployment import open_boards, program_flow
@@ -98,8 +99,6 @@ def demo(
     with open_boards("mock", board, flows[0], seed) as crossbars:
         programmed = program_flow(flows[0], crossbars, report)
         volts = np.random.default_rng(seed).uniform(-1, 1, (MVM_VECTORS, board.shape[1])) * board.levels.input_v
-        used = np.isfinite(programmed.programming[0].g_target_s)
-        volts[:, ~used.any(axis=0)] = 0.0
         current = crossbars[0].mvm(volts)
         points = [
             _sample_point(flow, theory, programmed, configs, tune_steps, seed, report)
@@ -131,12 +130,13 @@ def _flows(theories: list[Action], files: list[Path] | None) -> list[Flow]:
         raise InputError(
             f"--flow: {len(files)} files for {len(theories)} values of --lam; give one for each, in the same order"
         )
-    found = [flow_for(theory, path) for theory, path in zip(theories, files or [None] * len(theories), strict=True)]
+    named: list[Path | None] = [*files] if files else [None] * len(theories)
+    found = [flow_for(theory, path) for theory, path in zip(theories, named, strict=True)]
     first, _, record = found[0]
     for path, _, other in found[1:]:
         if other.base_digest != record.base_digest:
             raise FileError(
-                f"{path}: has other base weights than {first}; fine-tune it from the same base, so that one array serves both"
+                f"{path}: has other base weights than {first}; fine-tune both from one base, as one array serves both"
             )
     return [flow for _, flow, _ in found]
 
@@ -176,8 +176,8 @@ def _exact(theory: Action) -> dict[str, float]:
     """Exact values by name, where the lattice is small enough for them."""
     from anf import exact
 
-    side = theory.shape[0]
-    return exact.phi4(side, **theory.parameters).by_name() if side <= 4 else {}
+    side, couplings = theory.shape[0], theory.parameters
+    return exact.phi4(side, couplings["m2"], couplings["lam"]).by_name() if side <= 4 else {}
 
 
 def _programming_table(report: Report, programmed: Deployment) -> None:
@@ -186,14 +186,15 @@ def _programming_table(report: Report, programmed: Deployment) -> None:
         cells, done = np.isfinite(result.g_target_s), result.converged
         error = (result.g_read_s - result.g_target_s)[done]
         rows.append((
-            f"array {i}", f"{cells.sum()}", f"{done.sum()}", f"{np.median(result.cycles[done]):.0f}", f"{error.std() * 1e6:.2f}",
+            f"array {i}", f"{cells.sum()}", f"{done.sum()}", f"{np.median(result.cycles[done]):.0f}",
+            f"{error.std() * 1e6:.2f}",
         ))  # fmt: skip
     report.table("Write-verify", ("", "cells", "programmed", "median cycles", "σ of error (µS)"), rows)
 
 
 def _observable_table(report: Report, point: Point) -> None:
     report.table(
-        f"φ⁴ {point.theory.shape[0]}×{point.theory.shape[1]}, m² = {point.theory.parameters['m2']:g}, λ = {point.lam:g}",
+        f"φ⁴ {'×'.join(map(str, point.theory.shape))}, m² = {point.theory.parameters['m2']:g}, λ = {point.lam:g}",
         ("", "crossbar", "HMC", "exact", "crossbar − HMC", "crossbar − exact"),
         [
             (
@@ -207,17 +208,24 @@ def _observable_table(report: Report, point: Point) -> None:
 
 
 def _cost_table(report: Report, points: list[Point]) -> None:
+    def row(name: str, *values: str) -> tuple[str, ...]:
+        return name, *values
+
     report.table(
         "Sampling on the array",
-        ("λ", "proposals", "ESS digital", "before LoRA", "after LoRA", "acceptance", "τ_int |M|", "τ_int |M| HMC", "board time", "clock cycles"),
+        ("", *(f"λ = {p.lam:g}" for p in points)),
         [
-            (
-                f"{p.lam:g}", f"{len(p.drawn.state)}", f"{p.ess_digital:.3f}", f"{p.ess_before:.3f}", f"{p.ess:.3f}", f"{p.drawn.acceptance:.3f}",
-                f"{p.drawn.estimates['abs_M'].tau_int:.2f}", f"{_tau_hmc(p):.2f}", f"{p.board_time_s:.0f} s", f"{p.cycles:.3g}",
-            )
-            for p in points
+            row("proposals", *(f"{len(p.drawn.state)}" for p in points)),
+            row("ESS, digital layers", *(f"{p.ess_digital:.3f}" for p in points)),
+            row("ESS, array, before LoRA", *(f"{p.ess_before:.3f}" for p in points)),
+            row("ESS, array, after LoRA", *(f"{p.ess:.3f}" for p in points)),
+            row("acceptance", *(f"{p.drawn.acceptance:.3f}" for p in points)),
+            row("τ_int of |M|", *(f"{p.drawn.estimates['abs_M'].tau_int:.2f}" for p in points)),
+            row("τ_int of |M|, HMC", *(f"{_tau_hmc(p):.2f}" for p in points)),
+            row("board time", *(f"{p.board_time_s:.0f} s" for p in points)),
+            row("clock cycles", *(f"{p.cycles}" for p in points)),
         ],
-    )  # fmt: skip
+    )
 
 
 def _tau_hmc(point: Point) -> float:
@@ -228,12 +236,13 @@ def _tau_hmc(point: Point) -> float:
 
 def _point_json(point: Point) -> dict[str, Any]:
     return {
-        "lam": point.lam, "proposals": len(point.drawn.state), "ess_digital": point.ess_digital, "ess_before_lora": point.ess_before,
-        "ess": point.ess, "acceptance": point.drawn.acceptance, "cycles": point.cycles, "board_time_s": point.board_time_s,
+        "lam": point.lam, "proposals": len(point.drawn.state), "ess_digital": point.ess_digital,
+        "ess_before_lora": point.ess_before, "ess": point.ess, "acceptance": point.drawn.acceptance,
+        "cycles": point.cycles, "board_time_s": point.board_time_s,
         "observables": {
             r.name: {
-                "crossbar": r.value, "error": r.error, "hmc": r.reference, "hmc_error": r.reference_error, "exact": r.exact,
-                "pull_hmc": r.pull_reference, "pull_exact": r.pull_exact,
+                "crossbar": r.value, "error": r.error, "hmc": r.reference, "hmc_error": r.reference_error,
+                "exact": r.exact, "pull_hmc": r.pull_reference, "pull_exact": r.pull_exact,
             }
             for r in point.rows
         },

@@ -29,9 +29,8 @@ def doctor(json_output: Json = False) -> None:
     for address in _BACKENDS:
         try:
             with open_crossbar(address) as crossbar:
-                backends[address] = (
-                    f"answers: {crossbar.identity.kind} {crossbar.identity.serial}, {crossbar.shape[0]}×{crossbar.shape[1]}"
-                )
+                identity, shape = crossbar.identity, crossbar.shape
+                backends[address] = f"answers: {identity.kind} {identity.serial}, {shape[0]}×{shape[1]}"
         except BackendUnavailable as error:
             backends[address] = str(error)
     report.table(

@@ -24,7 +24,7 @@ class Exit(IntEnum):
 
 MEANING = {
     Exit.OK: "done",
-    Exit.OUTSIDE_BOUND: "done, but a result lies outside its bound (too few cells programmed, a check failed, training diverged)",
+    Exit.OUTSIDE_BOUND: "done, but a result lies outside its bound: yield, a check, training that diverged",
     Exit.BAD_INPUT: "usage or bad input; nothing was sent to a board",
     Exit.BOARD: "the board refused or failed: a limit, the protocol, the link; its outputs are safe",
     Exit.FILE: "a file is missing, damaged, for something else, or exists already",
@@ -47,7 +47,7 @@ class OutsideBound(Exception):
 
 @contextmanager
 def bad_input() -> Iterator[None]:
-    """Within this context a ValueError is the user's: the layers below raise it for parameters that they cannot take."""
+    """Within this context a ValueError is the user's: layers below raise it for parameters that they cannot take."""
     try:
         yield
     except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from anf.analog import Deployment
 from anf.statistics import gamma_method
+from calibration.write_verify import WriteVerifyResult
 from lab_scripts.runs import publish
 
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 
 # Okabe and Ito: distinct for colour-blind eyes, on paper and on a projector.
 CROSSBAR, REFERENCE, ACCENT, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
-STYLE = {
-    "font.size": 8, "axes.titlesize": 9, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.spines.top": False,
-    "axes.spines.right": False, "legend.frameon": False, "axes.linewidth": 0.7, "lines.linewidth": 1.4, "figure.dpi": 110,
+STYLE: Any = {
+    "font.size": 8, "axes.titlesize": 9, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "axes.linewidth": 0.7,
+    "lines.linewidth": 1.4, "figure.dpi": 110,
 }  # fmt: skip
 _MAX_LAG = 40
 
@@ -55,7 +57,7 @@ def draw_demo(
             bar=True,
         )
         _convergence(figure.add_subplot(grid[0, 2]), programmed)
-        _products(figure.add_subplot(grid[0, 3]), first.g_target_s, volts, current)
+        _products(figure.add_subplot(grid[0, 3]), first, volts, current)
         _fields(figure, grid[1, 0], points[0])
         shown = [points[0], points[-1]] if len(points) > 1 else [points[0]]
         for column, point in enumerate(shown):
@@ -93,33 +95,28 @@ def _convergence(axes: Axes, programmed: Deployment) -> None:
     axes.legend(title="with 10–90 %")
 
 
-def _products(
-    axes: Axes, target_s: NDArray[np.float64], volts: NDArray[np.float64], current: NDArray[np.float64]
-) -> None:
-    rows = (
-        np.isfinite(target_s).all(axis=1)
-        if np.isfinite(target_s).all(axis=1).any()
-        else np.isfinite(target_s).any(axis=1)
-    )
-    # Cells that hold no weight conduct too: only rows whose other bit lines rest at the reference have a product to compare.
-    ideal = volts @ np.nan_to_num(target_s[rows]).T
-    measured = current[:, rows]
-    residual = (measured - ideal).std()
-    span = 1.05e6 * max(float(np.abs(ideal).max()), 1e-12)
+def _products(axes: Axes, result: WriteVerifyResult, volts: NDArray[np.float64], current: NDArray[np.float64]) -> None:
+    # Cells that hold no weight conduct as well: what they were found at.
+    ideal = volts @ np.where(np.isfinite(result.g_target_s), result.g_target_s, result.g_read_s).T
+    # A cell of unknown conductance spoils its row: shown apart.
+    spoilt = (result.failure > 0).any(axis=1)
+    error = (current - ideal)[:, ~spoilt].std()
+    span = 1.05e6 * float(np.abs(ideal).max())
     axes.plot([-span, span], [-span, span], color=GREY, lw=0.8)
-    axes.plot(ideal.ravel() * 1e6, measured.ravel() * 1e6, ".", ms=2, color=CROSSBAR, alpha=0.5, rasterized=True)
+    for rows, colour, label in ((spoilt, REFERENCE, "rows with a failed cell"), (~spoilt, CROSSBAR, "all other rows")):
+        if rows.any():
+            x, y = ideal[:, rows].ravel() * 1e6, current[:, rows].ravel() * 1e6
+            axes.plot(x, y, ".", ms=2.5, color=colour, alpha=0.6, label=label, rasterized=True)
     axes.set(title="Matrix–vector products", xlabel="ideal G·V (µA)", ylabel="measured (µA)")
+    axes.legend(loc="upper left", markerscale=3, handletextpad=0.2, borderaxespad=0)
+    rms = ideal[:, ~spoilt].std()
     axes.text(
-        0.04,
-        0.96,
-        f"rms error {residual * 1e6:.2f} µA\nof {ideal.std() * 1e6:.1f} µA",
-        transform=axes.transAxes,
-        va="top",
+        0.98, 0.03, f"rms error {error * 1e6:.2f} µA\nof {rms * 1e6:.1f} µA", transform=axes.transAxes, ha="right"
     )
 
 
 def _fields(figure: Figure, place: SubplotSpec, point: Point) -> None:
-    cells = place.subgridspec(2, 2, wspace=0.06, hspace=0.06)
+    cells = place.subgridspec(2, 2, wspace=0.02, hspace=0.02)
     chosen = point.drawn.state[np.linspace(0, len(point.drawn.state) - 1, 4).astype(int)]
     peak = float(np.abs(point.drawn.proposals.phi[chosen]).max())
     for k, index in enumerate(chosen):
@@ -128,6 +125,7 @@ def _fields(figure: Figure, place: SubplotSpec, point: Point) -> None:
             point.drawn.proposals.phi[index], cmap="RdBu_r", vmin=-peak, vmax=peak, interpolation="nearest"
         )
         axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
         if k == 0:
             axes.set_title(f"Fields φ(x) at λ = {point.lam:g}")
     figure.colorbar(image, ax=figure.axes[-4:], label="φ", shrink=0.8, location="bottom", aspect=30)
@@ -137,7 +135,7 @@ def _magnetisation(axes: Axes, point: Point) -> None:
     ours = point.drawn.proposals.phi.astype(float).mean((-2, -1))[point.drawn.state]
     theirs = point.reference.phi.mean((-2, -1)).ravel()
     edge = float(np.quantile(np.abs(theirs), 0.9995))
-    bins = np.linspace(-edge, edge, 41)
+    bins = np.linspace(-edge, edge, 41).tolist()
     axes.hist(ours, bins=bins, density=True, color=CROSSBAR, alpha=0.45, label="crossbar")
     axes.hist(theirs, bins=bins, density=True, histtype="step", color=REFERENCE, lw=1.4, label="HMC")
     axes.set(title=f"Magnetisation at λ = {point.lam:g}", xlabel="M", ylabel="density")

@@ -28,7 +28,7 @@ def nearest_flow(action: Action, path: Path | None) -> tuple[Path, Flow, FlowRec
         }
         if not candidates:
             raise CheckpointError(
-                f"no flow is shipped for {action.name} on {action.shape}; train one with `xbar train`, name it with --flow"
+                f"no flow is shipped for {action.name} on {action.shape}; make one by `xbar train`, name it by --flow"
             )
 
         def distance(candidate: Path) -> float:
@@ -40,7 +40,7 @@ def nearest_flow(action: Action, path: Path | None) -> tuple[Path, Flow, FlowRec
     flow, record = load_flow(path)
     if (record.action, record.architecture.shape) != (action.name, tuple(action.shape)):
         raise CheckpointError(
-            f"{path}: is for {record.action} on {record.architecture.shape}; needed {action.name} on {tuple(action.shape)}"
+            f"{path}: is for {record.action} on {record.architecture.shape}; needed {action.name} on {action.shape}"
         )
     return path, flow, record
 

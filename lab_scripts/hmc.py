@@ -71,6 +71,7 @@ def hmc(
         estimates,
     )
     report.say(
-        f"acceptance {result.acceptance:.3f}, ⟨exp(−ΔH)⟩ {result.exp_minus_dh:.4f}, {result.n_leapfrog} steps of {result.step_size:.3f}; {out}"
+        f"acceptance {result.acceptance:.3f}, ⟨exp(−ΔH)⟩ {result.exp_minus_dh:.4f}, "
+        f"{result.n_leapfrog} steps of {result.step_size:.3f}; {out}"
     )
     report.finish({"out": str(out), **statistics, "observables": observables_json(estimates)})

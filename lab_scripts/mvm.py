@@ -11,7 +11,7 @@ import xarray as xr
 
 from calibration.write_verify import WriteVerifyConfig
 from drivers.board import load_board
-from lab_scripts.boards import check_targets, failed_rows, open_board, program_array
+from lab_scripts.boards import check_targets, failure_rows, open_board, program_array
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
 from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, at_corner, load_array
@@ -45,7 +45,8 @@ def mvm(
     worst, limit = float(np.abs(vectors).max()), board.levels.input_v
     if worst > limit:
         raise InputError(
-            f"--inputs {inputs}: largest |voltage| = {worst:g} V is above {limit:g} V (levels.input_v of board {board.name}); scale the inputs"
+            f"--inputs {inputs}: largest |voltage| = {worst:g} V is above {limit:g} V (levels.input_v of board "
+            f"{board.name}); scale the inputs"
         )
     check_targets(target_s, WriteVerifyConfig())
     with open_board(backend, board, seed) as crossbar:
@@ -94,7 +95,7 @@ def mvm(
             ("board time", f"{readout.board_time_s * 1e3:.3f} ms in {readout.cycles} cycles"),
         ],
     )  # fmt: skip
-    if failures := failed_rows(result):
-        report.table(f"{len(failures)} cells failed", ("cell", "failure", "conductance"), failures)
+    if failures := failure_rows(result):
+        report.table(f"{len(failures)} cells failed", ("cell", "failure", "reason"), failures)
     report.say(str(out))
     report.finish({"out": str(out), **statistics})

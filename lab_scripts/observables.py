@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from anf.observables import Estimate
 
 NAMES = {
-    "M": "M", "abs_M": "|M|", "S": "S", "chi2": "χ₂", "E": "Ising energy E", "phi2": "⟨φ²⟩", "phi4": "⟨φ⁴⟩", "binder": "Binder",
-    "virial": "virial", "s_identity": "S identity", "zero_mode": "zero mode",
+    "M": "M", "abs_M": "|M|", "S": "S", "chi2": "χ₂", "E": "Ising energy E", "phi2": "⟨φ²⟩", "phi4": "⟨φ⁴⟩",
+    "binder": "Binder", "virial": "virial", "s_identity": "S identity", "zero_mode": "zero mode",
 }  # fmt: skip
 """What the field calls the observables of `anf.observables.summarise`, in the order of a table."""
 

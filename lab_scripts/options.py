@@ -52,7 +52,7 @@ def set_threads(threads: int) -> None:
 
 
 def load_array(path: Path, what: str) -> NDArray[np.float64]:
-    """A real matrix from an .npy file, all values finite. Raises `FileError` (cannot be read) and `InputError` (cannot be used)."""
+    """A finite real matrix from an .npy file. Raises `FileError` if it is unreadable, `InputError` if unusable."""
     try:
         array = np.load(path, allow_pickle=False)
     except OSError as error:
@@ -76,11 +76,11 @@ def load_array(path: Path, what: str) -> NDArray[np.float64]:
 
 
 def at_corner(matrix: NDArray[np.float64], shape: tuple[int, int], what: str) -> NDArray[np.float64]:
-    """`matrix` in the corner (SL 0, BL 0) of an array of `shape`, NaN elsewhere. Raises `InputError` if it does not fit."""
+    """`matrix` at the corner (SL 0, BL 0) of an array of `shape`, NaN elsewhere. Raises `InputError` if too large."""
     rows, columns = matrix.shape
     if rows > shape[0] or columns > shape[1]:
         raise InputError(
-            f"{what}: has shape {matrix.shape}; the array has {shape} (source lines, bit lines): give a smaller matrix, or tiles"
+            f"{what}: has shape {matrix.shape}; the array has {shape} (source lines, bit lines): give a smaller one"
         )
     placed = np.full(shape, np.nan)
     placed[:rows, :columns] = matrix

@@ -9,11 +9,10 @@ import numpy as np
 import typer
 import xarray as xr
 
-from calibration.failures import Failure
 from calibration.targets import PATTERNS, pattern
 from calibration.write_verify import WriteVerifyConfig
 from drivers.board import load_board
-from lab_scripts.boards import check_targets, failed_rows, open_board, program_array, true_conductance_s
+from lab_scripts.boards import check_targets, failure_rows, failure_text, open_board, program_array, true_conductance_s
 from lab_scripts.console import Report
 from lab_scripts.exits import OutsideBound
 from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, at_corner, load_array
@@ -57,8 +56,7 @@ def program(
         "g_read_s": (grid, result.g_read_s, {"units": "S", "long_name": "conductance read at the end"}),
         "cycles": (grid, result.cycles.astype(np.int32), {"units": "1", "long_name": "write-verify cycles until done"}),
         "failed": (grid, failed, {"long_name": "could not be programmed"}),
-        "failure": (grid, np.array([Failure(int(f)).name.lower() if f else "" for f in result.failure.flat], dtype=object).reshape(failed.shape),
-                    {"long_name": "why it could not be programmed"}),
+        "failure": (grid, failure_text(result), {"long_name": "why it could not be programmed"}),
     }  # fmt: skip
     if truth is not None:
         variables["g_true_s"] = (grid, truth, {"units": "S", "long_name": "conductance that the mock's cells hold"})
@@ -91,14 +89,15 @@ def program(
             ),
         )
     report.table(f"{target} on {backend}, seed {seed}", ("", ""), rows)
-    failures = failed_rows(result)
+    failures = failure_rows(result)
     if failures:
-        report.table(f"{len(failures)} cells failed", ("cell", "failure", "conductance"), failures)
+        report.table(f"{len(failures)} cells failed", ("cell", "failure", "reason"), failures)
     report.say(str(out))
     report.finish({
-        "out": str(out), **statistics, "failed": [{"cell": cell, "failure": what, "conductance": g} for cell, what, g in failures]
+        "out": str(out), **statistics,
+        "failed": [{"cell": cell, "failure": kind, "reason": reason} for cell, kind, reason in failures],
     })  # fmt: skip
     if statistics["yield"] < min_yield:
         raise OutsideBound(
-            f"yield = {100 * statistics['yield']:.1f} % is below --min-yield {100 * min_yield:g} %; {out} names the failed cells"
+            f"yield = {100 * statistics['yield']:.1f} % is below --min-yield {100 * min_yield:g} %; see {out}"
         )

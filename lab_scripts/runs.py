@@ -26,7 +26,7 @@ COMMAND = "lab_scripts.command"
 
 @dataclass(frozen=True)
 class RunFile:
-    """A run file to be: checked when the command begins, so that an hour's run does not end at a directory that is not there."""
+    """A run file to be: checked when the command begins, so that an hour's run does not end at a missing folder."""
 
     path: Path
     force: bool
@@ -46,7 +46,8 @@ class RunFile:
         partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         try:
             complete.to_netcdf(partial, engine="h5netcdf", encoding={
-                name: {"zlib": True, "complevel": 1} for name, variable in complete.data_vars.items() if variable.dtype.kind in "fiu"
+                name: {"zlib": True, "complevel": 1}
+                for name, variable in complete.data_vars.items() if variable.dtype.kind in "fiu"
             })  # fmt: skip
             publish(partial, self.path, force=self.force)
         finally:
@@ -117,7 +118,7 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def git_revision() -> str:
-    """Revision of the source tree that this runs from, ``+dirty`` if files differ from it; empty outside a git checkout."""
+    """Revision of the source tree that this runs from, ``+dirty`` if files differ; empty outside a git checkout."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return ""

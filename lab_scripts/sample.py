@@ -76,7 +76,8 @@ def sample(
 ) -> None:
     """Propose with a flow, accept by Metropolis-Hastings: phi(proposal, x, y), log_q, action, and state(draw).
 
-    With --layers simulated or crossbar the digital part is first tuned to the arrays as they came out; the ESS is shown before and after.
+    With --layers simulated or crossbar the digital part is first tuned to the arrays as they came out; the ESS is shown
+    before and after.
     """
     report = Report(as_json=json_output)
     run_file = RunFile.open(context, out, force=force)
@@ -139,11 +140,13 @@ def sample(
     )
     before = "" if "ess_before_tuning" not in statistics else f" (before tuning {statistics['ess_before_tuning']:.3f})"
     report.say(
-        f"ESS {statistics['ess']:.4f}{before}, forward (digital) {statistics['ess_forward_digital']:.4f}, acceptance {drawn.acceptance:.4f}"
+        f"ESS {statistics['ess']:.4f}{before}, forward (digital) {statistics['ess_forward_digital']:.4f}, "
+        f"acceptance {drawn.acceptance:.4f}"
     )
     if "cycles" in statistics:
         report.say(
-            f"{statistics['arrays']} arrays, board time {statistics['board_time_s']:.2f} s in {statistics['cycles']} cycles"
+            f"arrays {statistics['arrays']}, board time {statistics['board_time_s']:.2f} s, "
+            f"{statistics['cycles']} clock cycles"
         )
     report.say(str(out))
     report.finish({"out": str(out), **statistics, "observables": observables_json(drawn.estimates)})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from pydantic import BaseModel
 
 from lab_scripts.console import Report
 from lab_scripts.exits import FileError, bad_input
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from anf.flow import Flow
     from anf.training import Evaluation, TrainingResult
 
-Steps = Annotated[int, typer.Option("--steps", min=1, help="Optimisation steps.")]
+Model = TypeVar("Model", bound=BaseModel)
+RECIPE = "that of the shipped flows"
 Batch = Annotated[int, typer.Option("--batch", min=2, help="Configurations per step.")]
 Rate = Annotated[float, typer.Option("--learning-rate", help="Peak of the learning rate.")]
 EvaluateOn = Annotated[int, typer.Option("--evaluate", min=100, help="Fresh proposals for the figures at the end.")]
@@ -31,34 +33,24 @@ def train(
     m2: M2 = -4.0,
     lam: Lam = 5.0,
     side: L = 4,
-    steps: Steps = 5000,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Optimisation steps.")] = 16_000,
+    noise_steps: Annotated[
+        int | None,
+        typer.Option("--noise-steps", min=0, help="Last steps, against array errors.", show_default="3/8 of --steps"),
+    ] = None,
     batch: Batch = 512,
     learning_rate: Rate = 4e-3,
-    couplings: Annotated[int, typer.Option("--couplings", help="T, coupling steps that share one network.")] = 20,
-    channels: Annotated[int, typer.Option("--channels", help="Features per token.")] = 16,
-    hidden: Annotated[int, typer.Option("--hidden", help="Hidden width of token and channel mixing.")] = 16,
-    blocks: Annotated[int, typer.Option("--blocks", help="Mixer blocks.")] = 1,
-    heads: Annotated[int, typer.Option("--heads", help="Token-mixing matrices per block.")] = 1,
-    patch: Annotated[int, typer.Option("--patch", help="Side of a patch, sites; even.")] = 2,
-    site_map: Annotated[
-        bool, typer.Option("--site-map", help="Follow each coupling with a digital map of each site.")
-    ] = False,
-    weight_limit: Annotated[
-        float | None, typer.Option("--weight-limit", help="Keep weights below this multiple of their rms.")
+    couplings: Annotated[
+        int | None, typer.Option("--couplings", help="T, coupling steps that share a network.", show_default=RECIPE)
     ] = None,
-    noise_steps: Annotated[
-        int, typer.Option("--noise-steps", min=0, help="Train the last steps against array errors.")
-    ] = 0,
-    programming_noise: Annotated[
-        float, typer.Option("--programming-noise", help="Error of a cell, relative to full scale.")
-    ] = 0.02,
-    read_noise: Annotated[
-        float, typer.Option("--read-noise", help="Error of a cell in each product, relative to full scale.")
-    ] = 0.002,
+    channels: Annotated[int | None, typer.Option("--channels", help="Features per token.", show_default=RECIPE)] = None,
+    hidden: Annotated[int | None, typer.Option("--hidden", help="Width of mixing layers.", show_default=RECIPE)] = None,
+    blocks: Annotated[int | None, typer.Option("--blocks", help="Mixer blocks.", show_default=RECIPE)] = None,
+    patch: Annotated[
+        int | None, typer.Option("--patch", help="Side of a patch, sites; even.", show_default=RECIPE)
+    ] = None,
     evaluate_on: EvaluateOn = 16_384,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint that an interrupted run left beside --out.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted run.")] = False,
     seed: Seed = 0,
     threads: Threads = 1,
     force: Force = False,
@@ -66,26 +58,29 @@ def train(
 ) -> None:
     """Train a flow from nothing, by the reverse KL divergence alone, and write it to a flow file.
 
-    While it runs, its state is in OUT.checkpoint; --resume goes on from there.
+    While it runs, its state is in OUT.checkpoint; --resume goes on from there, to the same bits.
     """
     report = Report(as_json=json_output)
     check_output(out, ".safetensors", force=force)
     theory = build_action(action, m2, lam, side)
     set_threads(threads)
-    from anf import training
+    from anf import recipes, training
     from anf.checkpoint import save_flow
-    from anf.flow import Flow, FlowConfig
-    from anf.mixer import MixerConfig
+    from anf.flow import Flow
 
     with bad_input():
-        mixer = MixerConfig(
-            patch=patch, channels=channels, token_hidden=hidden, channel_hidden=hidden, heads=heads, blocks=blocks
-        )
-        architecture = FlowConfig(shape=theory.shape, couplings=couplings, site_map=site_map, mixer=mixer)
-        config = training.TrainingConfig(
-            steps=steps, batch=batch, learning_rate=learning_rate, weight_limit=weight_limit, noise_steps=noise_steps,
-            noise=training.TrainingNoise(programming=programming_noise, read=read_noise) if noise_steps else training.TrainingNoise(),
-            seed=seed,
+        architecture = _changed(recipes.architecture(theory.shape), couplings=couplings)
+        sizes = {
+            "channels": channels,
+            "token_hidden": hidden,
+            "channel_hidden": hidden,
+            "blocks": blocks,
+            "patch": patch,
+        }
+        architecture = _changed(architecture, mixer=_changed(architecture.mixer, **sizes))
+        config = _changed(
+            recipes.base_training(seed), steps=steps, batch=batch, learning_rate=learning_rate,
+            noise_steps=3 * steps // 8 if noise_steps is None else noise_steps,
         )  # fmt: skip
     flow = Flow(architecture, seed=seed)
     checkpoint = out.with_suffix(".checkpoint")
@@ -112,16 +107,16 @@ def finetune(
         typer.Option("--flow", help="Flow to start from; without it, the shipped one with the nearest couplings."),
     ] = None,
     rank: Annotated[int, typer.Option("--rank", min=1, help="Rank of LoRA, if the flow has none yet.")] = 2,
-    steps: Steps = 1000,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Optimisation steps.")] = 2000,
     batch: Batch = 512,
-    learning_rate: Rate = 2e-3,
+    learning_rate: Rate = 4e-3,
     evaluate_on: EvaluateOn = 16_384,
     seed: Seed = 0,
     threads: Threads = 1,
     force: Force = False,
     json_output: Json = False,
 ) -> None:
-    """Tune the digital part of a flow (LoRA, biases, time embedding) for other couplings; the matrices in the arrays stay.
+    """Tune the digital part of a flow (LoRA, biases, time embedding) for other couplings; matrices in arrays stay.
 
     Writes an adapter to --out; the base file that it belongs to is put beside it, if it is not there already.
     """
@@ -129,12 +124,12 @@ def finetune(
     check_output(out, ".safetensors", force=force)
     theory = build_action(action, m2, lam, side)
     set_threads(threads)
-    from anf import training
+    from anf import recipes, training
     from anf.checkpoint import save_flow
     from lab_scripts.flows import base_path, nearest_flow
 
     with bad_input():
-        config = training.TrainingConfig(steps=steps, batch=batch, learning_rate=learning_rate, seed=seed)
+        config = _changed(recipes.adapter_training(seed), steps=steps, batch=batch, learning_rate=learning_rate)
     path, flow, record = nearest_flow(theory, flow_file)
     base = _beside(base_path(path, record), out)
     if not record.lora_ranks:
@@ -146,8 +141,16 @@ def finetune(
             progress=lambda at, loss, ess, _: step(at, steps, f"loss {loss:.4f}, ESS {ess:.3f}"),
         )  # fmt: skip
     summary = _evaluated(report, flow, theory, result, evaluate_on, seed)
-    save_flow(out, flow, theory, seed=seed, command=command_line(context), ess=summary["ess"], summary=summary, base=base)
+    save_flow(
+        out, flow, theory, seed=seed, command=command_line(context), ess=summary["ess"], summary=summary, base=base
+    )
     _finish(report, out, summary | {"base": str(base)})
+
+
+def _changed(model: Model, **changes: Any) -> Model:
+    """A copy with some fields replaced and all of them checked again; None leaves a field as it is."""
+    wanted = {name: value for name, value in changes.items() if value is not None}
+    return type(model).model_validate({**dict(model), **wanted})
 
 
 def _evaluated(report: Report, flow: Flow, theory: Action, result: TrainingResult, n: int, seed: int) -> dict[str, Any]:
@@ -158,9 +161,9 @@ def _evaluated(report: Report, flow: Flow, theory: Action, result: TrainingResul
         # A seed of its own: the figures are not those of configurations that were trained on.
         found: Evaluation = evaluate(flow, theory, n, seed=seed + 1)
     return {
-        "steps": result.steps, "seconds": result.seconds, "ess": found.ess, "kl": found.kl, "acceptance": found.acceptance,
-        "free_energy": found.free_energy, "free_energy_error": found.free_energy_error, "evaluated_on": n,
-        "parameters": group_sizes(flow),
+        "steps": result.steps, "seconds": result.seconds, "ess": found.ess, "kl": found.kl,
+        "acceptance": found.acceptance, "free_energy": found.free_energy, "free_energy_error": found.free_energy_error,
+        "evaluated_on": n, "parameters": group_sizes(flow),
     }  # fmt: skip
 
 
@@ -190,4 +193,3 @@ def _beside(base: Path, out: Path) -> Path:
             f"{there}: is another flow than the base {base}, which has the same name; choose another folder for --out"
         )
     return there
-

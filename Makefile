@@ -1,0 +1,38 @@
+# What a person does here. `make` alone lists it.
+.DEFAULT_GOAL := help
+SHELL := bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Small matrices gain nothing from threads, and a test must not depend on how many there are.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help setup demo test lint bench
+
+help: ## list what can be done
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## install everything into .venv (Python 3.10 or later)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or later is needed: make setup PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP) ## program a mock board, sample φ⁴ on it, compare with HMC and exact numbers (5 minutes)
+	@mkdir -p runs
+	$(BIN)/xbar demo --out runs/demo.nc --force
+
+test: $(STAMP) ## all tests
+	$(BIN)/python -m pytest -q
+
+lint: $(STAMP) ## style, types, import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## speed and memory, each beside its limit
+	$(BIN)/python benchmarks/run.py

@@ -1,0 +1,46 @@
+"""docs/command-line.md, from the commands themselves: ``python -m lab_scripts.reference > docs/command-line.md``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer.main
+
+from lab_scripts.cli import app
+from lab_scripts.exits import MEANING
+
+
+def reference() -> str:
+    """The page as Markdown."""
+    group: Any = typer.main.get_command(app)
+    parts = [
+        "# `xbar`: reference",
+        "Made from the commands by `python -m lab_scripts.reference`; `xbar COMMAND --help` says the same.",
+        "Results go to stdout, progress and errors to stderr. With `--json`, stdout is one JSON object. A run file "
+        "appears whole at the end of a run or not at all, and is never replaced without `--force`.",
+        "## Exit codes",
+        "| code | meaning |\n|---|---|\n" + "\n".join(f"| {code.value} | {text} |" for code, text in MEANING.items()),
+    ]
+    for name, command in group.commands.items():
+        parts += [f"## `xbar {name}`", " ".join(command.help.split("\n\n")).replace("\n", " ")]
+        rows = [_row(parameter) for parameter in command.params if parameter.name != "help"]
+        parts.append("| parameter | default | |\n|---|---|---|\n" + "\n".join(rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(parameter: Any) -> str:
+    is_argument = parameter.param_type_name == "argument"
+    name = parameter.name.upper() if is_argument else ", ".join(parameter.opts)
+    if parameter.required:
+        default = "required"
+    elif isinstance(parameter.show_default, str):
+        default = parameter.show_default
+    elif parameter.default is None or parameter.default is False:
+        default = ""
+    else:
+        default = str(getattr(parameter.default, "value", parameter.default))
+    return f"| `{name}` | {default} | {(parameter.help or '').replace('|', '·')} |"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
