@@ -125,4 +125,4 @@ def _hash() -> int:
 ISA_HASH = _hash()
 
 if __name__ == "__main__":
-    print(table())
+    print(table(), end="")

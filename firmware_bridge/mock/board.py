@@ -173,7 +173,7 @@ class MockBoard:
     def pulse(self, width_s: float, t_s: float) -> None:
         """Connect the bit lines from `t_s` for `width_s`."""
         self.set_gate(True, t_s)
-        bl, wl, sl = self.lines_v(self.bl_mux.settled_at_s)
+        bl, wl, sl = self.lines_v(max(t_s, self.bl_mux.settled_at_s))
         self.array.pulse(bl, wl, sl, width_s, t_s)
         self._biased_s = t_s + width_s
         self.set_gate(False, t_s + width_s)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 
 
@@ -17,22 +16,30 @@ def inl_cubics(rng: np.random.Generator, n: int, peak: float) -> NDArray[np.floa
     bow, ess = 4.0 * np.cos(angle), 6.0 * np.sqrt(3.0) * np.sin(angle)  # both shapes have peak 1 before mixing
     p, q = bow + ess, -2.0 * ess  # f = u (1 - u)(p + q u)
     cubics = np.stack([np.zeros(n), p, q - p, -q], axis=1)
-    for row in cubics:
-        shape = Polynomial(row)
-        turns = shape.deriv().roots()
-        inside = turns.real[(abs(turns.imag) < 1e-12) & (turns.real > 0.0) & (turns.real < 1.0)]
-        row *= peak / np.max(np.abs(shape(inside)))
+    # f′ = p + 2 (q - p) u - 3 q u² has real roots always; this form of them survives q = 0, where one is infinite.
+    half_b = q - p
+    t = -(half_b + np.copysign(np.sqrt(p * p + p * q + q * q), half_b))
+    with np.errstate(divide="ignore"):
+        turns = np.stack([t / (-3.0 * q), p / t], axis=1)
+    inside = np.clip(turns, 0.0, 1.0)  # f vanishes at both ends
+    cubics *= peak / np.abs(horner(cubics[:, None], inside)).max(axis=1, keepdims=True)
     return cubics
 
 
-def substitute(cubics: NDArray[np.float64], shift: float, slope: float) -> NDArray[np.float64]:
-    """Rewrite cubics in u (n, 4) as cubics in x with ``u = shift + slope * x``; (n, 4), constant term first."""
-    inner = Polynomial([shift, slope])
-    rewritten = np.zeros_like(cubics)
-    for row, cubic in zip(rewritten, cubics, strict=True):
-        coefficients = Polynomial(cubic)(inner).coef
-        row[: len(coefficients)] = coefficients
-    return rewritten
+def substitute(
+    cubics: NDArray[np.float64], shift: float | NDArray[np.float64], slope: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Rewrite cubics in u (n, 4) as cubics in x, ``u = shift + slope * x``, each a number or (n,)."""
+    c0, c1, c2, c3 = cubics.T
+    return np.stack(
+        [
+            c0 + shift * (c1 + shift * (c2 + shift * c3)),
+            slope * (c1 + shift * (2.0 * c2 + shift * 3.0 * c3)),
+            slope**2 * (c2 + shift * 3.0 * c3),
+            slope**3 * c3,
+        ],
+        axis=1,
+    )
 
 
 def horner(coefficients: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:

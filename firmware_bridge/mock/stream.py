@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from firmware_bridge.isa import DAC_CHANNELS, Mvm, mask_indices
 from firmware_bridge.mock.ads8324 import CODE_MAX, CODE_MIN
 from firmware_bridge.mock.array import Flips, Response, excess_voltage
+from firmware_bridge.mock.nonlinearity import substitute
 
 if TYPE_CHECKING:
     from firmware_bridge.mock.board import MockBoard
@@ -158,18 +159,8 @@ class Path:
         swing = self._rf * transfer.sum(axis=1)
         zero = self._offset * (1.0 + swing)
         # The converters' polynomials of V = zero + product / slope, expanded: neither offset nor slope costs a pass.
-        a0, a1, a2, a3 = self._adc_poly.T
-        slope = a1
-        self._poly = _repeated(
-            np.stack(
-                [
-                    a0 + zero * (a1 + zero * (a2 + zero * a3)),
-                    (a1 + zero * (2.0 * a2 + zero * 3.0 * a3)) / slope,
-                    (a2 + zero * 3.0 * a3) / slope**2,
-                    a3 / slope**3,
-                ]
-            )
-        )
+        slope = self._adc_poly[:, 1]
+        self._poly = _repeated(substitute(self._adc_poly, zero, 1.0 / slope).T)
         # Where the amplifiers' rails are, in the unit of the product, and up to which inputs they are out of reach.
         low, high = (self._low - zero) * slope, (self._high - zero) * slope
         self._rails = _repeated(np.stack([low, high]))
