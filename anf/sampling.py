@@ -95,7 +95,8 @@ def sample(
     """n proposals, the chain over them, and its observables. Errors are those of `propose`."""
     latent, chain = (int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(2))
     proposals = propose(flow, action, n, seed=latent, batch=batch, progress=progress)
-    result = accept(-proposals.action, proposals.log_q, seed=chain)
+    # In random order: an array whose noise remembers time would bias a chain that takes its proposals as they came.
+    result = accept(-proposals.action, proposals.log_q, seed=chain, shuffle=True)
     estimates = summarise(action, proposals.phi, state=result.state)
     return Samples(proposals, result.state, result.acceptance, result.n_nonfinite, estimates)
 

@@ -28,7 +28,7 @@ class Tuning:
 
     steps: int = 400
     batch: int = 512
-    learning_rate: float = 2e-3
+    learning_rate: float = 6e-3
     rank: int = 2
     """Of LoRA, if the flow has none yet."""
 
