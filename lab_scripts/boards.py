@@ -63,17 +63,15 @@ def true_conductance_s(crossbar: Crossbar) -> Matrix | None:
     return bridge.board.array.conductance_s(bridge.board.array.now_s) if isinstance(bridge, MockBridge) else None
 
 
-def failure_rows(result: WriteVerifyResult) -> list[tuple[str, str, str]]:
-    """Cells that could not be programmed: where, what is wrong, and why that was concluded."""
-    return [
-        (f"SL {cell.sl}, BL {cell.bl}", cell.failure.name.lower().replace("_", " "), cell.reason)
-        for cell in result.failures
-    ]
-
-
 def failure_text(result: WriteVerifyResult) -> NDArray[np.object_]:
     """Each cell's failure in words, (n_sl, n_bl); empty where there is none."""
     text = np.full(result.failure.shape, "", dtype=object)
-    for cell, (_, kind, reason) in zip(result.failures, failure_rows(result), strict=True):
-        text[cell.sl, cell.bl] = f"{kind}: {reason}"
+    for cell in result.failures:
+        text[cell.sl, cell.bl] = f"{cell.failure.name.lower()}: {cell.reason}"
     return text
+
+
+def say_failures(report: Report, result: WriteVerifyResult) -> None:
+    """A line for each cell that could not be programmed."""
+    for cell in result.failures:
+        report.say(str(cell))

@@ -11,7 +11,7 @@ import xarray as xr
 
 from calibration.write_verify import WriteVerifyConfig
 from drivers.board import load_board
-from lab_scripts.boards import check_targets, failure_rows, open_board, program_array
+from lab_scripts.boards import check_targets, open_board, program_array, say_failures
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
 from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, at_corner, load_array
@@ -95,7 +95,6 @@ def mvm(
             ("board time", f"{readout.board_time_s * 1e3:.3f} ms in {readout.cycles} cycles"),
         ],
     )  # fmt: skip
-    if failures := failure_rows(result):
-        report.table(f"{len(failures)} cells failed", ("cell", "failure", "reason"), failures)
+    say_failures(report, result)
     report.say(str(out))
     report.finish({"out": str(out), **statistics})

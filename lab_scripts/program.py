@@ -12,7 +12,7 @@ import xarray as xr
 from calibration.targets import PATTERNS, pattern
 from calibration.write_verify import WriteVerifyConfig
 from drivers.board import load_board
-from lab_scripts.boards import check_targets, failure_rows, failure_text, open_board, program_array, true_conductance_s
+from lab_scripts.boards import check_targets, failure_text, open_board, program_array, say_failures, true_conductance_s
 from lab_scripts.console import Report
 from lab_scripts.exits import OutsideBound
 from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, at_corner, load_array
@@ -89,14 +89,12 @@ def program(
             ),
         )
     report.table(f"{target} on {backend}, seed {seed}", ("", ""), rows)
-    failures = failure_rows(result)
-    if failures:
-        report.table(f"{len(failures)} cells failed", ("cell", "failure", "reason"), failures)
+    say_failures(report, result)
     report.say(str(out))
-    report.finish({
-        "out": str(out), **statistics,
-        "failed": [{"cell": cell, "failure": kind, "reason": reason} for cell, kind, reason in failures],
-    })  # fmt: skip
+    failed_cells = [
+        {"sl": c.sl, "bl": c.bl, "failure": c.failure.name.lower(), "reason": c.reason} for c in result.failures
+    ]
+    report.finish({"out": str(out), **statistics, "failed": failed_cells})
     if statistics["yield"] < min_yield:
         raise OutsideBound(
             f"yield = {100 * statistics['yield']:.1f} % is below --min-yield {100 * min_yield:g} %; see {out}"

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from drivers.board import PAPER_BOARD
+from lab_scripts import doctor
+from lab_scripts.exits import MEANING, Exit
+from lab_scripts.reference import reference
+
+XBAR = (sys.executable, "-c", "from lab_scripts.cli import main; main()")
+
+
+def test_every_exit_code_is_explained():
+    assert set(MEANING) == set(Exit)
+
+
+def test_the_reference_page_says_what_the_commands_say():
+    page = Path(__file__).parents[2] / "docs" / "command-line.md"
+    assert page.read_text() == reference(), "make it again: python -m lab_scripts.reference > docs/command-line.md"
+
+
+def test_help_lists_the_commands_and_teaches_the_exit_codes(xbar):
+    result = xbar("--help")
+    assert result.exit_code == 0
+    for command in ("doctor", "program", "mvm", "train", "finetune", "hmc", "sample", "demo"):
+        assert f" {command} " in result.stdout
+    assert "130 interrupted" in " ".join(result.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("nothing",), ("hmc",), ("hmc", "--out", "h.nc", "--lam", "five"), ("hmc", "--out", "h.nc", "--configs", "0"),
+     ("sample", "--out", "s.nc", "--layers", "analogue")],
+)  # fmt: skip
+def test_wrong_usage_is_exit_code_2_with_a_message(xbar, args):
+    result = xbar(*args)
+    assert result.exit_code == 2
+    assert "Error" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("rf_ohm = 3500.0", "rf_kohm = 3.5", "rf_kohm: Extra inputs are not permitted"),
+        ("bl_dac = [0, 1,", "bl_dac = [0, 0,", "wiring"),
+        ("vref_v = 0.9", "vref_v = 1.2", "adc.vref_v"),
+        ("vcm_v = 2.5", "vcm_v = nan", "wiring.vcm_v"),
+        ("[dac]", "[dac", "not TOML"),
+    ],
+)
+def test_a_board_file_with_an_error_is_refused_with_the_key(xbar, tmp_path, matrix, old, new, message):
+    text = PAPER_BOARD.read_text()
+    assert text.count(old) == 1
+    (tmp_path / "board.toml").write_text(text.replace(old, new))
+    result = xbar("program", matrix, "--board", "board.toml", "--out", "p.nc")
+    assert (result.exit_code, message in result.stderr) == (4, True), result.stderr
+
+
+def test_a_board_file_that_is_missing_is_named(xbar, matrix):
+    result = xbar("program", matrix, "--board", "lab.toml", "--out", "p.nc")
+    assert result.exit_code == 4
+    assert "lab.toml: No such file" in result.stderr
+
+
+def test_a_defect_shows_its_traceback(xbar, mocker):
+    mocker.patch("lab_scripts.doctor.self_test", side_effect=ZeroDivisionError("here"))
+    result = xbar("doctor")
+    assert result.exit_code == 70
+    assert "Traceback" in result.stderr
+
+
+def test_doctor_passes_on_this_installation(xbar_json):
+    answer = xbar_json("doctor")
+    assert answer["backends"]["mock"] == "answers: mock mock-0, 32×32"
+    assert "does not contain" in answer["backends"]["zc706"]
+    assert all(answer["self_test"].values())
+
+
+def test_doctor_fails_with_a_mock_that_fails(xbar, mocker):
+    mocker.patch.object(doctor, "self_test", return_value={"I = G·V on an ideal board": False})
+    result = xbar("doctor")
+    assert result.exit_code == 1
+    assert "the mock board fails: I = G·V" in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_process_with_130_and_without_a_file(tmp_path, number):
+    args = ("hmc", "--configs", "10000000", "--thermalisation", "100000", "--out", str(tmp_path / "h.nc"))
+    with subprocess.Popen([*XBAR, *args], stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        # Until it is at work: torch is mapped once the sampler is being imported.
+        while "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 130
+        assert process.stderr is not None
+        assert "xbar: interrupted; the outputs are safe" in process.stderr.read()
+    assert not list(tmp_path.iterdir())
+
+
+def test_json_of_a_process_has_stdout_for_itself():
+    done = subprocess.run([*XBAR, "doctor", "--json"], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True)
+    assert done.stdout.startswith("{")
+    assert done.stdout.endswith("}\n")
+    assert done.stderr == ""

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anf.checkpoint import load_flow, read_record, read_tensors
+
+SMALL = ("--L", 2, "--couplings", 2, "--channels", 2, "--hidden", 2, "--batch", 128, "--evaluate", 200)
+
+
+def test_training_writes_a_flow_with_its_command_and_the_ess_that_was_measured(xbar_json):
+    answer = xbar_json("train", *SMALL, "--steps", 30, "--lam", 5.5, "--out", "f.safetensors")
+    record = read_record("f.safetensors")
+    assert record.parameters == {"m2": -4.0, "lam": 5.5}
+    assert record.command.startswith("xbar train --L 2")
+    assert record.ess == answer["ess"]
+    assert 0 < record.ess <= 1
+
+
+def test_an_interrupted_training_resumes_to_the_bits_of_an_uninterrupted_one(xbar, xbar_json, mocker):
+    from anf import training
+
+    xbar_json("train", *SMALL, "--steps", 510, "--out", "whole.safetensors")
+    step = training._Run._one_step
+
+    def interrupted(run):
+        if run.step == 505:
+            raise KeyboardInterrupt
+        return step(run)
+
+    mocker.patch.object(training._Run, "_one_step", interrupted)
+    result = xbar("train", *SMALL, "--steps", 510, "--out", "cut.safetensors")
+    assert result.exit_code == 130
+    mocker.stopall()
+    xbar_json("train", *SMALL, "--steps", 510, "--resume", "--out", "cut.safetensors")
+    whole, cut = (read_tensors(Path(f"{name}.safetensors"))[0] for name in ("whole", "cut"))
+    assert all(np.array_equal(whole[name], cut[name]) for name in whole)
+
+
+def test_fine_tuning_writes_an_adapter_with_its_base_beside_it(xbar_json, flows, tmp_path):
+    answer = xbar_json(
+        "finetune", "--L", 2, "--lam", 6, "--flow", flows[0], "--steps", 10, "--batch", 256, "--evaluate", 200,
+        "--out", "six.safetensors",
+    )  # fmt: skip
+    flow, record = load_flow("six.safetensors")
+    base, base_record = load_flow(tmp_path / "base.safetensors")
+    assert answer["base"] == "base.safetensors"
+    assert record.kind == "adapter"
+    assert record.base_digest == base_record.base_digest
+    assert flow.base_layers().keys() == base.base_layers().keys()
+    assert record.lora_ranks
+
+
+def test_fine_tuning_never_replaces_another_base_of_the_same_name(xbar, flows, tmp_path):
+    assert xbar("train", *SMALL, "--steps", 5, "--out", "base.safetensors").exit_code == 0
+    before = (tmp_path / "base.safetensors").read_bytes()
+    result = xbar("finetune", "--L", 2, "--flow", flows[0], "--steps", 5, "--out", "six.safetensors")
+    assert result.exit_code == 4
+    assert "is another flow than the base" in result.stderr
+    assert (tmp_path / "base.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--learning-rate", -1), "learning_rate"),
+        (("--patch", 3), "patch = 3: must be even"),
+        (("--L", 3), "Lx = 3"),
+        (("--noise-steps", 0, "--couplings", 1), "couplings"),
+    ],
+)
+def test_parameters_that_no_flow_can_have_are_bad_input(xbar, tmp_path, args, message):
+    result = xbar("train", "--L", 2, "--steps", 5, *args, "--out", "f.safetensors")
+    assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_training_that_diverges_is_exit_code_1_and_writes_no_flow(xbar, tmp_path):
+    result = xbar("train", *SMALL, "--steps", 200, "--learning-rate", 1e3, "--out", "f.safetensors")
+    assert result.exit_code == 1
+    assert "Lower learning_rate" in result.stderr
+    assert not (tmp_path / "f.safetensors").exists()
