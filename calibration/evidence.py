@@ -10,8 +10,8 @@ Array = NDArray[np.float64]
 MEMORY_READS = 8
 """Reads that a mean reaches back: enough against white noise, short enough to follow relaxation."""
 FIRST_NOISE_S = 0.2e-6
-"""Read noise assumed until two reads without a pulse between them have shown it, S: one ADS8324 code at 60 mV is 0.5 µS, spread over
-the conversions of a pass."""
+"""Read noise assumed until two reads without a pulse between them have shown it, S: one ADS8324 code at 60 mV is 0.5
+µS, spread over the conversions of a pass."""
 
 
 class Evidence:
@@ -37,7 +37,7 @@ class Evidence:
             self._squares[held] += scatter
             self._pairs[held] += 1
             if held.mean() > 0.25:
-                # Median against the few cells with telegraph noise: the median of χ² with one degree of freedom is 0.455.
+                # A median, against the few cells with telegraph noise: that of χ² with one degree of freedom is 0.455.
                 self.noise_s = float(np.sqrt(np.median(scatter) / 0.455))
         self.count = np.minimum(self.count + 1, MEMORY_READS)
         self.mean_s += (g_s - self.mean_s) / self.count

@@ -1,8 +1,9 @@
 """What a pulse of a given voltage leads to, learned cell by cell while the array is being programmed.
 
-A `ResponseLine` is the linear model of each cell's state y after a pulse against the pulse's control voltage u: the gate voltage of a
-SET (y is the conductance), or the amplitude of a RESET (y is −ln of it). It starts from a stated line, is anchored at the last pulse,
-and its slope follows what the cell's own pulses did, shrunk towards the array's mean slope.
+A `ResponseLine` is the linear model of each cell's state y after a pulse against the pulse's control voltage u: the
+gate voltage of a SET (y is the conductance), or the amplitude of a RESET (y is −ln of it). It starts from a stated
+line, is anchored at the last pulse, and its slope follows what the cell's own pulses did, shrunk towards the array's
+mean slope.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 MISS_GROWTH = 1.7
-"""Factor on the next voltage step for every pulse in a row that did nothing, so that a line that lies far off is found soon."""
+"""Factor on the next voltage step for every pulse in a row that did nothing, so that a line that lies far off is found
+soon."""
 UNSEEN_MISSES = 2
 """What a miss counts for as long as the cell has never moved, and its line is known least."""
 MAX_MISSES = 10
 MISSED_SIGMA = 1.0
 MOVED_SIGMA = 4.0
-"""Change of a cell, in standard deviations of the reads, below which a pulse did nothing, and above which it certainly did something."""
+"""Change of a cell, in standard deviations of the reads, below which a pulse did nothing, and above which it certainly
+did something."""
 SLOPE_FLOOR = 0.2
 """No slope falls below this share of what it is shrunk towards: however odd the data, a line keeps its direction."""
 

@@ -15,6 +15,9 @@ Mask = NDArray[np.bool_]
 
 REST_S = 0.1e-6
 """Smallest conductance that the RESET line's logarithm is taken of, S: reads of a dead cell scatter about zero."""
+SET_STRIDE_S, RESET_STRIDE = 5e-6, 0.1
+"""Longest steps of a search for the gate voltage or the amplitude at which a cell begins to move: in what they may
+overshoot by, S and relative."""
 LEAST_AIM = 0.4
 """Share of the way to its target that a pulse aims at least."""
 STUCK_SHARE = 0.05
@@ -25,8 +28,10 @@ STUCK_SHARE = 0.05
 class PulseStep:
     """One pulse for each cell of one step, (n_sl, n_bl) each; NaN amplitude leaves a cell alone.
 
-    amplitude_v: V, negative RESETs. gate_v: V above the source lines. width_s: s. forming: cells whose pulse is a forming pulse.
-    strong: cells whose pulse is at the end of its range. before_s, error_s: mean read before it and its standard error, S.
+    amplitude_v: V, negative RESETs. gate_v: V above the source lines. width_s: s. forming: cells whose pulse is a
+        forming pulse.
+    strong: cells whose pulse is at the end of its range. before_s, error_s: mean read before it and its standard
+        error, S.
     """
 
     amplitude_v: Array
@@ -44,7 +49,7 @@ class PulseStep:
 
 
 class PulseChoice:
-    """SETs by gate voltage and RESETs by amplitude, each from a line that it learns; forming where a cell never responds.
+    """SETs by gate voltage and RESETs by amplitude, each from a line that it learns; forming where no SET helps.
 
     strikes: strong pulses in a row without effect, (n_sl, n_bl).
     form_count: forming pulses that each cell has had, (n_sl, n_bl); formed: those that responded to them.
@@ -52,9 +57,12 @@ class PulseChoice:
 
     def __init__(self, config: WriteVerifyConfig, shape: tuple[int, int]) -> None:
         self._c = config
-        self.set_line = ResponseLine(LinePrior(config.set_onset_v, 0.0, config.set_slope_s_per_v, 0.3, 0.1, 5e-6), shape)
+        self.set_line = ResponseLine(
+            LinePrior(config.set_onset_v, 0.0, config.set_slope_s_per_v, 0.3, 0.1, SET_STRIDE_S), shape
+        )
         self.reset_line = ResponseLine(
-            LinePrior(config.reset_50us_v, -float(np.log(50e-6)), 1 / config.reset_efold_v, 0.3, 0.15, 0.1), shape
+            LinePrior(config.reset_50us_v, -float(np.log(50e-6)), 1 / config.reset_efold_v, 0.3, 0.15, RESET_STRIDE),
+            shape,
         )
         self.strikes = np.zeros(shape, int)
         self.form_count = np.zeros(shape, int)
@@ -73,7 +81,9 @@ class PulseChoice:
         choices = [up, down, forming]
         return PulseStep(
             amplitude_v=np.select(choices, [np.full_like(way, c.set_v), -reset, form], np.nan),
-            gate_v=np.select(choices, [gate, np.full_like(way, c.reset_gate_v), np.full_like(way, c.form_gate_v)], np.nan),
+            gate_v=np.select(
+                choices, [gate, np.full_like(way, c.reset_gate_v), np.full_like(way, c.form_gate_v)], np.nan
+            ),
             width_s=np.select([down, forming], [c.reset_width_s, c.form_width_s], c.set_width_s),
             forming=forming,
             strong=(up & (gate >= c.set_gate_v[1])) | (down & (reset >= c.reset_v[1])),
@@ -109,7 +119,7 @@ class PulseChoice:
         self.set_line.forget(formed)
 
     def _aim(self, g_s: Array, way: Array, target_s: Array, first: Mask) -> Array:
-        """Conductance that the next pulse should lead to, S: a little short of the target, as overshooting costs a turn."""
+        """Conductance that the next pulse should lead to, S: short of the target, as overshooting costs a turn."""
         size = np.abs(way)
         spread = np.sqrt(self._c.granularity_s * size + (0.1 * size) ** 2)
         aim = g_s + np.sign(way) * np.maximum(size - self._c.caution * spread, LEAST_AIM * size)

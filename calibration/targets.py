@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from firmware_bridge.errors import ProtocolError
 
-# One letter per 16 × 16 quadrant, drawn in half-height cells: each character is 2 × 2 cells of the array. Letters are drawn with
-# the character of their level, so that one pattern spans the range that arrays are programmed to (paper, Fig. 2h).
+# One letter per 16 × 16 quadrant, drawn in half-height cells: each character is 2 × 2 cells of the array. Letters are
+# drawn with the character of their level, so that one pattern spans the range that arrays are programmed to (paper,
+# Fig. 2h).
 _LEVELS_S = {".": 20e-6, ",": 35e-6, "A": 100e-6, "I": 85e-6, "4": 70e-6, "S": 55e-6}
 _AI4S = """
 ........ ,,,,,,,,

@@ -1,4 +1,4 @@
-"""Write-verify: program an array to target conductances by reading, deciding, pulsing and confirming, the whole array at a time.
+"""Write-verify: program a whole array at a time to target conductances by reading, deciding, pulsing and confirming.
 
 The algorithm, its parameters and what it reaches: docs/write-verify.md.
 """
@@ -22,6 +22,9 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Progress = Callable[[int, int, int, Array], None]
 """Called after each read with (cycle, cells done or given up, cells in all, conductance read (n_sl, n_bl) S)."""
+
+DIAGNOSTIC_READS = 8
+"""Reads without pulses that tell a noisy cell from one that has not converged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +66,15 @@ class WriteVerifyResult:
         text = [f"{int(self.converged.sum())} of {int(selected.sum())} cells programmed, {len(self.failures)} failed"]
         if self.converged.any():
             error = (self.g_read_s - self.g_target_s)[self.converged] * 1e6
-            cycles = self.cycles[self.converged]
+            worst = np.abs(error).max()
+            median, most_cells, most = np.percentile(self.cycles[self.converged], (50, 90, 100))
             text += [
-                f"error as read: mean {error.mean():+.3f} µS, σ {error.std():.3f} µS, largest {np.abs(error).max():.2f} µS",
-                f"cycles per cell: median {np.median(cycles):.0f}, 90 % {np.percentile(cycles, 90):.0f}, most {cycles.max()}",
+                f"error as read: mean {error.mean():+.3f} µS, σ {error.std():.3f} µS, largest {worst:.2f} µS",
+                f"cycles per cell: median {median:g}, 90 % {most_cells:g}, most {most:g}",
             ]
         text.append(
-            f"{len(self.reads_s)} cycles, {int(self.pulses.sum())} pulses, {self.board_time_s * 1e3:.0f} ms of board time"
-            f" and {self.wait_s:g} s of waiting; read noise {self.noise_s * 1e6:.2f} µS"
+            f"{len(self.reads_s)} cycles, {int(self.pulses.sum())} pulses, {self.board_time_s * 1e3:.0f} ms of board "
+            f"time and {self.wait_s:g} s of waiting; read noise {self.noise_s * 1e6:.2f} µS"
         )
         return "\n".join(text + [str(failure) for failure in self.failures])
 
@@ -90,9 +94,10 @@ def program(
     progress: called after each read; what it raises stops the programming with the outputs safe.
     mask: (n_sl, n_bl) bool; False leaves a cell alone whatever its target.
 
-    Cells that fail are reported, not raised. Raises, before anything is pulsed, `ProtocolError` for a shape, `LimitError` for a target
-    that is infinite or outside ``config.range_s`` and for a parameter that the board's limits refuse; and `LimitError` when a read exceeds
-    the ADCs' range. Whatever is raised, the outputs are safe and pulses already given stay given.
+    Cells that fail are reported, not raised. Raises, before anything is pulsed, `ProtocolError` for a shape,
+    `LimitError` for a target that is infinite or outside ``config.range_s`` and for a parameter that the board's
+    limits refuse; and `LimitError` when a read exceeds the ADCs' range. Whatever is raised, the outputs are safe and
+    pulses already given stay given.
     """
     config = config or WriteVerifyConfig()
     config.check(crossbar.board)
@@ -120,7 +125,8 @@ def _targets(target_s: ArrayLike, mask: ArrayLike | None, shape: tuple[int, int]
         row, column = np.argwhere(bad)[0]
         raise LimitError(
             f"target of cell (SL {row}, BL {column})", float(target[row, column]), config.range_s, "S",
-            source="WriteVerifyConfig.range_s", advice="rescale the targets, or NaN leaves a cell alone; nothing was pulsed",
+            source="WriteVerifyConfig.range_s",
+            advice="rescale the targets, or NaN leaves a cell alone; nothing was pulsed",
         )  # fmt: skip
     return target
 
@@ -151,10 +157,7 @@ class _Session:
             # What has been read before the wait says little about the cells after it.
             self._evidence.forget()
             self._pass()
-        final = [self._crossbar.read_conductance(repeats=self._config.read_repeats) for _ in range(self._config.final_reads)]
-        for g in final:
-            self._evidence.add(g)
-        return self._result(np.mean(final, axis=0))
+        return self._result(self._read_on(self._config.final_reads))
 
     # -- the loop ------------------------------------------------------------------------------------------------------
     def _pass(self) -> None:
@@ -167,11 +170,11 @@ class _Session:
             g = self._read()
             self._cycles[~done] += 1
             size = np.abs(self._evidence.mean_s - self._target)
-            inside = size <= self._tolerance_s(pulsed, trims)
-            inside |= (trims >= c.trim_pulses) & (size <= c.accept_s)
+            tolerance = self._tolerance_s(pulsed, trims)
+            inside = size <= tolerance
             done |= inside & (self._evidence.count >= c.confirm_reads)
             # Later reads of cells that are done come free. One that they show to lie outside is taken up again.
-            done &= ~(self._selected & (self._failure == Failure.NONE) & (size > c.reopen_s) & (trims < c.trim_pulses))
+            done &= ~(self._selected & (self._failure == Failure.NONE) & (size > np.maximum(c.reopen_s, tolerance)))
             self._give_up(~done & ~inside)
             done |= self._failure != Failure.NONE
             if self._progress is not None:
@@ -179,16 +182,19 @@ class _Session:
             left = ~done
             if left.sum() <= c.trim_share * self._selected.sum() and (size[left] <= c.accept_s / 2).all():
                 break
-            cells = left & ~inside
+            # One read is no reason to touch a cell that may well be on target.
+            unsure = ~pulsed & (size <= 2 * c.reopen_s) & (self._evidence.count < c.confirm_reads)
+            cells = left & ~inside & ~unsure
             self._pulse(cells)
             pulsed |= cells
             trims += cells & (size <= c.accept_s)
 
     def _tolerance_s(self, pulsed: Mask, trims: NDArray[np.int64]) -> Array:
-        """What counts as on target, S: narrow after a pulse, wide for cells that need not be touched or have had many."""
+        """What counts as on target, S: narrow after a pulse, wider for cells not touched yet and for those that do not
+        settle."""
         c = self._config
-        widened = c.tolerance_s + (c.reopen_s - c.tolerance_s) * np.minimum(trims / c.trim_pulses, 1.0)
-        return np.where(pulsed, widened, c.reopen_s)
+        widened = c.tolerance_s + (c.reopen_s - c.tolerance_s) * (trims / c.trim_pulses)
+        return np.where(pulsed, np.minimum(widened, c.accept_s / 2), c.reopen_s)
 
     def _read(self) -> Array:
         g = self._crossbar.read_conductance(repeats=self._config.read_repeats)
@@ -200,6 +206,13 @@ class _Session:
         self._steps.append(None)
         self._read_times.append(self._crossbar.board_time_s - self._start_s)
         return g
+
+    def _read_on(self, count: int) -> Array:
+        """Mean of `count` reads without a pulse, S."""
+        reads = [self._crossbar.read_conductance(repeats=self._config.read_repeats) for _ in range(count)]
+        for g in reads:
+            self._evidence.add(g)
+        return np.mean(reads, axis=0)
 
     def _pulse(self, cells: Mask) -> None:
         step = self._choice.choose(cells, self._evidence.mean_s, self._evidence.error_s(), self._target)
@@ -225,6 +238,9 @@ class _Session:
     def _result(self, g_read: Array) -> WriteVerifyResult:
         c = self._config
         open_ = self._selected & (self._failure == Failure.NONE) & (np.abs(g_read - self._target) > c.accept_s)
+        if open_.any():
+            # These were pulsed after almost every read; left alone, a noisy cell shows itself.
+            self._read_on(DIAGNOSTIC_READS)
         noisy = self._evidence.scatter_s() > c.accept_s / 2
         self._failure[open_ & noisy] = Failure.NOISY
         self._failure[open_ & ~noisy] = Failure.NOT_CONVERGED
@@ -259,7 +275,8 @@ class _Session:
         formed = f"{int(self._choice.form_count[sl, bl])} forming pulses to {max(c.form_v):g} V"
         reason = {
             Failure.STUCK_HIGH: f"{reads}; {c.strong_pulses} RESETs of {c.reset_v[1]:g} V did not change it",
-            Failure.STUCK_LOW: f"{reads}; {c.strong_pulses} SETs at a gate of {c.set_gate_v[1]:g} V and {formed} did not change it",
+            Failure.STUCK_LOW: f"{reads}; {c.strong_pulses} SETs at {c.set_gate_v[1]:g} V of gate and {formed} "
+            "did not change it",
             Failure.UNFORMED: f"{reads}; {formed} did not form it; the cell or one of its lines may be open",
             Failure.NOISY: f"{reads} after {pulses}; {scatter}",
             Failure.NOT_CONVERGED: f"{reads} after {pulses} in {int(self._cycles[sl, bl])} cycles; {scatter}",

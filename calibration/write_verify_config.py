@@ -14,7 +14,8 @@ from firmware_bridge.errors import LimitError
 class WriteVerifyConfig:
     """How an array is programmed. SI units; voltages are relative to the source lines, amplitudes are magnitudes.
 
-    What cells do to a pulse is learned from the pulses; the response given here is a starting point, typical of TaOx 1T1R cells.
+    What cells do to a pulse is learned from the pulses; the response given here is a starting point, typical of TaOx
+    1T1R cells.
     """
 
     # -- what is wanted ------------------------------------------------------------------------------------------------
@@ -39,9 +40,10 @@ class WriteVerifyConfig:
     max_cycles: int = 60
     """Cycles of one pass."""
     trim_pulses: int = 12
-    """Pulses in one pass that a cell within `accept_s` may get; its tolerance widens to `reopen_s` meanwhile."""
+    """Pulses within `accept_s` in one pass over which a cell's tolerance widens from `tolerance_s` to `reopen_s`, and
+    on from there."""
     trim_share: float = 0.01
-    """A pass ends when no more than this share of the cells is left and all of those are within `accept_s`."""
+    """A pass ends when no more than this share of the cells is left and all of those are within half of `accept_s`."""
     relax_waits_s: tuple[float, ...] = (10.0,)
     """Waits before further passes, s, which correct what has relaxed beyond `reopen_s` meanwhile."""
 
@@ -103,10 +105,16 @@ class WriteVerifyConfig:
         self._within("probe_fraction", self.probe_fraction, (0.1, 1.0), "")
         self._within("caution", self.caution, (0.0, 3.0), "")
         limits = board.limits
-        for kind, limit, volts in (("set", limits.set, self.set_v), ("reset", limits.reset, self.reset_v), ("form", limits.form, self.form_v)):
+        for kind, limit, volts in (
+            ("set", limits.set, self.set_v),
+            ("reset", limits.reset, self.reset_v),
+            ("form", limits.form, self.form_v),
+        ):
             self._within(f"{kind}_v", volts, limit.amplitude_v, "V", f"limits.{kind}.amplitude_v of board {board.name}")
             gate = getattr(self, f"{kind}_gate_v")
-            self._within(f"{kind}_gate_v", gate, (limits.wl_off_v, limit.gate_v[1]), "V", f"limits of board {board.name}")
+            self._within(
+                f"{kind}_gate_v", gate, (limits.wl_off_v, limit.gate_v[1]), "V", f"limits of board {board.name}"
+            )
             width = getattr(self, f"{kind}_width_s")
             self._within(f"{kind}_width_s", width, limit.width_s, "s", f"limits.{kind}.width_s of board {board.name}")
 
@@ -116,4 +124,6 @@ class WriteVerifyConfig:
         values = value if isinstance(value, tuple) else (value,)
         for v in values:
             if not limit[0] <= v <= limit[1]:
-                raise LimitError(f"WriteVerifyConfig.{name}", v, limit, unit, source=source, advice="nothing was pulsed")
+                raise LimitError(
+                    f"WriteVerifyConfig.{name}", v, limit, unit, source=source, advice="nothing was pulsed"
+                )
