@@ -43,7 +43,21 @@ def flows(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     base, adapter = folder / "base.safetensors", folder / "adapter.safetensors"
     small = ["--L", "2", "--evaluate", "500", "--batch", "128"]
     for args in (
-        ["train", "--lam", "5", "--steps", "100", "--couplings", "4", "--channels", "4", "--hidden", "4", "--out", base],
+        [
+            "train",
+            "--lam",
+            "5",
+            "--steps",
+            "100",
+            "--couplings",
+            "4",
+            "--channels",
+            "4",
+            "--hidden",
+            "4",
+            "--out",
+            base,
+        ],
         ["finetune", "--lam", "5.5", "--steps", "20", "--flow", base, "--out", adapter],
     ):
         result = typer.testing.CliRunner().invoke(app, [*map(str, args), *small])

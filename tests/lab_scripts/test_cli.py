@@ -50,7 +50,7 @@ def test_wrong_usage_is_exit_code_2_with_a_message(xbar, args):
         ("rf_ohm = 3500.0", "rf_kohm = 3.5", "rf_kohm: Extra inputs are not permitted"),
         ("bl_dac = [0, 1,", "bl_dac = [0, 0,", "wiring"),
         ("vref_v = 0.9", "vref_v = 1.2", "adc.vref_v"),
-        ("vcm_v = 2.5", "vcm_v = nan", "wiring.vcm_v"),
+        ("vcm_v = 2.5", "vcm_v = 6.0", "wiring.vcm_v = 6 V is above"),
         ("[dac]", "[dac", "not TOML"),
     ],
 )
@@ -105,7 +105,9 @@ def test_a_signal_ends_a_process_with_130_and_without_a_file(tmp_path, number):
 
 
 def test_json_of_a_process_has_stdout_for_itself():
-    done = subprocess.run([*XBAR, "doctor", "--json"], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True)
+    done = subprocess.run(
+        [*XBAR, "doctor", "--json"], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True
+    )
     assert done.stdout.startswith("{")
     assert done.stdout.endswith("}\n")
     assert done.stderr == ""

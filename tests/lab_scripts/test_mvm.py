@@ -42,7 +42,9 @@ def test_a_run_file_holds_result_ideal_and_raw_codes(xbar_json, matrix, inputs):
         (np.array([[0, 0, np.nan, 0, 0]]), "not finite, the first at (0, 2) is nan"),
     ],
 )
-def test_inputs_that_the_board_may_not_see_are_refused_before_it_is_opened(xbar, tmp_path, mocker, matrix, volts, message):
+def test_inputs_that_the_board_may_not_see_are_refused_before_it_is_opened(
+    xbar, tmp_path, mocker, matrix, volts, message
+):
     opened = mocker.patch.object(boards, "open_crossbar")
     np.save(tmp_path / "v.npy", volts)
     result = xbar("mvm", "--weights", matrix, "--inputs", "v.npy", "--out", "m.nc")

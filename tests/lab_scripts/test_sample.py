@@ -28,18 +28,31 @@ def test_digital_layers_store_the_exact_density_of_what_they_store(xbar_json, fl
     np.testing.assert_allclose(run["action"], Phi4(-4.0, 5.0, (2, 2))(phi.double()), rtol=1e-12)
 
 
-def test_the_chain_is_in_a_proposal_that_it_has_already_seen(xbar_json, flows):
+def test_the_chain_enters_each_proposal_at_most_once(xbar_json, flows):
     answer = xbar_json("sample", "--L", 2, "--flow", flows[0], "--configs", 300, "--out", "s.nc")
     state = read("s.nc")["state"].to_numpy()
-    moved = state == np.arange(300)
-    assert (state <= np.arange(300)).all()
-    assert (state[1:][~moved[1:]] == state[:-1][~moved[1:]]).all()
-    assert answer["acceptance"] == pytest.approx(moved[1:].mean())
+    entered = state[np.flatnonzero(np.diff(state, prepend=-1))]
+    assert len(set(entered)) == len(entered)
+    assert set(entered) <= set(range(300))
+    # The first state is where the chain starts, not an offer.
+    assert answer["acceptance"] == pytest.approx((len(entered) - 1) / 299)
 
 
 def test_crossbar_layers_cost_board_time_and_report_ess_before_and_after_tuning(xbar_json, flows):
     answer = xbar_json(
-        "sample", "--L", 2, "--flow", flows[0], "--layers", "crossbar", "--configs", 200, "--tune-steps", 10, "--out", "s.nc"
+        "sample",
+        "--L",
+        2,
+        "--flow",
+        flows[0],
+        "--layers",
+        "crossbar",
+        "--configs",
+        200,
+        "--tune-steps",
+        10,
+        "--out",
+        "s.nc",
     )
     run = read("s.nc")
     assert run.attrs["layers"] == "crossbar"
@@ -64,13 +77,14 @@ def test_simulated_layers_differ_from_digital_ones_and_repeat_with_the_seed(xbar
 
 def test_an_adapter_is_sampled_at_its_own_coupling(xbar_json, flows):
     answer = xbar_json("sample", "--L", 2, "--lam", 5.5, "--flow", flows[1], "--configs", 200, "--out", "s.nc")
-    assert answer["ess"] > 0.3
+    assert 0.1 < answer["ess"] <= 1
+    assert answer["observables"]["chi2"]["value"] == pytest.approx(0.77, abs=0.25)
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("--L", 4), 'lattice is [2, 2], needed [4, 4]'),
+        (("--L", 4), "lattice is [2, 2], needed [4, 4]"),
         (("--L", 2, "--lam", 6), "couplings of the action"),
     ],
 )
