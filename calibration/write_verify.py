@@ -163,28 +163,32 @@ class _Session:
     def _pass(self) -> None:
         """Read, decide, pulse, until every cell is done or given up."""
         c = self._config
-        done = ~self._selected | (self._failure != Failure.NONE)
+        alive = self._selected & (self._failure == Failure.NONE)
+        done = ~alive
         trims = np.zeros(done.shape, int)
         pulsed = np.zeros(done.shape, bool)
+        closing = False
         for _ in range(c.max_cycles):
             g = self._read()
             self._cycles[~done] += 1
             size = np.abs(self._evidence.mean_s - self._target)
-            tolerance = self._tolerance_s(pulsed, trims)
+            # A read costs the same for one cell as for all: the last few are not trimmed to the end.
+            closing = closing or int((~done).sum()) <= c.trim_share * int(self._selected.sum())
+            tolerance = np.full_like(size, 2 * c.reopen_s) if closing else self._tolerance_s(pulsed, trims)
             inside = size <= tolerance
             done |= inside & (self._evidence.count >= c.confirm_reads)
             # Later reads of cells that are done come free. One that they show to lie outside is taken up again.
-            done &= ~(self._selected & (self._failure == Failure.NONE) & (size > np.maximum(c.reopen_s, tolerance)))
+            done &= ~(alive & (size > np.maximum(c.reopen_s, tolerance)))
             self._give_up(~done & ~inside)
-            done |= self._failure != Failure.NONE
+            alive &= self._failure == Failure.NONE
+            done |= ~alive
             if self._progress is not None:
                 self._progress(len(self._reads), int((done & self._selected).sum()), int(self._selected.sum()), g)
-            left = ~done
-            if left.sum() <= c.trim_share * self._selected.sum() and (size[left] <= c.accept_s / 2).all():
+            if done.all():
                 break
             # One read is no reason to touch a cell that may well be on target.
             unsure = ~pulsed & (size <= 2 * c.reopen_s) & (self._evidence.count < c.confirm_reads)
-            cells = left & ~inside & ~unsure
+            cells = ~done & ~inside & ~unsure
             self._pulse(cells)
             pulsed |= cells
             trims += cells & (size <= c.accept_s)
@@ -194,7 +198,7 @@ class _Session:
         settle."""
         c = self._config
         widened = c.tolerance_s + (c.reopen_s - c.tolerance_s) * (trims / c.trim_pulses)
-        return np.where(pulsed, np.minimum(widened, c.accept_s / 2), c.reopen_s)
+        return np.where(pulsed, np.minimum(widened, 2 * c.reopen_s), c.reopen_s)
 
     def _read(self) -> Array:
         g = self._crossbar.read_conductance(repeats=self._config.read_repeats)

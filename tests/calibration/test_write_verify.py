@@ -109,10 +109,10 @@ def test_the_trace_holds_every_pulse_that_the_lines_carried(programmed: Programm
     np.testing.assert_array_equal(np.isfinite(result.gate_v), np.isfinite(result.amplitude_v))
 
 
-def test_progress_counts_cycles_and_ends_with_all_but_the_last_percent_done(programmed: Programmed) -> None:
+def test_progress_counts_cycles_and_ends_with_every_cell_done_or_given_up(programmed: Programmed) -> None:
     assert [cycle for cycle, _, _ in programmed.progress] == list(range(1, len(programmed.result.reads_s) + 1))
     assert {total for _, _, total in programmed.progress} == {1024}
-    assert programmed.progress[-1][1] >= 0.99 * 1024
+    assert programmed.progress[-1][1] == 1024
 
 
 def test_programming_a_programmed_array_again_pulses_almost_nothing(programmed: Programmed) -> None:
@@ -179,7 +179,7 @@ def test_cells_that_flicker_beyond_the_tolerance_are_called_noisy() -> None:
         faults={"stuck_low_fraction": 0.0, "stuck_high_fraction": 0.0}, forming={"unformed_fraction": 0.0},
     )  # fmt: skip
     with open_crossbar("mock", seed=8, mock=flicker) as crossbar:
-        result = program(crossbar, columns(0, 1), config=WriteVerifyConfig(relax_waits_s=(), max_cycles=25))
+        result = program(crossbar, columns(0, 1), config=WriteVerifyConfig(relax_waits_s=(), max_cycles=40))
     failed = result.failure[result.failure > 0]
     # 64 · 0.15 = 9.6 cells flicker; one may be caught where it fits.
     assert 5 <= len(failed) <= 16
