@@ -35,4 +35,4 @@ lint: $(STAMP) ## style, types, import contract
 	$(BIN)/lint-imports
 
 bench: $(STAMP) ## speed and memory, each beside its limit
-	$(BIN)/python benchmarks/run.py
+	@status=0; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || status=1; done; exit $$status
