@@ -151,12 +151,12 @@ def load_board(path: str | Path = PAPER_BOARD) -> Board:
     of range."""
     path = Path(path)
     try:
-        data = tomllib.loads(path.read_text())
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BoardFileError(
             f"{path}: {error.strerror}; give a board file in TOML, or leave it out for {PAPER_BOARD.name}"
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BoardFileError(f"{path}: not TOML: {error}") from error
     try:
         # Strict: a number in quotes is a unit or a decimal comma that somebody meant to write.

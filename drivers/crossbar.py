@@ -175,8 +175,10 @@ class Crossbar:
         if volts.ndim != 2 or volts.shape[1] != self.shape[1]:
             raise ProtocolError(f"measure: inputs have shape {volts.shape}; expected (n, {self.shape[1]})")
         limit = self.board.levels.input_v
+        # To half a DAC code, which rounding may add anyway: 0.1 V in single precision is a little more than 0.1 V.
+        bound = limit + self._span_v / dac80508.FULL_SCALE / 2
         # Two reductions instead of |volts|: no temporary on the hot path. NaN fails the comparison.
-        if volts.size and not (volts.max() <= limit * (1 + 1e-12) and volts.min() >= -limit * (1 + 1e-12)):
+        if volts.size and not (volts.max() <= bound and volts.min() >= -bound):
             worst = volts.flat[np.argmax(np.where(np.isfinite(volts), np.abs(volts), np.inf))]
             raise LimitError(
                 "input voltage",
@@ -252,7 +254,7 @@ class Crossbar:
         if not self._bl_in_order:
             lines, codes = codes, np.full((len(volts), self._bl_channels), self._vcm_code, np.uint16)
             codes[:, self._bl_columns] = lines
-        return codes.reshape(len(volts), -1, DAC_CHANNELS)
+        return codes.reshape(len(volts), self._bl_channels // DAC_CHANNELS, DAC_CHANNELS)
 
     # -- programming -------------------------------------------------------------------------------------------------
     def apply_pulses(
@@ -332,19 +334,22 @@ class Crossbar:
         disconnected."""
         program = Program()
         self._muxes.connect(program, False)
-        self._dac.initialise(program, self.board.timing, 0)
+        self._rest_codes()
+        self._dac.initialise(program, self.board.timing, self._codes.reshape(-1, DAC_CHANNELS))
         self._chain.write(program, self._muxes.word())
         self._chain.enable(program, True)
-        self._rest(program)
         self._run(program)
         self._initialised = True
 
     def _rest(self, program: Program) -> None:
         """Bit lines at the common mode, rows off, reference at the common mode."""
-        self._codes[self._bl] = self._vcm_code
-        self._codes[self._wl] = 0
+        self._rest_codes()
         self._write_codes(program)
         self._chain.write(program, self._muxes.word())
+
+    def _rest_codes(self) -> None:
+        self._codes[self._bl] = self._vcm_code
+        self._codes[self._wl] = 0
 
     def _prepare_read(self) -> None:
         """Rows on and settled, if they are not."""
@@ -382,6 +387,9 @@ class Crossbar:
 def _floats(name: str, values: ArrayLike) -> Array:
     """`values` as an array of floats, or a `ProtocolError` that names them."""
     try:
-        return np.asarray(values, float)
+        array = np.asarray(values)
+        if array.dtype.kind == "c":
+            raise TypeError("they are complex")
+        return np.asarray(array, float)
     except (TypeError, ValueError) as error:
-        raise ProtocolError(f"{name} are not an array of numbers: {error}") from error
+        raise ProtocolError(f"{name} are not an array of real numbers: {error}") from error

@@ -95,15 +95,15 @@ class Dac80508Bank:
         """Write the same data to a register of every chip."""
         program.append(SpiWrite(self.mask, (write_frame(register, data),) * self.n_chips))
 
-    def initialise(self, program: Program, timing: SequencerTiming, code: int) -> None:
-        """From any state to: soft reset, spans set, every channel waiting for LDAC, every output at `code`."""
+    def initialise(self, program: Program, timing: SequencerTiming, codes: Codes) -> None:
+        """From any state to: soft reset, spans set, every channel waiting for LDAC, outputs at `codes` (chips, 8)."""
         reset_wait = Wait(timing.cycles(RESET_WAIT_S))
         program.append(reset_wait)
         self.broadcast(program, TRIGGER, TRIGGER_SOFT_RESET)
         program.append(reset_wait)
         self.broadcast(program, GAIN, self._gain_code)
         self.broadcast(program, SYNC, SYNC_ALL_WAIT)
-        self.load(program, np.full((self.n_chips, DAC_CHANNELS), code, np.uint16))
+        self.load(program, codes)
         self.ldac(program)
 
     def load(self, program: Program, codes: Codes) -> None:

@@ -333,7 +333,7 @@ class Interlock:
     def _rows_on(self, gates: Volts, relative: Volts) -> NDArray[np.bool_]:
         """Rows (n, n_sl) whose transistors conduct at gate voltages (n, n_sl) for a bit line at `relative` (n,), both
         relative to the source lines: the lower of the two lines is the transistors' source."""
-        return gates > self.board.limits.wl_off_v + np.minimum(relative, 0.0)[:, None]
+        return gates > self.board.limits.wl_off_v + self._half_code_v + np.minimum(relative, 0.0)[:, None]
 
     def _check_kind(
         self, kind: str, relative: Volts, cells: NDArray[np.bool_], gates: Volts, width_s: Volts, limit: PulseLimits

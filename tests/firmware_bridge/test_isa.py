@@ -59,8 +59,8 @@ def two_pulses(**changes: object) -> Pulses:
     return Pulses(**(fields | changes))  # type: ignore[arg-type]
 
 
-# At the default timing a write frame takes 2 + 2·24 + 1 + 2 = 53 cycles (69 with CRC), a read frame 2 + 6·24 + 3 = 149, shifting n bits
-# 10 n + 10, the sampling window 5 · 84 = 420 and a conversion 24 · 84 = 2016.
+# At the default timing a write frame takes 2 + 2·24 + 1 + 2 = 53 cycles (69 with CRC), a read frame 2 + 6·24 + 3 =
+# 149, shifting n bits 10 n + 10, the sampling window 5 · 84 = 420 and a conversion 24 · 84 = 2016.
 SINGLE_COSTS = [
     (Nop(), 1),
     (Wait(0), 2),
@@ -122,8 +122,10 @@ ENCODED = [
     ),
     (
         two_pulses(),
-        [0x51000001, 2, 10, LDAC, 100, 200]
-        + [0x00010000, 0x00030002, 0x00050004, 0x00070006, 0x00090008, 0x000B000A, 0x000D000C, 0x000F000E],
+        [
+            *(0x51000001, 2, 10, LDAC, 100, 200),
+            *(0x00010000, 0x00030002, 0x00050004, 0x00070006, 0x00090008, 0x000B000A, 0x000D000C, 0x000F000E),
+        ],
     ),
 ]
 

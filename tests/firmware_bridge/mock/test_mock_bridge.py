@@ -1,5 +1,7 @@
 """The mock board under programs: streams against their single instructions, refusals, safe states, damage."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -141,7 +143,7 @@ def vectorised(monkeypatch):
     monkeypatch.setattr(Pulses, "expand", refuse)
 
 
-# -- streams ------------------------------------------------------------------------------------------------------------
+# -- streams ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 64, 300])
@@ -169,7 +171,8 @@ def test_a_streamed_mvm_is_its_single_instructions_whatever_its_operands(
 
 
 def test_a_stream_across_refresh_instants_and_flips_is_its_single_instructions():
-    # 60 vectors of 82 µs: from 0.3 ms after the last pulse to 5 ms, over nine refresh instants (1 ms, then 12 a decade).
+    # 60 vectors of 82 µs: from 0.3 ms after the last pulse to 5 ms, over nine refresh instants (1 ms, then 12 a
+    # decade).
     whole, spelled = bridge(), bridge()
     program = Program([stream(inputs(60))])
     for mock in (whole, spelled):
@@ -273,7 +276,7 @@ def test_noise_of_a_conversion_does_not_depend_on_how_a_block_is_cut():
     for cuts in ([0, 300], [0, 1, 2, 299, 300], [0, 256, 300], [0, 137, 300]):
         mock = bridge(params)
         mock.run(ready())
-        parts = [Program([stream(codes[a:b])]) for a, b in zip(cuts, cuts[1:], strict=False)]
+        parts = [Program([stream(codes[a:b])]) for a, b in pairwise(cuts)]
         answers.append(np.concatenate([mock.run(p).words for p in parts]))
     assert all(np.array_equal(answers[0], other) for other in answers[1:])
     still = bridge(params)
@@ -292,7 +295,7 @@ def test_equal_seeds_give_equal_boards_and_others_do_not():
     assert not np.array_equal(words[0], words[2])
 
 
-# -- single instructions --------------------------------------------------------------------------------------------------
+# -- single instructions ---------------------------------------------------------------------------------------------
 
 
 def test_a_register_reads_back_in_the_next_frame():
@@ -316,7 +319,7 @@ def test_codes_come_back_two_to_a_word_with_sign():
     assert alone.view(np.int16).tolist() == [low, 0]
 
 
-# -- refusals and safe states -----------------------------------------------------------------------------------------------
+# -- refusals and safe states ----------------------------------------------------------------------------------------
 
 
 def assert_safe(mock):
@@ -465,7 +468,7 @@ def test_the_default_timing_is_legal():
     mock.run(program)
 
 
-# -- damage -------------------------------------------------------------------------------------------------------------------
+# -- damage ----------------------------------------------------------------------------------------------------------
 
 
 def test_bit_lines_connected_at_power_up_codes_program_the_array():

@@ -1,0 +1,114 @@
+"""Board files: what is read, and what is refused by which key."""
+
+import re
+
+import pytest
+
+from drivers.board import PAPER_BOARD, Board, BoardFileError, load_board
+from firmware_bridge.bridge import SequencerConfig
+from firmware_bridge.timing import SequencerTiming
+
+TEXT = PAPER_BOARD.read_text()
+
+
+def changed(tmp_path, pattern, replacement):
+    """The default board's file with one line changed, loaded."""
+    text, n = re.subn(pattern, replacement, TEXT, flags=re.MULTILINE)
+    assert n, pattern
+    path = tmp_path / "board.toml"
+    path.write_text(text)
+    return load_board(path)
+
+
+def test_the_default_board_is_that_of_the_paper():
+    board = load_board()
+    assert board.shape == (32, 32)
+    assert sorted((*board.wiring.bl_dac, *board.wiring.wl_dac)) == list(range(64))
+    assert (board.wiring.n_adcs, board.wiring.positions) == (8, (0, 1, 2, 3))
+    assert board.dac.span_v == 5.0
+    assert board.wiring.vcm_v == board.dac.span_v / 2
+    assert board.levels.input_v == 0.1
+    assert board.timing == SequencerTiming()
+    # 32 cells of 80 µS at the largest input stay within the converter's range.
+    assert 32 * 80e-6 * board.levels.input_v * board.tia.rf_ohm <= board.adc.vref_v
+
+
+def test_safe_frames_reset_the_dacs_after_the_wait_of_a_reset():
+    assert load_board().sequencer() == SequencerConfig(safe_wait_cycles=25_000, safe_frames=(0x05000A,))
+
+
+def test_a_changed_value_is_read(tmp_path):
+    assert changed(tmp_path, r"^rf_ohm = .*$", "rf_ohm = 2000").tia.rf_ohm == 2000.0
+
+
+WRONG = [
+    (r"^rf_ohm = .*$", "rf_kohm = 3.5", "tia.rf_kohm: Extra inputs are not permitted", "unknown unit"),
+    (r"^rf_ohm = .*$", 'rf_ohm = "3500"', "tia.rf_ohm: Input should be a valid number", "string"),
+    (r"^rf_ohm = .*$", 'rf_ohm = "3.5 kΩ"', "tia.rf_ohm: Input should be a valid number", "string with unit"),
+    (r"^rf_ohm = .*$", "rf_ohm = true", "tia.rf_ohm: Input should be a valid number", "boolean"),
+    (r"^rf_ohm = .*$", "rf_ohm = -3500.0", "tia.rf_ohm: Input should be greater than 0", "negative"),
+    (r"^rf_ohm = .*$", "rf_ohm = inf", "tia.rf_ohm: Input should be a finite number", "infinite"),
+    (r"^rf_ohm = .*$", "", "tia.rf_ohm: Field required", "missing"),
+    (r"^vcm_v = .*$", "vcm_v = nan", "wiring.vcm_v: Input should be", "NaN"),
+    (r"^vref_v = 0.9", "vref_v = 1.2", "adc.vref_v: Input should be less than or equal to 0.9", "ADC reference"),
+    (r"^gain = 2.*$", "gain = 4", "dac.gain: Input should be 1 or 2", "gain"),
+    (r"^sl_mux = \[0, 1", "sl_mux = [1, 1", "wiring: .*ADC input \\(0, 1\\) is used 2 times", "ADC input twice"),
+    (r"^wl_dac = \[32", "wl_dac = [31", "wiring: .*DAC channel 31 is used 2 times", "line twice"),
+    (r"^wl_dac = \[32", "wl_dac = [32.5", "wiring.wl_dac.0: Input should be a valid integer", "fraction of a channel"),
+    (r"^wl_dac = \[32, 33", "wl_dac = [32", "wiring: .*wl_dac has 31 entries, sl_adc 32", "line missing"),
+    (r"^sr_devices = 2.*$", "sr_devices = 1", "wiring: .*shift-register bit 11", "short chain"),
+    (r"^clock_hz = .*$", "clock_mhz = 100", "timing.clock_mhz: Extra inputs", "unknown timing"),
+    (r"^dac_s = .*$", "dac_s = 0", "settle.dac_s: Input should be greater than 0", "zero settling"),
+    (r"^input_v = .*$", "input_v = -0.1", "levels.input_v: Input should be greater than 0", "negative level"),
+    (r"^input_v = .*$", "input_v = 0.3", "levels.input_v = 0.3 V is above 0.25 V", "level beyond limit"),
+    (r"^verify_v = .*$", "verify_v = 0.11", "levels.verify_v = 0.11 V is above 0.1 V", "verify beyond input"),
+    (r"^wl_on_v = .*$", "wl_on_v = 5.0", "levels.wl_on_v = 5 V is above 4.99992 V", "gate beyond span"),
+    (r"^vform_v = .*$", "vform_v = 5.1", "wiring.vform_v = 5.1 V is above", "reference beyond span"),
+    (r"^amplitude_v = \[0.0, 2.0\]", "amplitude_v = [2.0, 0.0]", "limits.set.amplitude_v: .*runs backwards", "range"),
+    (r"^amplitude_v = \[0.0, 2.0\]", "amplitude_v = [-1.0, 2.0]", "limits.set.amplitude_v.0: .*equal to 0", "sign"),
+    (r"^amplitude_v = \[0.0, 2.0\]", "amplitude_v = 2.0", "limits.set.amplitude_v: Input should be", "no range"),
+    (r"^read_v = .*$", "read_mv = 250", "limits.read_v: Field required", "renamed limit"),
+    (r"^pulses_per_cell = .*$", "pulses_per_cell = 1.5", "limits.pulses_per_cell: Input should be", "fraction"),
+    (r"^\[limits.form\]", "[limits.melt]", "limits.melt: Extra inputs are not permitted", "unknown pulse"),
+    (r"^name = .*$", "name = 3", "name: Input should be a valid string", "name"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "replacement", "message", "_what"), WRONG, ids=[w[3] for w in WRONG])
+def test_a_wrong_entry_is_refused_by_its_key(tmp_path, pattern, replacement, message, _what):
+    with pytest.raises(BoardFileError, match=message) as refusal:
+        changed(tmp_path, pattern, replacement)
+    assert str(tmp_path) in str(refusal.value)
+
+
+def test_every_wrong_entry_is_named_at_once(tmp_path):
+    with pytest.raises(BoardFileError) as refusal:
+        changed(tmp_path, r"^(rf_ohm|dac_s) = .*$", r"\1 = -1.0")
+    assert "tia.rf_ohm" in str(refusal.value)
+    assert "settle.dac_s" in str(refusal.value)
+
+
+def test_text_that_is_not_toml_is_refused(tmp_path):
+    with pytest.raises(BoardFileError, match="not TOML"):
+        changed(tmp_path, r"^\[tia\]", "[tia")
+
+
+def test_a_file_that_is_not_there_is_refused_with_advice(tmp_path):
+    with pytest.raises(BoardFileError, match=r"No such file or directory; give a board file in TOML"):
+        load_board(tmp_path / "none.toml")
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path):
+    (tmp_path / "board.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BoardFileError, match="not TOML"):
+        load_board(tmp_path / "board.toml")
+
+
+def test_a_board_cannot_be_changed_after_it_was_checked():
+    with pytest.raises(ValueError, match="frozen"):
+        load_board().limits.read_v = 1.0
+
+
+def test_a_board_survives_being_written_down():
+    board = load_board()
+    assert Board.model_validate(board.model_dump()) == board

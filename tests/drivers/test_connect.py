@@ -1,0 +1,90 @@
+"""Addresses, and what the board's layers need to be imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drivers.board import PAPER_BOARD, BoardFileError, load_board
+from drivers.connect import BackendUnavailable, open_crossbar
+from firmware_bridge.mock.board import MockParams
+
+GOOD = np.full(32, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("address", "missing"),
+    [
+        ("rtl", "the Verilated gateware"),
+        ("zc706", "the PYNQ bridge to the ZC706 and its bitstream"),
+        ("tcp://127.0.0.1:7000", "the board server and its TCP bridge"),
+        ("serial:///dev/ttyUSB0", "the board server and its UART bridge"),
+    ],
+)
+def test_a_backend_that_is_not_built_says_what_is_missing(address, missing):
+    with pytest.raises(BackendUnavailable, match=missing) as refusal:
+        open_crossbar(address)
+    assert repr(address) in str(refusal.value)
+    assert "use 'mock'" in str(refusal.value)
+
+
+@pytest.mark.parametrize("address", ["", "moc", "mock://1", "usb://0", "/dev/ttyUSB0"])
+def test_an_unknown_address_lists_those_that_there_are(address):
+    with pytest.raises(BackendUnavailable, match=r"is unknown; there are mock, rtl, zc706, tcp://host:port, serial:"):
+        open_crossbar(address)
+
+
+def test_a_bad_board_file_is_told_before_anything_is_opened(tmp_path):
+    with pytest.raises(BoardFileError, match="No such file"):
+        open_crossbar("rtl", board=tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("board", [PAPER_BOARD, str(PAPER_BOARD), load_board()], ids=["path", "string", "object"])
+def test_a_board_may_be_a_path_or_an_object(board):
+    with open_crossbar("mock", board=board, mock=MockParams.ideal()) as crossbar:
+        assert crossbar.shape == (32, 32)
+
+
+def test_equal_seeds_open_equal_boards():
+    def currents(seed):
+        with open_crossbar("mock", seed=seed) as crossbar:
+            return crossbar.mvm(GOOD)
+
+    assert np.array_equal(currents(5), currents(5))
+    assert not np.array_equal(currents(5), currents(6))
+
+
+def test_the_mock_is_built_as_the_board_file_says():
+    data = load_board().model_dump()
+    data["tia"]["rf_ohm"], data["adc"]["vref_v"], data["dac"]["vref_v"] = 2000.0, 0.7, 2.4
+    data["wiring"] |= {"vcm_v": 2.4, "wl_dac": data["wiring"]["wl_dac"][:12]}
+    data["wiring"] |= {"sl_adc": data["wiring"]["sl_adc"][:12], "sl_mux": data["wiring"]["sl_mux"][:12]}
+    data["levels"]["wl_on_v"] = 4.7
+    with open_crossbar("mock", board=type(load_board()).model_validate(data), mock=MockParams.ideal()) as crossbar:
+        assert crossbar.shape == (12, 32)
+        assert crossbar.mvm(GOOD) == pytest.approx(32 * 10e-6 * 0.05, rel=2e-3)
+
+
+def test_the_boards_layers_import_without_torch_and_pynq():
+    code = """
+import importlib, pkgutil, sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "pynq"):
+            raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Blocker())
+count = 0
+for package in ("firmware_bridge", "drivers", "calibration"):
+    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
+        importlib.import_module(module.name)
+        count += 1
+assert count > 25, count
+assert not {"torch", "pynq"} & set(sys.modules)
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
