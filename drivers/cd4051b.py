@@ -15,6 +15,8 @@ from firmware_bridge.wiring import Wiring
 SWITCHING_S = 720e-9
 """Address to output, slowest supply (5 V), maximum: what a driver must wait after a new word or an opened gate."""
 
+_CONNECT, _DISCONNECT = Gate(True), Gate(False)
+
 
 class Cd4051bMuxes:
     """The three mux groups: bit lines (DAC, common mode or ground), the amplifiers' reference, and the ADC inputs."""
@@ -38,7 +40,7 @@ class Cd4051bMuxes:
 
     def connect(self, program: Program, on: bool) -> None:
         """Connect or disconnect the bit lines."""
-        program.append(Gate(on))
+        program.append(_CONNECT if on else _DISCONNECT)
 
     @staticmethod
     def settle_cycles(timing: SequencerTiming) -> int:

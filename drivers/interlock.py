@@ -7,8 +7,8 @@ each pulse. A refused program is refused whole, before any of it is sent.
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,15 @@ class _Doses:
     last_pulse_cycle: int = -(1 << 62)
 
 
+class _Channels(NamedTuple):
+    """DAC channels that a stream loads."""
+
+    flat: NDArray[np.intp]
+    mask: int
+    any_wl: bool
+    """Whether a word line is among them."""
+
+
 class Interlock:
     """Wraps `bridge`; same interface. Raises `LimitError` naming line, value and limit, or `ProtocolError` for what
     it cannot follow.
@@ -60,7 +69,7 @@ class Interlock:
         self._bl, self._wl = np.array(wiring.bl_dac), np.array(wiring.wl_dac)
         self._bl_mask = sum(1 << d for d in {c // DAC_CHANNELS for c in wiring.bl_dac})
         self._adc_bits = sum(1 << b for b in wiring.adc_select.bits())
-        self._channels_of: dict[int, tuple[NDArray[np.intp], bool]] = {}
+        self._channels_of: dict[int, _Channels] = {}
         self._lines = LineState(board)
         self._half_code_v = self._lines.lsb_v / 2
         self._doses = _Doses(np.zeros(board.shape, np.int64), np.zeros(wiring.n_bl))
@@ -76,7 +85,7 @@ class Interlock:
         self.bridge.configure(config)
 
     def run(self, program: Program) -> Result:
-        lines, doses = self._lines.copy(), copy.copy(self._doses)
+        lines, doses = self._lines.copy(), replace(self._doses)
         clock = Clock(self.board.timing, self._cycle)
         for instruction in program:
             self._follow(instruction, lines, doses, clock)
@@ -118,7 +127,7 @@ class Interlock:
         if isinstance(instruction, Mvm):
             self._mvm(instruction, lines, doses, duration_s)
             return
-        if lines.gate:
+        if lines.gate and self._reach_v(lines) > self.board.limits.read_disturb_v:
             self._expose(doses, lines.relative_v(lines.active), duration_s)
         match instruction:
             case SpiWrite() | SpiRead():
@@ -137,7 +146,8 @@ class Interlock:
                 self._check_lines(lines)
             case Gate():
                 lines.gate = instruction.connect
-                self._check_lines(lines)
+                if lines.gate and self._reach_v(lines) > self.board.limits.read_v:
+                    self._check_read(lines.relative_v(lines.active))
             case Pulse():
                 self._pulse(lines.active[None], np.array([instruction.width]), np.array([begin]), lines, doses)
             case Pulses():
@@ -146,12 +156,18 @@ class Interlock:
     def _check_lines(self, lines: LineState) -> None:
         """After any change: lines within range, and a connected bit line within the read limit."""
         self._check_range(lines.active)
-        if lines.gate:
+        if lines.gate and self._reach_v(lines) > self.board.limits.read_v:
             self._check_read(lines.relative_v(lines.active))
 
-    def _channels(self, stream: Mvm | Pulses, lines: LineState) -> tuple[NDArray[np.intp], bool]:
-        """Flat channels of the DACs that a stream loads, and whether a word line is among them; refuse what cannot be
-        followed."""
+    @staticmethod
+    def _reach_v(lines: LineState) -> float:
+        """Bound on the magnitude of the bit lines' bias, were they connected."""
+        if lines.reach_v is None:
+            lines.reach_v = float(np.abs(lines.relative_v(lines.active)).max())
+        return lines.reach_v
+
+    def _channels(self, stream: Mvm | Pulses, lines: LineState) -> _Channels:
+        """The channels that a stream loads; refuse what cannot be followed."""
         _refuse_crc(stream)
         if stream.ldac_frame != LDAC_FRAME:
             raise ProtocolError(
@@ -162,20 +178,21 @@ class Interlock:
                 f"{stream.MNEMONIC}: DAC mask {stream.dac_mask:#x} names DACs that the board does not have"
             )
         if stream.dac_mask not in self._channels_of:
-            chips = mask_indices(stream.dac_mask)
-            channels = np.array([DAC_CHANNELS * d + c for d in chips for c in range(DAC_CHANNELS)], np.intp)
-            self._channels_of[stream.dac_mask] = channels, bool(np.isin(self._wl, channels).any())
-        channels, loads_wl = self._channels_of[stream.dac_mask]
-        if not lines.waits_for_ldac[channels].all():
+            flat = [DAC_CHANNELS * d + c for d in mask_indices(stream.dac_mask) for c in range(DAC_CHANNELS)]
+            self._channels_of[stream.dac_mask] = _Channels(
+                np.array(flat, np.intp), sum(1 << c for c in flat), not set(flat).isdisjoint(self.board.wiring.wl_dac)
+            )
+        channels = self._channels_of[stream.dac_mask]
+        if ~lines.waits_for_ldac & channels.mask:
             raise ProtocolError(
                 f"{stream.MNEMONIC} would update DAC channels one by one; set SYNC-EN on every channel first"
             )
-        return channels, loads_wl
+        return channels
 
     def _mvm(self, mvm: Mvm, lines: LineState, doses: _Doses, duration_s: float) -> None:
         if not mvm.count:
             return
-        channels, loads_wl = self._channels(mvm, lines)
+        channels = self._channels(mvm, lines)
         for word in mvm.positions:
             # While one vector gives way to the next, any of these words may meet any of the vectors.
             if lines.chain is None or (word ^ lines.chain) & ~self._adc_bits:
@@ -183,32 +200,28 @@ class Interlock:
                     f"MVM: mux word {word:#x} moves more than the ADC muxes; SHIFT a word that agrees in the rest first"
                 )
             lines.shift(mvm.sr_bits, word)
-        if not self._within(mvm, loads_wl, lines):
+        reach_v = None if channels.any_wl else self._harmless_reach_v(mvm, lines)
+        if reach_v is None:
             blocks = np.repeat(lines.active[None], mvm.count, axis=0)
-            blocks[:, channels] = mvm.codes.reshape(mvm.count, -1)
+            blocks[:, channels.flat] = mvm.codes.reshape(mvm.count, -1)
             self._check_range(blocks)
             if lines.gate:
                 relative = lines.relative_v(blocks)
                 self._check_read(relative)
                 self._expose(doses, relative, duration_s / mvm.count)
-        lines.stream(channels, mvm.codes[-1].reshape(-1))
+        lines.stream(channels.flat, mvm.codes[-1].reshape(-1), reach_v)
 
-    def _within(self, mvm: Mvm, loads_wl: bool, lines: LineState) -> bool:
-        """Whether the block's extreme codes are harmless on every bit line, so that nobody needs to look closer."""
-        if loads_wl or not mvm.codes.size:
-            return False
+    def _harmless_reach_v(self, mvm: Mvm, lines: LineState) -> float | None:
+        """Reach of the block if even its extreme codes are harmless on every bit line; None to look closer."""
         limits = self.board.limits
-        low, high = int(mvm.codes.min()) * lines.lsb_v, int(mvm.codes.max()) * lines.lsb_v
-        if low < limits.bl_v[0] or high > limits.bl_v[1]:
-            return False
-        harmless = min(limits.read_v, limits.read_disturb_v)
-        reference = lines.reference_v
-        if not lines.gate:
-            return True
-        if not lines.on_dacs or low - reference < -harmless or high - reference > harmless:
-            return False
         # Bit lines that the stream does not load keep what they have.
-        return mvm.dac_mask & self._bl_mask == self._bl_mask
+        if mvm.dac_mask & self._bl_mask != self._bl_mask or not lines.on_dacs:
+            return None
+        low, high = int(mvm.codes.min()) * lines.lsb_v, int(mvm.codes.max()) * lines.lsb_v
+        reach_v = max(high - lines.reference_v, lines.reference_v - low)
+        if low < limits.bl_v[0] or high > limits.bl_v[1] or reach_v > min(limits.read_v, limits.read_disturb_v):
+            return None
+        return reach_v
 
     # -- limits ------------------------------------------------------------------------------------------------------
     def _check_range(self, codes: NDArray[np.int64]) -> None:
@@ -272,12 +285,12 @@ class Interlock:
     def _pulses(self, pulses: Pulses, start: int, lines: LineState, doses: _Doses) -> None:
         if not pulses.count:
             return
-        channels, _ = self._channels(pulses, lines)
+        channels = self._channels(pulses, lines)
         codes = np.repeat(lines.active[None], pulses.count, axis=0)
-        codes[:, channels] = pulses.codes.reshape(pulses.count, -1)
+        codes[:, channels.flat] = pulses.codes.reshape(pulses.count, -1)
         self._check_range(codes)
         self._pulse(codes, pulses.widths, start + pulses.schedule(self.board.timing).start, lines, doses)
-        lines.stream(channels, pulses.codes[-1].reshape(-1))
+        lines.stream(channels.flat, pulses.codes[-1].reshape(-1))
 
     def _pulse(
         self,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +12,7 @@ from firmware_bridge.isa import DAC_CHANNELS
 
 Volts = NDArray[np.floating]
 
+ALL_CHANNELS = (1 << DAC_CHANNELS) - 1
 UNKNOWN = -1
 """In the place of a code."""
 
@@ -26,7 +25,8 @@ class LineState:
     Attributes
     ----------
     buffer, active: (8 · chips,) codes in the DACs' buffers and on their outputs, `UNKNOWN` where so.
-    waits_for_ldac: (8 · chips,) channels whose buffer waits for LDAC.
+    waits_for_ldac: bit 8 · chip + channel is set where a buffer waits for LDAC.
+    reach_v: bound on the bias of connected bit lines, V, if somebody has looked since the lines last changed.
     span_set: chips whose GAIN has been written since their last reset; the datasheet contradicts itself on its reset
     value. chain: word on the shift-register chain, None where unknown; `enabled`: its outputs are driven. gate: bit
     lines connected.
@@ -41,13 +41,16 @@ class LineState:
 
     def copy(self) -> LineState:
         """A snapshot that can be changed."""
-        return copy.copy(self)
+        snapshot = LineState.__new__(LineState)
+        snapshot.__dict__.update(self.__dict__)
+        return snapshot
 
     def power_up(self) -> None:
         """Everything unknown until the drivers have initialised it; bit lines disconnected."""
         n_channels = DAC_CHANNELS * self._board.wiring.n_dacs
         self.buffer = self.active = np.full(n_channels, UNKNOWN)
-        self.waits_for_ldac = np.zeros(n_channels, bool)
+        self.waits_for_ldac = 0
+        self.reach_v: float | None = None
         self.span_set: frozenset[int] = frozenset()
         self.chain: int | None = None
         self.enabled = self.gate = False
@@ -62,13 +65,13 @@ class LineState:
         register, data = frame >> 16 & 0x7F, frame & 0xFFFF
         channels = slice(DAC_CHANNELS * chip, DAC_CHANNELS * (chip + 1))
         if register == dac.TRIGGER and data == dac.TRIGGER_SOFT_RESET:
-            self.buffer, self.active = _set(self.buffer, channels, UNKNOWN), _set(self.active, channels, UNKNOWN)
-            self.waits_for_ldac = _set(self.waits_for_ldac, channels, False)
+            self._put(channels, UNKNOWN)
+            self.waits_for_ldac &= ~(ALL_CHANNELS << DAC_CHANNELS * chip)
             self.span_set -= {chip}
             return True
         if register == dac.TRIGGER and data == dac.TRIGGER_LDAC:
-            waiting = np.where(self.waits_for_ldac[channels], self.buffer[channels], self.active[channels])
-            self.active = _set(self.active, channels, waiting)
+            waits = self.waits_for_ldac >> DAC_CHANNELS * chip
+            self._put([channels.start + c for c in range(DAC_CHANNELS) if waits >> c & 1])
             return True
         if register == dac.GAIN:
             if data != self._gain_code:
@@ -78,8 +81,8 @@ class LineState:
             self.span_set |= {chip}
             return True
         if register == dac.SYNC:
-            waits = np.array([bool(data >> c & 1) for c in range(DAC_CHANNELS)])
-            self.waits_for_ldac = _set(self.waits_for_ldac, channels, waits)
+            self.waits_for_ldac &= ~(ALL_CHANNELS << DAC_CHANNELS * chip)
+            self.waits_for_ldac |= (data & ALL_CHANNELS) << DAC_CHANNELS * chip
             return False
         if dac.DAC0 <= register < dac.DAC0 + DAC_CHANNELS:
             return self._write(chip, DAC_CHANNELS * chip + register - dac.DAC0, data)
@@ -92,28 +95,37 @@ class LineState:
             raise ProtocolError(
                 f"DAC {chip}: a code before GAIN was written; its span is unknown, initialise the board"
             )
-        self.buffer = _set(self.buffer, channel, code)
-        if self.waits_for_ldac[channel]:
+        if self.waits_for_ldac >> channel & 1:
+            self.buffer = _set(self.buffer, channel, code)
             return False
-        self.active = _set(self.active, channel, code)
+        self._put(channel, code)
         return True
 
-    def stream(self, channels: NDArray[np.intp], codes: NDArray[np.uint16]) -> None:
-        """The vector (channels,) that a stream leaves on the outputs."""
-        self.buffer, self.active = _set(self.buffer, channels, codes), _set(self.active, channels, codes)
+    def stream(self, channels: NDArray[np.intp], codes: NDArray[np.uint16], reach_v: float | None = None) -> None:
+        """The vector (channels,) that a stream leaves on the outputs, and a bound on the bias that it means."""
+        self._put(channels, codes)
+        self.reach_v = reach_v
+
+    def _put(self, where: int | slice | list[int] | NDArray[np.intp], codes: object = None) -> None:
+        """New codes on outputs and in buffers; without any, those of the buffers."""
+        if codes is not None:
+            self.buffer = _set(self.buffer, where, codes)
+        self.active = _set(self.active, where, self.buffer[where])
+        self.reach_v = None
 
     # -- muxes ----------------------------------------------------------------------------------------------------
     def shift(self, bits: int, word: int) -> None:
         """A word for the chain."""
         if bits != self._board.wiring.sr_bits:
             raise ProtocolError(f"SHIFT of {bits} bits; this board's chain has {self._board.wiring.sr_bits}")
-        self.chain = word
+        if word != self.chain:
+            self.chain, self.reach_v = word, None
 
     def enable(self, on: bool) -> None:
         """Output enable of the chain."""
         if on and self.chain is None:
             raise ProtocolError("OUTPUT_ENABLE while the chain's outputs are undefined; SHIFT a word first")
-        self.enabled = on
+        self.enabled, self.reach_v = on, None
 
     # -- voltages -------------------------------------------------------------------------------------------------
     @property
@@ -155,7 +167,7 @@ class LineState:
         return np.full((*codes.shape[:-1], self._bl.size), relative)
 
 
-def _set(array: NDArray, where: int | slice | NDArray[np.intp], value: object) -> NDArray:
+def _set(array: NDArray, where: int | slice | list[int] | NDArray[np.intp], value: object) -> NDArray:
     """A copy of `array` with `value` at `where`."""
     array = array.copy()
     array[where] = value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -51,8 +52,8 @@ class Instruction:
     HEADER_WORDS: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        for field in self.LAYOUT:
-            field.check(self.MNEMONIC, getattr(self, field.name))
+        # mypy takes the hash of an instance for that of the class.
+        check_fields(type(self), tuple([getattr(self, field.name) for field in self.LAYOUT]))  # type: ignore[arg-type]
 
     # -- payload: overridden by the instructions that carry one ------------------------------------------------
     def payload(self) -> Words:
@@ -90,8 +91,8 @@ class Instruction:
         return 0
 
     def action_cycles(self, timing: SequencerTiming) -> int:
-        """Clock cycles after the fetch, where they depend on nothing but the operands (all but COLLECT: see
-        `Clock`)."""
+        """Clock cycles after the fetch, where they depend on nothing but the operands: all but COLLECT and the streams,
+        see `Clock`."""
         return 0
 
     def __eq__(self, other: object) -> bool:
@@ -103,12 +104,23 @@ class Instruction:
         return hash(self.words().tobytes())
 
 
+@lru_cache(maxsize=256)
+def check_fields(cls: type[Instruction], values: tuple[int, ...]) -> None:
+    """Raise `LimitError` if one of the layout's fields does not fit its bits. Drivers use few values again and again."""
+    for field, value in zip(cls.LAYOUT, values, strict=True):
+        field.check(cls.MNEMONIC, value)
+
+
 class Streaming(Instruction):
     """An instruction that stands for many single ones."""
 
     def expand(self) -> Iterator[Instruction]:
         """The single instructions that this one stands for, in order; fetching the header counts as one NOP per
         word."""
+        raise NotImplementedError
+
+    def cycles(self, timing: SequencerTiming) -> int:
+        """Length in clock cycles, fetch included: that of the single instructions."""
         raise NotImplementedError
 
 

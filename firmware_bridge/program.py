@@ -132,28 +132,24 @@ class Clock:
 
     def issue(self, instruction: Instruction) -> int:
         """Advance over one instruction; returns the cycle at which its action begins, after its fetch."""
-        if isinstance(instruction, Streaming) and self.sampling is not None:
+        if self.sampling is not None and isinstance(instruction, Sample | Streaming | End):
             raise ProtocolError(f"{instruction.MNEMONIC} while a conversion is running; COLLECT first")
-        if isinstance(instruction, Sample):
-            if self.sampling is not None:
-                raise ProtocolError("SAMPLE while a conversion is running; COLLECT first")
-            self.sampling = instruction
-            self._cs_fall = self.now + instruction.n_words
-        begin = self.now + instruction.n_words
         if isinstance(instruction, Streaming):
             # The payload of a stream is fetched by the operations that it stands for.
             begin = self.now + instruction.HEADER_WORDS
-            self.now += instruction.n_words + instruction.action_cycles(self.timing)
-        elif isinstance(instruction, Collect):
+            self.now += instruction.cycles(self.timing)
+            return begin
+        begin = self.now + instruction.n_words
+        if isinstance(instruction, Collect):
             if self.sampling is None:
                 raise ProtocolError("COLLECT without a SAMPLE before it")
             begin = max(begin, self._cs_fall + self.timing.adc_conversion_cycles)
             self.now = begin + conversion_words(self.sampling.adc_mask)
             self.sampling = None
-        elif isinstance(instruction, End) and self.sampling is not None:
-            raise ProtocolError("END while a conversion is running; COLLECT first")
-        else:
-            self.now = begin + instruction.action_cycles(self.timing)
+            return begin
+        if isinstance(instruction, Sample):
+            self.sampling, self._cs_fall = instruction, begin
+        self.now = begin + instruction.action_cycles(self.timing)
         return begin
 
 

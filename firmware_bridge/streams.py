@@ -106,8 +106,7 @@ class Mvm(_CodeStream):
         super().__post_init__()
         if not self.positions:
             raise ProtocolError("MVM: no mux position given; at least one is needed")
-        for word in self.positions:
-            check_chain_word(self.MNEMONIC, self.sr_bits, word)
+        _check_positions(self.sr_bits, self.positions)
 
     @property
     def n_positions(self) -> int:
@@ -187,8 +186,14 @@ class Mvm(_CodeStream):
             timing,
         )
 
-    def action_cycles(self, timing: SequencerTiming) -> int:
-        return self.schedule(timing).end - self.n_words
+    def cycles(self, timing: SequencerTiming) -> int:
+        return self.schedule(timing).end
+
+
+@lru_cache(maxsize=64)
+def _check_positions(sr_bits: int, positions: tuple[int, ...]) -> None:
+    for word in positions:
+        check_chain_word(Mvm.MNEMONIC, sr_bits, word)
 
 
 class MvmSchedule(NamedTuple):
@@ -198,6 +203,10 @@ class MvmSchedule(NamedTuple):
     """(count, positions): when each sampling window closes."""
     active: Cycles
     """(count,): when each vector becomes active."""
+    first: tuple[int, int]
+    """When the first vector becomes active, and its first window closes; 0 without any."""
+    last: tuple[int, int]
+    """When the last vector becomes active, and its last window closes; 0 without any."""
     rest: int
     """Least distance from a vector becoming active to its first window closing."""
     end: int
@@ -224,7 +233,7 @@ def _mvm_schedule(
 ) -> MvmSchedule:
     """`Mvm.schedule` for n vectors of `n_dacs` chips, p positions and `n_adcs` converters."""
     if not n:
-        return MvmSchedule(np.empty((0, p), np.int64), np.empty(0, np.int64), 0, Mvm.HEADER_WORDS)
+        return MvmSchedule(np.empty((0, p), np.int64), np.empty(0, np.int64), (0, 0), (0, 0), 0, Mvm.HEADER_WORDS)
     load, ldac = _load_cycles(timing, n_dacs, crc)
     shift = 1 + chain_words(sr_bits) + timing.shift_cycles(sr_bits)
     push = (n_adcs + 1) // 2
@@ -251,7 +260,14 @@ def _mvm_schedule(
     active[0] = Mvm.HEADER_WORDS + load + ldac - rise
     active[1:] = sample[:-1, -1] + (load if p == 1 else 0) + ldac - rise
     sample.flags.writeable = active.flags.writeable = False
-    return MvmSchedule(sample, active, int((sample[:, 0] - active).min()), int(begin[-1] + tail.sum()))
+    return MvmSchedule(
+        sample,
+        active,
+        (int(active[0]), int(sample[0, 0])),
+        (int(active[-1]), int(sample[-1, -1])),
+        int((sample[:, 0] - active).min()),
+        int(begin[-1] + tail.sum()),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,8 +337,8 @@ class Pulses(_CodeStream):
         active = start - 1 - self.settle - 2 - timing.spi_cs_high_cycles
         return PulseSchedule(start, active, int(end[-1]) if self.count else self.HEADER_WORDS)
 
-    def action_cycles(self, timing: SequencerTiming) -> int:
-        return self.schedule(timing).end - self.n_words
+    def cycles(self, timing: SequencerTiming) -> int:
+        return self.schedule(timing).end
 
 
 class PulseSchedule(NamedTuple):

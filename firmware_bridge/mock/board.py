@@ -115,6 +115,8 @@ class MockBoard:
         self.chain.shift(word, bits, timing)
         self.chain.latch(timing)
         after = self.chain.outputs()
+        if before == after:
+            return
         if before is None or after is None or (before ^ after) & ~self.adc_bits:
             self._quiet = False
         self._select(t_s)

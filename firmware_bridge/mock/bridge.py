@@ -39,6 +39,7 @@ from firmware_bridge.mock.sn74hc595 import ShiftTiming
 from firmware_bridge.program import Clock, Program
 from firmware_bridge.timing import SequencerTiming
 
+_END = End()
 PROGRAM_WORDS = 24576
 RESULT_WORDS = 24576
 TRIGGER_LDAC = 0x050010
@@ -114,7 +115,7 @@ class MockBridge:
                     )
             for instruction in program:
                 self._execute(instruction, clock, results)
-            clock.issue(End())
+            clock.issue(_END)
         except BaseException:
             self._cycle = clock.now
             self.safe()
@@ -221,7 +222,7 @@ class MockBridge:
         schedule = mvm.schedule(timing)
         start = clock.now
         window = timing.adc_window_cycles
-        active_s = (start + int(schedule.active[0])) * period
+        active_s = (start + schedule.first[0]) * period
         stream = self.board.settled_stream(mvm, active_s, schedule.rest * period, window * period)
         if stream is None:
             return False
@@ -229,12 +230,12 @@ class MockBridge:
         # Intervals repeat from vector to vector, so one frame and the conversions at both ends stand for all.
         self._check_dacs(mvm.dac_mask, start)
         adcs = [self.board.adcs[a] for a in mask_indices(mvm.adc_mask)]
-        last = start + int(schedule.sample[-1, -1]) - window
-        Ads8324.start_together(adcs, (start + int(schedule.sample[0, 0]) - window) * period, self._adc)
+        last_s = (start + schedule.last[1] - window) * period
+        Ads8324.start_together(adcs, (start + schedule.first[1] - window) * period, self._adc)
         if schedule.sample.size > 1:
-            Ads8324.start_together(adcs, last * period, self._adc)
+            Ads8324.start_together(adcs, last_s, self._adc)
         codes = self.board.convert_stream(stream, np.multiply(schedule.sample + start, period))
-        self.board.finish_stream(mvm, (start + int(schedule.active[-1])) * period, last * period, self._shift)
+        self.board.finish_stream(mvm, (start + schedule.last[0]) * period, last_s, self._shift)
         results.append(_pack(codes.reshape(-1, len(adcs))))
         return True
 

@@ -55,7 +55,7 @@ from firmware_bridge.mock.dac80508_sheet import (
     SpiTiming,
     crc8,
 )
-from firmware_bridge.mock.limits import advance
+from firmware_bridge.mock.limits import Limit, advance
 from firmware_bridge.mock.nonlinearity import horner, inl_cubics, substitute
 
 _BITS = np.arange(N_CHANNELS)
@@ -92,7 +92,7 @@ class Dac80508:
         """Apply power at `t_s`: registers at their reset values, outputs at the reset code, no access for 250 µs."""
         self._pending.clear()
         self._now_s = t_s
-        self._reset_at_s, self._wait = t_s, POWER_ON_WAIT
+        self._begin_reset(t_s, POWER_ON_WAIT)
         self._reset_registers()
         self._from_v = self._to_v = self.static_v(self._active_code)
         self._since_s = np.full(N_CHANNELS, t_s)
@@ -275,8 +275,14 @@ class Dac80508:
         T_CSHIGH.check(timing.cs_high_s)
         self._timing_passed = (timing, self._config)
 
+    def _begin_reset(self, t_s: float, wait: Limit) -> None:
+        assert wait.minimum is not None
+        self._reset_at_s, self._wait, self._ready_s = t_s, wait, t_s + wait.minimum
+
     def _check_ready(self, opened_s: float) -> None:
         """Refuse an access that begins while the chip still resets; tolerate the rounding of a late board time."""
+        if opened_s > self._ready_s:
+            return
         self._wait.check(opened_s - self._reset_at_s + 4 * math.ulp(opened_s), "wait before the first frame")
 
     def _sdo(self, bits: int) -> int:
@@ -363,7 +369,7 @@ class Dac80508:
     def _trigger(self, data: int, t_s: float) -> None:
         if data & SOFT_RESET_MASK == SOFT_RESET:
             self._reset_registers()
-            self._reset_at_s, self._wait = t_s, SOFT_RESET_WAIT
+            self._begin_reset(t_s, SOFT_RESET_WAIT)
         elif data & LDAC:
             waiting = (self._sync >> _BITS & 1) == 1
             self._active_code[waiting] = self._buffer_code[waiting]
