@@ -26,7 +26,7 @@ demo: $(STAMP) ## program a mock board, sample φ⁴ on it, compare with HMC and
 	$(BIN)/xbar demo --out runs/demo.nc --force
 
 test: $(STAMP) ## all tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
 
 lint: $(STAMP) ## style, types, import contract
 	$(BIN)/ruff check .
