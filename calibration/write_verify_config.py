@@ -42,7 +42,7 @@ class WriteVerifyConfig:
     trim_pulses: int = 12
     """Pulses within `accept_s` in one pass over which a cell's tolerance widens from `tolerance_s` to `reopen_s`, and
     on to twice that."""
-    trim_share: float = 0.01
+    trim_share: float = 0.02
     """When no more than this share of the cells is left, twice `reopen_s` is near enough for the rest of the pass."""
     relax_waits_s: tuple[float, ...] = (10.0,)
     """Waits before further passes, s, which correct what has relaxed beyond `reopen_s` meanwhile."""
@@ -52,7 +52,7 @@ class WriteVerifyConfig:
     """Amplitude of every SET, V: enough that the gate decides where it ends."""
     set_width_s: float = 1e-6
     """Width of a SET, s."""
-    set_gate_v: tuple[float, float] = (0.5, 2.0)
+    set_gate_v: tuple[float, float] = (0.5, 2.2)
     """Gate voltages of SETs, V."""
     reset_v: tuple[float, float] = (0.5, 2.0)
     """Amplitudes of RESETs, V."""
@@ -80,7 +80,7 @@ class WriteVerifyConfig:
     """Variance of a pulse's step over the step, S."""
     probe_fraction: float = 0.85
     """Share of its target that a cell's first SET aims at, as its response is not known yet."""
-    caution: float = 0.3
+    caution: float = 0.6
     """Standard deviations of its outcome by which every pulse aims short of the target."""
 
     # -- giving up -----------------------------------------------------------------------------------------------------
