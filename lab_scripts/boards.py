@@ -1,30 +1,18 @@
-"""Opening a board, and programming a matrix into it, as several commands do."""
+"""Programming a matrix into an array and saying what became of it, as several commands do."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.write_verify import WriteVerifyConfig, WriteVerifyResult
 from calibration.write_verify import program as write_verify
-from drivers.board import Board
-from drivers.connect import open_crossbar
 from drivers.crossbar import Crossbar
 from firmware_bridge.mock.bridge import MockBridge
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
 
 Matrix = NDArray[np.float64]
-
-
-@contextmanager
-def open_board(address: str, board: Board, seed: int) -> Iterator[Crossbar]:
-    """A board, safe on every way out."""
-    with open_crossbar(address, board=board, seed=seed) as crossbar:
-        yield crossbar
 
 
 def program_array(

@@ -11,7 +11,8 @@ import xarray as xr
 
 from calibration.write_verify import WriteVerifyConfig
 from drivers.board import load_board
-from lab_scripts.boards import check_targets, open_board, program_array, say_failures
+from drivers.connect import open_crossbar
+from lab_scripts.boards import check_targets, program_array, say_failures
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
 from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, at_corner, load_array
@@ -49,7 +50,7 @@ def mvm(
             f"{board.name}); scale the inputs"
         )
     check_targets(target_s, WriteVerifyConfig())
-    with open_board(backend, board, seed) as crossbar:
+    with open_crossbar(backend, board=board, seed=seed) as crossbar:
         result = program_array(crossbar, target_s, report)
         volts = np.zeros((len(vectors), board.shape[1]))
         volts[:, :n_bl] = vectors

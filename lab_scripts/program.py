@@ -12,7 +12,8 @@ import xarray as xr
 from calibration.targets import PATTERNS, pattern
 from calibration.write_verify import WriteVerifyConfig
 from drivers.board import load_board
-from lab_scripts.boards import check_targets, failure_text, open_board, program_array, say_failures, true_conductance_s
+from drivers.connect import open_crossbar
+from lab_scripts.boards import check_targets, failure_text, program_array, say_failures, true_conductance_s
 from lab_scripts.console import Report
 from lab_scripts.exits import OutsideBound
 from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, at_corner, load_array
@@ -43,7 +44,7 @@ def program(
     target_s = at_corner(matrix, board.shape, f"target {target}")
     config = WriteVerifyConfig()
     check_targets(target_s, config)
-    with open_board(backend, board, seed) as crossbar:
+    with open_crossbar(backend, board=board, seed=seed) as crossbar:
         result = program_array(crossbar, target_s, report, config)
         truth = true_conductance_s(crossbar)
         cycles, board_time_s = crossbar.cycles, crossbar.board_time_s

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from calibration.write_verify import WriteVerifyConfig
+from drivers.crossbar import Crossbar
 from lab_scripts import boards
 
 
@@ -63,7 +66,7 @@ def test_equal_seeds_give_equal_conductances(xbar_json, matrix):
 def test_a_target_that_cannot_be_programmed_is_refused_before_a_board_is_opened(
     xbar, tmp_path, mocker, target, code, message
 ):
-    opened = mocker.patch.object(boards, "open_crossbar")
+    opened = mocker.patch("lab_scripts.program.open_crossbar")
     np.save(tmp_path / "bad.npy", target)
     result = xbar("program", "bad.npy", "--out", "p.nc")
     assert (result.exit_code, message in result.stderr) == (code, True), result.stderr
@@ -97,7 +100,7 @@ def test_targets_at_the_ends_of_the_range_are_taken():
 
 
 def test_an_interrupt_leaves_the_outputs_safe_and_no_file(xbar, tmp_path, mocker, matrix):
-    opened = mocker.spy(boards, "open_crossbar")
+    opened = mocker.spy(importlib.import_module("lab_scripts.program"), "open_crossbar")
     read = 0
 
     def interrupted(*args, **kwargs):
@@ -106,8 +109,6 @@ def test_an_interrupt_leaves_the_outputs_safe_and_no_file(xbar, tmp_path, mocker
         if read == 5:
             raise KeyboardInterrupt
         return original(*args, **kwargs)
-
-    from drivers.crossbar import Crossbar
 
     original = Crossbar.read_conductance
     mocker.patch.object(Crossbar, "read_conductance", interrupted)

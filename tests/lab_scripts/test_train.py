@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from anf import recipes, training
 from anf.checkpoint import load_flow, read_record, read_tensors
 
 SMALL = ("--L", 2, "--couplings", 2, "--channels", 2, "--hidden", 2, "--batch", 128, "--evaluate", 200)
@@ -20,21 +21,22 @@ def test_training_writes_a_flow_with_its_command_and_the_ess_that_was_measured(x
 
 
 def test_an_interrupted_training_resumes_to_the_bits_of_an_uninterrupted_one(xbar, xbar_json, mocker):
-    from anf import training
-
-    xbar_json("train", *SMALL, "--steps", 510, "--out", "whole.safetensors")
-    step = training._Run._one_step
+    recipe, step = recipes.base_training, training._Run._one_step
+    often = {"report_every": 10, "checkpoint_every": 10}
+    mocker.patch.object(recipes, "base_training", lambda seed: recipe(seed).model_copy(update=often))
+    xbar_json("train", *SMALL, "--steps", 40, "--out", "whole.safetensors")
 
     def interrupted(run):
-        if run.step == 505:
+        if run.step == 25:
             raise KeyboardInterrupt
         return step(run)
 
-    mocker.patch.object(training._Run, "_one_step", interrupted)
-    result = xbar("train", *SMALL, "--steps", 510, "--out", "cut.safetensors")
+    patch = mocker.patch.object(training._Run, "_one_step", interrupted)
+    result = xbar("train", *SMALL, "--steps", 40, "--out", "cut.safetensors")
     assert result.exit_code == 130
-    mocker.stopall()
-    xbar_json("train", *SMALL, "--steps", 510, "--resume", "--out", "cut.safetensors")
+    assert sorted(path.name for path in Path().iterdir()) == ["cut.checkpoint", "whole.safetensors"]
+    mocker.stop(patch)
+    xbar_json("train", *SMALL, "--steps", 40, "--resume", "--out", "cut.safetensors")
     whole, cut = (read_tensors(Path(f"{name}.safetensors"))[0] for name in ("whole", "cut"))
     assert all(np.array_equal(whole[name], cut[name]) for name in whole)
 
