@@ -43,7 +43,7 @@ def tune(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> TrainingResult:
-    """Tune LoRA, biases and time embedding of `flow`, in place, through engines that model the arrays.
+    """Tune the digital parts of `flow`, in place, through engines that model the arrays: LoRA, biases, time, site map.
 
     engines: `Deployment.simulated` of programmed arrays, or what `model_arrays` returns.
     Raises what `anf.training.finetune` raises; ValueError for steps, batch or rate out of range.
