@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -32,6 +33,10 @@ class _Commands(TyperGroup):
             if type(error).__module__.startswith(("click.", "typer.")):
                 raise
             code = exit_code(error)
+            if isinstance(error, BrokenPipeError):
+                # Whoever read stdout has gone (`xbar … | head`): what is left in its buffer must not raise again at exit.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise typer.Exit(code.value) from error
             if code is Exit.DEFECT:
                 traceback.print_exc()
             text = MEANING[code] if code is Exit.INTERRUPTED else str(error) or type(error).__name__

@@ -56,7 +56,7 @@ class Report:
     def say(self, text: str) -> None:
         """A line for people."""
         if not self._as_json:
-            self._out.print(text)
+            self._out.print(text, soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table for people: the first column to the left, numbers to the right."""

@@ -13,6 +13,7 @@ from lab_scripts import doctor
 from lab_scripts.exits import MEANING, Exit
 from lab_scripts.reference import reference
 
+ROOT = Path(__file__).parents[2]
 XBAR = (sys.executable, "-c", "from lab_scripts.cli import main; main()")
 
 
@@ -21,7 +22,7 @@ def test_every_exit_code_is_explained():
 
 
 def test_the_reference_page_says_what_the_commands_say():
-    page = Path(__file__).parents[2] / "docs" / "command-line.md"
+    page = ROOT / "docs" / "command-line.md"
     assert page.read_text() == reference(), "make it again: python -m lab_scripts.reference > docs/command-line.md"
 
 
@@ -92,7 +93,7 @@ def test_doctor_fails_with_a_mock_that_fails(xbar, mocker):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_process_with_130_and_without_a_file(tmp_path, number):
     args = ("hmc", "--configs", "10000000", "--thermalisation", "100000", "--out", str(tmp_path / "h.nc"))
-    with subprocess.Popen([*XBAR, *args], stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+    with subprocess.Popen([*XBAR, *args], stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         # Until it is at work: torch is mapped once the sampler is being imported.
         while "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text():
             time.sleep(0.05)
@@ -104,10 +105,17 @@ def test_a_signal_ends_a_process_with_130_and_without_a_file(tmp_path, number):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_reader_that_goes_away_ends_a_process_without_a_word():
+    with subprocess.Popen([*XBAR, "doctor"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait(timeout=60) == 4
+        assert process.stderr.read() == b""
+
+
 def test_json_of_a_process_has_stdout_for_itself():
-    done = subprocess.run(
-        [*XBAR, "doctor", "--json"], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True
-    )
+    done = subprocess.run([*XBAR, "doctor", "--json"], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.startswith("{")
     assert done.stdout.endswith("}\n")
     assert done.stderr == ""
