@@ -34,7 +34,7 @@ class _Commands(TyperGroup):
                 raise
             code = exit_code(error)
             if isinstance(error, BrokenPipeError):
-                # Whoever read stdout has gone (`xbar … | head`): what is left in its buffer must not raise again at exit.
+                # Whoever read stdout has gone (`xbar … | head`): the rest of its buffer must not raise again at exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise typer.Exit(code.value) from error
             if code is Exit.DEFECT:

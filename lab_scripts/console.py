@@ -20,13 +20,19 @@ _REDRAW_S = 0.1
 _PLAIN_WIDTH = 120
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # rich would end the process with 1, which here says that a result is outside its bound.
+        raise BrokenPipeError
+
+
 class Report:
     """One command's output. With `as_json` only `finish` writes to stdout: one JSON object."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         # A pipe has no width: tables in files and logs keep theirs.
-        self._out = Console(width=None if Console().is_terminal else _PLAIN_WIDTH, highlight=False, soft_wrap=False)
+        self._out = _Console(width=None if Console().is_terminal else _PLAIN_WIDTH, highlight=False, soft_wrap=False)
         self._err = Console(stderr=True, highlight=False)
 
     @contextmanager
