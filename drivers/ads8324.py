@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firmware_bridge.errors import LimitError, ProtocolError
+from firmware_bridge.extremes import extremes
 from firmware_bridge.isa import Words, conversion_words
 
 CODE_MIN, CODE_MAX = -8192, 8191
@@ -38,7 +39,7 @@ def refuse_clipped(codes: NDArray[np.int16], line: NDArray[np.intp], full_scale_
     of the largest code, A."""
     if not codes.size:
         return
-    low, high = int(codes.min()), int(codes.max())
+    low, high = extremes(codes)
     if low < CODE_MIN or high > CODE_MAX:
         raise ProtocolError(
             f"ADS8324: code {low if low < CODE_MIN else high} has more than 14 bits; check DCLOCK and DOUT"

@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import Literal
 
 from firmware_bridge.isa import Gate
-from firmware_bridge.program import Program
 from firmware_bridge.timing import SequencerTiming
 from firmware_bridge.wiring import Wiring
 
 SWITCHING_S = 720e-9
 """Address to output, slowest supply (5 V), maximum: what a driver must wait after a new word or an opened gate."""
 
-_CONNECT, _DISCONNECT = Gate(True), Gate(False)
+CONNECT, DISCONNECT = Gate(True), Gate(False)
+"""All bit lines to what their muxes select, or to nothing."""
 
 
 class Cd4051bMuxes:
@@ -37,10 +37,6 @@ class Cd4051bMuxes:
     def scan(self) -> tuple[int, ...]:
         """Chain words that bring every source line before its ADC in turn, bit lines on their DACs."""
         return tuple(self.word(adc_input=p) for p in self._wiring.positions)
-
-    def connect(self, program: Program, on: bool) -> None:
-        """Connect or disconnect the bit lines."""
-        program.append(_CONNECT if on else _DISCONNECT)
 
     @staticmethod
     def settle_cycles(timing: SequencerTiming) -> int:

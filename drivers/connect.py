@@ -61,3 +61,12 @@ def open_crossbar(
         }
     )
     return Crossbar(MockBridge(MockBoard(board.wiring, mock, seed=seed), serial=f"mock-{seed}"), board)
+
+
+def mock_board(crossbar: Crossbar) -> MockBoard | None:
+    """The model behind a crossbar that was opened on the mock, None for any other: ground truth for tests and reports.
+
+    Calibration must not ask for it: what it needs, it has to measure.
+    """
+    bridge = crossbar._interlock.bridge
+    return bridge.board if isinstance(bridge, MockBridge) else None

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import hadamard
 
-from drivers import ads8324, dac80508, opa4322
+from drivers import ads8324, cd4051b, dac80508, opa4322
 from drivers.board import Board
-from drivers.cd4051b import Cd4051bMuxes
 from drivers.dac80508 import Dac80508Bank
 from drivers.interlock import Interlock
 from drivers.sn74hc595 import Sn74hc595Chain
 from firmware_bridge.bridge import Bridge, Result
 from firmware_bridge.errors import LimitError, ProtocolError
+from firmware_bridge.extremes import extremes
 from firmware_bridge.isa import DAC_CHANNELS, ISA_HASH, Codes, Mvm, Pulses, Wait, conversion_words, mask_indices
 from firmware_bridge.program import Program
 from firmware_bridge.singles import MAX_WIDTH
@@ -83,7 +83,7 @@ class Crossbar:
         self._interlock = Interlock(bridge, board)
         self._dac = Dac80508Bank(wiring.n_dacs, gain=board.dac.gain, ref_divide=board.dac.ref_divide)
         self._chain = Sn74hc595Chain(wiring.sr_devices)
-        self._muxes = Cd4051bMuxes(wiring)
+        self._muxes = cd4051b.Cd4051bMuxes(wiring)
         self._scan = self._muxes.scan()
         self._span_v = board.dac.span_v
         self._bl = np.array(wiring.bl_dac)
@@ -165,7 +165,7 @@ class Crossbar:
             raise ProtocolError(
                 f"mvm: inputs have shape {volts.shape}; expected (…, {self.shape[1]}), one voltage per bit line"
             )
-        readout = self.measure(volts.reshape(-1, self.shape[1]))
+        readout = self._measure(volts.reshape(-1, self.shape[1]))
         return readout.current_a.reshape(*volts.shape[:-1], self.shape[0])
 
     def measure(self, volts: ArrayLike) -> Readout:
@@ -174,11 +174,14 @@ class Crossbar:
         volts = _floats("measure: inputs", volts)
         if volts.ndim != 2 or volts.shape[1] != self.shape[1]:
             raise ProtocolError(f"measure: inputs have shape {volts.shape}; expected (n, {self.shape[1]})")
+        return self._measure(volts)
+
+    def _measure(self, volts: Array) -> Readout:
         limit = self.board.levels.input_v
         # To half a DAC code, which rounding may add anyway: 0.1 V in single precision is a little more than 0.1 V.
         bound = limit + self._span_v / dac80508.FULL_SCALE / 2
-        # Two reductions instead of |volts|: no temporary on the hot path. NaN fails the comparison.
-        if volts.size and not (volts.max() <= bound and volts.min() >= -bound):
+        low, high = extremes(volts) if volts.size else (0.0, 0.0)
+        if not (low >= -bound and high <= bound):  # NaN fails the comparison
             worst = volts.flat[np.argmax(np.where(np.isfinite(volts), np.abs(volts), np.inf))]
             raise LimitError(
                 "input voltage",
@@ -228,21 +231,17 @@ class Crossbar:
         out = np.empty((len(codes), self.shape[0]), np.int16)
         for start in range(0, len(codes), self._block):
             part = slice(start, start + self._block)
-            program = Program()
-            self._muxes.connect(program, True)
-            program.append(
-                Mvm(
-                    codes[part],
-                    self._bl_mask,
-                    self._ldac_frame,
-                    self._settle,
-                    self._scan,
-                    wiring.sr_bits,
-                    self._adc_mask,
-                    self._mux_settle,
-                )
+            mvm = Mvm(
+                codes[part],
+                self._bl_mask,
+                self._ldac_frame,
+                self._settle,
+                self._scan,
+                wiring.sr_bits,
+                self._adc_mask,
+                self._mux_settle,
             )
-            self._muxes.connect(program, False)
+            program = Program([cd4051b.CONNECT, mvm, cd4051b.DISCONNECT])
             results = ads8324.unpack(self._run(program).words, wiring.n_adcs)
             np.take(results.reshape(len(out[part]), -1), self._order, axis=1, out=out[part])
         ads8324.refuse_clipped(out, self._sl, self._full_scale_a)
@@ -333,7 +332,7 @@ class Crossbar:
         """From any state to rest: DACs reset and set up, muxes defined before they are enabled, bit lines
         disconnected."""
         program = Program()
-        self._muxes.connect(program, False)
+        program.append(cd4051b.DISCONNECT)
         self._rest_codes()
         self._dac.initialise(program, self.board.timing, self._codes.reshape(-1, DAC_CHANNELS))
         self._chain.write(program, self._muxes.word())

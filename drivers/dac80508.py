@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firmware_bridge.errors import LimitError, ProtocolError
+from firmware_bridge.extremes import extremes
 from firmware_bridge.isa import DAC_CHANNELS, Codes, SpiRead, SpiWrite, Wait, Words
 from firmware_bridge.program import Program
 from firmware_bridge.timing import SequencerTiming
@@ -66,7 +67,8 @@ def volts_to_code(volts: ArrayLike, span_v: float) -> Codes:
     finite."""
     volts = np.asarray(volts, float)
     code = np.rint(volts * (FULL_SCALE / span_v))
-    if not (code.min(initial=0) >= 0 and code.max(initial=0) < FULL_SCALE):  # NaN fails too
+    low, high = extremes(code) if code.size else (0.0, 0.0)
+    if not (low >= 0 and high < FULL_SCALE):  # NaN fails too
         worst = volts.flat[np.argmax(np.where(np.isfinite(volts), np.abs(volts - span_v / 2), np.inf))]
         raise LimitError(
             "DAC80508 output",

@@ -18,6 +18,7 @@ from drivers.board import Board, PulseLimits, Range
 from drivers.line_state import LineState, Volts
 from firmware_bridge.bridge import Bridge, Identity, Result, SequencerConfig
 from firmware_bridge.errors import LimitError, ProtocolError
+from firmware_bridge.extremes import extremes
 from firmware_bridge.isa import (
     DAC_CHANNELS,
     Gate,
@@ -217,8 +218,9 @@ class Interlock:
         # Bit lines that the stream does not load keep what they have.
         if mvm.dac_mask & self._bl_mask != self._bl_mask or not lines.on_dacs:
             return None
-        low, high = int(mvm.codes.min()) * lines.lsb_v, int(mvm.codes.max()) * lines.lsb_v
-        reach_v = max(high - lines.reference_v, lines.reference_v - low)
+        low, high = (code * lines.lsb_v for code in extremes(mvm.codes))
+        reference_v = lines.reference_v
+        reach_v = max(high - reference_v, reference_v - low)
         if low < limits.bl_v[0] or high > limits.bl_v[1] or reach_v > min(limits.read_v, limits.read_disturb_v):
             return None
         return reach_v

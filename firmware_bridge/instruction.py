@@ -106,7 +106,8 @@ class Instruction:
 
 @lru_cache(maxsize=256)
 def check_fields(cls: type[Instruction], values: tuple[int, ...]) -> None:
-    """Raise `LimitError` if one of the layout's fields does not fit its bits. Drivers use few values again and again."""
+    """Raise `LimitError` if one of the layout's fields does not fit its bits. Drivers use few values again and
+    again."""
     for field, value in zip(cls.LAYOUT, values, strict=True):
         field.check(cls.MNEMONIC, value)
 

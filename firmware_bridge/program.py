@@ -26,6 +26,7 @@ from firmware_bridge.timing import SequencerTiming
 class Program:
     """A list of instructions. Drivers append to it; a bridge runs it. END is implied and written by `words()`.
 
+    >>> from firmware_bridge.isa import Nop
     >>> program = Program()
     >>> program.append(Nop())
     >>> Program.from_words(program.words()) == program

@@ -8,7 +8,7 @@ clocks repeat the bits LSB first, beginning with a zero. CS must go high before 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -158,16 +158,19 @@ class Ads8324:
         return now_s + SAMPLE_CLOCKS * period_s
 
     @staticmethod
-    def start_together(adcs: Sequence[Ads8324], t_s: float, timing: AdcTiming) -> None:
-        """`start` of each of `adcs` at `t_s`. Converters that have been through the same are checked once."""
+    def start_together(adcs: Sequence[Ads8324], starts_s: Iterable[float], timing: AdcTiming) -> None:
+        """`start` of each of `adcs` at each of `starts_s`. Converters that have been through the same are checked
+        once."""
         lead = adcs[0]
         before = lead._port
-        lead.start(t_s, timing)
+        for t_s in starts_s:
+            lead.start(t_s, timing)
         for adc in adcs[1:]:
-            if adc._port == before:
+            if adc._port is before or adc._port == before:
                 adc._port = lead._port
             else:
-                adc.start(t_s, timing)
+                for t_s in starts_s:
+                    adc.start(t_s, timing)
 
 
 class _Port(NamedTuple):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from firmware_bridge.errors import ProtocolError
+from firmware_bridge.extremes import extremes
 from firmware_bridge.isa import Codes, Mvm, mask_indices
 from firmware_bridge.mock.ads8324 import AdcParams, AdcTiming, Ads8324
 from firmware_bridge.mock.array import Array, Response
@@ -184,7 +185,7 @@ class MockBoard:
         """Start a conversion on `adcs` at `start_s`; the window closes at `sample_s`. Returns codes, one per ADC."""
         if not adcs:
             return np.empty(0, np.int16)
-        Ads8324.start_together([self.adcs[a] for a in adcs], start_s, timing)
+        Ads8324.start_together([self.adcs[a] for a in adcs], (start_s,), timing)
         self._apply_bias(sample_s)
         bl, wl, _ = self.lines_v(sample_s)
         reference = self.reference_v(sample_s)
@@ -253,13 +254,18 @@ class MockBoard:
             or active_s < self._gate_s + self.tia.settling_s
             or rest_s < route.dacs[0].full_settling_s
             or self.adc_mux.switching_s > window_s
-            or any(active_s < dac.settled_at_s for dac in route.others)
-            or not all(dac.buffered for dac in route.dacs)
         ):
             return None
+        for dac in route.others:
+            if active_s < dac.settled_at_s:
+                return None
+        for dac in route.dacs:
+            if not dac.buffered:
+                return None
         reference_v = self.reference_v(active_s)
         relative = route.relative_v(mvm, reference_v)
-        reach_v = max(float(relative.max()), -float(relative.min()))
+        low, high = extremes(relative)
+        reach_v = max(high, -low)
         # Within this reach neither rail of the DACs is, which `relative_v` leaves out.
         if reach_v > min(READ_BIAS_V, reference_v, self.params.dac.vdd_v - reference_v):
             return None
@@ -271,21 +277,22 @@ class MockBoard:
         gates, sl = route.gates_v(), self._sl_at_v(reference_v)
         n_adcs, n = len(route.adcs), len(relative)
         out = np.empty((n, sample_s.shape[1] * n_adcs), np.int16)
-        k = 0
+        k, last_s = 0, float(sample_s[-1, -1])
         while k < n:
-            response = self.array.response(sample_s[k, 0], gates, sl)
+            first_s = float(sample_s[k, 0])
+            response = self.array.response(first_s, gates, sl)
             # Vectors whose every conversion falls within the validity of this response.
-            whole = sample_s[-1, -1] < response.until_s
+            whole = last_s < response.until_s
             stop = n if whole else k + int(sample_s[k:, -1].searchsorted(response.until_s))
             if stop > k:
                 path = self._path(route.adcs, route.inputs, response, reference_v)
-                flips = self.array.flips(sample_s[k, 0], sample_s[stop - 1, -1])
+                flips = self.array.flips(first_s, last_s if whole else float(sample_s[stop - 1, -1]))
                 normals = self._normals(stop - k, out.shape[1])
                 path.codes(relative[k:stop], reach_v, normals, out[k:stop], flips, sample_s[k:stop])
                 k = stop
                 continue
             for p, channel in enumerate(route.inputs):  # a refresh falls between the conversions of this vector
-                response = self.array.response(sample_s[k, p], gates, sl)
+                response = self.array.response(float(sample_s[k, p]), gates, sl)
                 path = self._path(route.adcs, (channel,), response, reference_v)
                 part = out[k : k + 1, p * n_adcs : (p + 1) * n_adcs]
                 path.codes(relative[k : k + 1], reach_v, self._normals(1, n_adcs), part)

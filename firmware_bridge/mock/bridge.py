@@ -121,7 +121,7 @@ class MockBridge:
             self.safe()
             raise
         self._cycle = clock.now
-        words = np.concatenate(results) if results else np.empty(0, np.uint32)
+        words = results[0] if len(results) == 1 else np.concatenate([np.empty(0, np.uint32), *results])
         return Result(words, clock.now - start)
 
     def reset(self) -> None:
@@ -231,9 +231,8 @@ class MockBridge:
         self._check_dacs(mvm.dac_mask, start)
         adcs = [self.board.adcs[a] for a in mask_indices(mvm.adc_mask)]
         last_s = (start + schedule.last[1] - window) * period
-        Ads8324.start_together(adcs, (start + schedule.first[1] - window) * period, self._adc)
-        if schedule.sample.size > 1:
-            Ads8324.start_together(adcs, last_s, self._adc)
+        first_s = (start + schedule.first[1] - window) * period
+        Ads8324.start_together(adcs, (first_s, last_s) if last_s > first_s else (first_s,), self._adc)
         codes = self.board.convert_stream(stream, np.multiply(schedule.sample + start, period))
         self.board.finish_stream(mvm, (start + schedule.last[0]) * period, last_s, self._shift)
         results.append(_pack(codes.reshape(-1, len(adcs))))

@@ -7,7 +7,7 @@ every row of a block: numpy is several times slower where it must start anew at 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,23 @@ DAC's error."""
 BLOCK = 256
 
 
-def _repeated(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Row vectors (k, m) as (k, BLOCK · m): each for every row of a block."""
-    return np.ascontiguousarray(np.tile(rows, BLOCK))
+class _Rows:
+    """Row vectors (k, m), each repeated for every row of a block."""
+
+    def __init__(self, k: int, m: int) -> None:
+        self._all = np.empty((k, BLOCK * m))
+        self._views: dict[int, list[NDArray[np.float64]]] = {}
+
+    def set(self, rows: NDArray[np.float64], columns: NDArray[np.intp] | slice = slice(None)) -> None:
+        """New values (k, columns) in some columns of the vectors."""
+        self._all.reshape(len(rows), BLOCK, -1)[:, :, columns] = rows[:, None]
+
+    def first(self, size: int) -> list[NDArray[np.float64]]:
+        """The first `size` elements of each repeated vector: k arrays. They show whatever is `set` later."""
+        views = self._views.get(size)
+        if views is None:
+            views = self._views[size] = list(self._all[:, :size])
+        return views
 
 
 class Route:
@@ -47,7 +61,7 @@ class Route:
         self._wl_columns = _positions([d for d in range(len(board.dacs)) if d not in chips], board.wiring.wl_dac)
         self._tables: list[NDArray[np.float64]] = []
         self._reference_v = np.nan
-        self._poly = np.empty((4, 0))
+        self._poly = _Rows(4, len(board.wiring.bl_dac))
         self._settled: list[Volts] = []
         self._gates = np.empty(0)
 
@@ -85,22 +99,22 @@ class Route:
             self._tables, self._reference_v = tables, reference_v
             poly = np.concatenate(tables)[self._columns].T
             poly[0] -= reference_v
-            self._poly = _repeated(poly)
+            self._poly.set(poly)
         codes = mvm.codes.reshape(mvm.count, -1)
         if not self._in_order:
             codes = codes[:, self._columns]
-        x, volts = codes.astype(np.float64).reshape(-1), np.empty(codes.size)
-        step = self._poly.shape[1]
-        for a in range(0, x.size, step):
-            xs, v = x[a : a + step], volts[a : a + step]
-            c0, c1, c2, c3 = self._poly[:, : xs.size]
-            np.multiply(xs, c3, out=v)
+        volts = np.empty(codes.shape)
+        for a in range(0, len(codes), BLOCK):
+            x = codes[a : a + BLOCK].astype(np.float64).reshape(-1)
+            v = volts[a : a + BLOCK].reshape(-1)
+            c0, c1, c2, c3 = self._poly.first(x.size)
+            np.multiply(x, c3, out=v)
             v += c2
-            v *= xs
+            v *= x
             v += c1
-            v *= xs
+            v *= x
             v += c0
-        return volts.reshape(codes.shape)
+        return volts
 
 
 class Path:
@@ -135,10 +149,10 @@ class Path:
             + (board.tia.output_noise_v_rms * closed / lsb_v) ** 2
             + (board.params.dac.noise_v_rms * scale) ** 2 * (response.transfer_s[lines] ** 2).sum(axis=1)
         )
-        self._floor = _repeated(floor[None])[0]
-        self._level = np.empty((BLOCK, len(lines)))
-        self._spare = np.empty((BLOCK, len(lines)))
-        self._cubic = np.empty(self._level.size)
+        self._floor, self._poly = _Rows(1, len(lines)), _Rows(4, len(lines))
+        self._floor.set(floor[None])
+        self._zero = np.full(len(lines), np.nan)
+        self._scratch = np.empty((3, BLOCK, len(lines)))
         self._square = np.empty((BLOCK, response.transfer_s.shape[1]))
         self._noise_of = response.noise_s
         self._take_over(response)
@@ -158,13 +172,15 @@ class Path:
         self._gain = np.ascontiguousarray((transfer * self._scale[:, None]).T)  # (n_bl, outputs): codes per V
         swing = self._rf * transfer.sum(axis=1)
         zero = self._offset * (1.0 + swing)
-        # The converters' polynomials of V = zero + product / slope, expanded: neither offset nor slope costs a pass.
         slope = self._adc_poly[:, 1]
-        self._poly = _repeated(substitute(self._adc_poly, zero, 1.0 / slope).T)
-        # Where the amplifiers' rails are, in the unit of the product, and up to which inputs they are out of reach.
-        low, high = (self._low - zero) * slope, (self._high - zero) * slope
-        self._rails = _repeated(np.stack([low, high]))
-        self._free_v = min(LINEAR_V, float((np.minimum(-low, high) / (np.abs(self._gain).sum(axis=0) + 1e-300)).min()))
+        # How far the amplifiers' rails are from zero input, and what an input of 1 V moves: in the unit of the product.
+        self._room = np.minimum(zero - self._low, self._high - zero) * slope
+        self._swing = swing * slope
+        # The converters' polynomials of V = zero + product / slope, expanded: neither offset nor slope costs a pass.
+        new = np.flatnonzero(zero != self._zero)
+        zero, slope = zero[new], slope[new]
+        self._zero[new] = zero
+        self._poly.set(substitute(self._adc_poly[new], zero, 1.0 / slope).T, new)
 
     def codes(
         self,
@@ -181,51 +197,67 @@ class Path:
         `flips` are telegraph transitions after the response was taken; they act from the first of the samples (n,
         positions) at or after them.
         """
-        jumps = None if flips is None or sample_s is None else self._jumps(relative, reach_v, flips, sample_s)
+        jumps = [] if flips is None or sample_s is None else self._jumps(relative, reach_v, flips, sample_s)
+        # Whether the amplifiers' rails are in reach; beyond the Ohmic range nobody works the bound out.
+        bound = sum(jump.bound for jump in jumps)
+        clips = reach_v > LINEAR_V or bool((self._swing * reach_v + bound > self._room).any())
         for a in range(0, len(relative), BLOCK):
             part = slice(a, a + BLOCK)
             v = relative[part]
             n = len(v)
-            level, spare, square = self._level[:n], self._spare[:n], self._square[:n]
+            level, variance, cubic = self._scratch[:, :n]
             np.matmul(v, self._gain, out=level)
             if reach_v > LINEAR_V:
                 level += _excess(v) @ (self._gain * self._response.nonlinear[self._lines].T)
-            if jumps is not None:
-                level += jumps[part]
-            np.matmul(np.square(v, out=square), self._cells, out=spare)
-            level, sigma = level.reshape(-1), spare.reshape(-1)
-            size = level.size
-            sigma += self._floor[:size]
+            for jump in jumps:
+                if (after := jump.first - a) < n:
+                    level[max(after, 0) :, jump.output] += jump.product[max(-after, 0) : n - after]
+            np.matmul(np.square(v, out=self._square[:n]), self._cells, out=variance)
+            x, sigma, code = level.reshape(-1), variance.reshape(-1), cubic.reshape(-1)
+            if clips:
+                slope = self._adc_poly[:, 1]
+                np.clip(level, (self._low - self._zero) * slope, (self._high - self._zero) * slope, out=level)
+            c0, c1, c2, c3 = self._poly.first(x.size)
+            sigma += self._floor.first(x.size)[0]
             np.sqrt(sigma, out=sigma)
             sigma *= normals[part].reshape(-1)
-            if jumps is not None or reach_v > self._free_v:
-                np.clip(level, self._rails[0, :size], self._rails[1, :size], out=level)
-            c0, c1, c2, c3 = self._poly[:, :size]
-            sigma += c0
-            cubic = self._cubic[:size]
-            np.multiply(level, c3, out=cubic)
-            cubic += c2
-            cubic *= level
-            cubic += c1
-            cubic *= level
-            cubic += sigma
-            np.rint(cubic, out=cubic)
-            np.clip(cubic, CODE_MIN, CODE_MAX, out=cubic)
-            out[part] = cubic.reshape(n, -1)
+            np.multiply(x, c3, out=code)
+            code += c2
+            code *= x
+            code += c1
+            code *= x
+            code += c0
+            code += sigma
+            np.rint(code, out=code)
+            np.maximum(code, CODE_MIN, out=code)
+            np.minimum(code, CODE_MAX, out=code)
+            out[part] = cubic
 
-    def _jumps(self, relative: Volts, reach_v: float, flips: Flips, sample_s: Volts) -> Volts:
-        """What telegraph transitions add to the products (n, outputs)."""
-        jumps = np.zeros((len(relative), len(self._lines)))
-        n_adcs = jumps.shape[1] // sample_s.shape[1]
+    def _jumps(self, relative: Volts, reach_v: float, flips: Flips, sample_s: Volts) -> list[_Jump]:
+        """What telegraph transitions add to the products."""
+        jumps = []
+        n_adcs = len(self._lines) // sample_s.shape[1]
         excess = _excess(relative) if reach_v > LINEAR_V else None
         for t_s, row, column, delta_s in zip(flips.t_s, flips.row, flips.col, flips.delta_s, strict=True):
             for output in self._outputs_of.get(int(row), ()):
                 k = int(sample_s[:, output // n_adcs].searchsorted(t_s))
                 cell_v = relative[k:, column] - self._offset[output]
                 if excess is not None:
-                    cell_v = cell_v + self._response.nonlinear[row, column] * excess[k:, column]
-                jumps[k:, output] += self._scale[output] * delta_s * cell_v
+                    cell_v += self._response.nonlinear[row, column] * excess[k:, column]
+                step = self._scale[output] * delta_s
+                jumps.append(_Jump(k, int(output), step * cell_v, abs(step) * (reach_v + abs(self._offset[output]))))
         return jumps
+
+
+class _Jump(NamedTuple):
+    """A telegraph transition as one output sees it."""
+
+    first: int
+    """First vector that it acts on."""
+    output: int
+    product: Volts
+    """(n - first,) what it adds to the products, none beyond `bound` while the cell is Ohmic."""
+    bound: float
 
 
 def _excess(relative: Volts) -> Volts:

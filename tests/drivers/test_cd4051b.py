@@ -1,9 +1,8 @@
 """CD4051B driver: chain words of the default board, and the gate."""
 
 from drivers.board import load_board
-from drivers.cd4051b import Cd4051bMuxes
+from drivers.cd4051b import CONNECT, DISCONNECT, Cd4051bMuxes
 from firmware_bridge.isa import Gate
-from firmware_bridge.program import Program
 from firmware_bridge.timing import SequencerTiming
 
 MUXES = Cd4051bMuxes(load_board().wiring)
@@ -22,10 +21,8 @@ def test_a_scan_visits_the_four_rows_of_each_adc():
 
 
 def test_the_gate_connects_and_disconnects():
-    program = Program()
-    MUXES.connect(program, True)
-    MUXES.connect(program, False)
-    assert list(program) == [Gate(True), Gate(False)]
+    assert Gate(True) == CONNECT
+    assert Gate(False) == DISCONNECT
 
 
 def test_settling_covers_the_slowest_supply():
