@@ -1,11 +1,13 @@
 """Base weights on arrays: from a flow to programmed conductances, and engines that multiply with them.
 
-`deploy` places the base matrices of a flow on arrays, programs them by write-verify, and reads back what the arrays really hold.
-The `Deployment` then gives the same layers two ways: `crossbar()` sends every product through `Crossbar.mvm`; `simulated()` is a
-differentiable model of the same arrays, for tuning the digital part. Digital layers have no engine at all.
+`deploy` places the base matrices of a flow on arrays, programs them by write-verify, and reads back what the arrays
+really hold. The `Deployment` then gives the same layers two ways: `crossbar()` sends every product through
+`Crossbar.mvm`; `simulated()` is a differentiable model of the same arrays, for tuning the digital part. Digital layers
+have no engine at all.
 
-Input scaling. Each input vector is driven at full scale, ``v = v_max · x / max|x|``, and its product is scaled back digitally. The
-array is linear, so this costs nothing, never clips, and gives every vector the same signal over the converters' noise.
+Input scaling. Each input vector is driven at full scale, ``v = v_max · x / max|x|``, and its product is scaled back
+digitally. The array is linear, so this costs nothing, never clips, and gives every vector the same signal over the
+converters' noise.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ class ArrayNoise(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    read: float = Field(0.002, ge=0, description="white read noise of a cell per conversion, relative to its conductance")
+    read: float = Field(
+        0.002, ge=0, description="white read noise of a cell per conversion, relative to its conductance"
+    )
     converter_v: float = Field(1.6e-4, ge=0, description="noise of amplifier, DACs and ADC at the ADC, V rms")
     quantise: bool = Field(True, description="round to ADC codes (straight-through gradient)")
 
@@ -77,7 +81,8 @@ class Deployment:
         }
 
     def simulated(self, noise: ArrayNoise, generator: torch.Generator) -> dict[str, Engine]:
-        """Engines that model the arrays as read back, by layer: differentiable, with fresh noise from `generator` at every call."""
+        """Engines that model the arrays as read back, by layer: differentiable, with fresh noise from `generator` at
+        every call."""
         board = self.crossbars[0].board
         return {
             name: SimulatedEngine(
@@ -116,9 +121,11 @@ def deploy(
 ) -> Deployment:
     """Program the base weights of a flow into arrays and read them back.
 
-    `read_repeats` passes average the read-back: what the digital part is tuned against should not carry the noise of one read.
+    `read_repeats` passes average the read-back: what the digital part is tuned against should not carry the noise of
+    one read.
 
-    Raises ValueError (more tiles than arrays, weights that cannot be mapped) before anything is pulsed, `BoardError` from the board.
+    Raises ValueError (more tiles than arrays, weights that cannot be mapped) before anything is pulsed, `BoardError`
+    from the board.
     """
     mapping = mapping or AffineMapping()
     placement = plan(flow, crossbars[0].shape, max_arrays=len(crossbars))
@@ -145,7 +152,12 @@ class CrossbarEngine:
     """
 
     def __init__(
-        self, crossbars: Sequence[Crossbar], tiles: Sequence[Tile], mapping: AffineMapping, scale_s: float, weight: torch.Tensor
+        self,
+        crossbars: Sequence[Crossbar],
+        tiles: Sequence[Tile],
+        mapping: AffineMapping,
+        scale_s: float,
+        weight: torch.Tensor,
     ) -> None:
         self._crossbars, self._tiles = tuple(crossbars), tuple(tiles)
         self._mapping, self._scale_s, self._weight = mapping, scale_s, weight

@@ -78,17 +78,24 @@ def save_flow(
         if recorded.base_digest != digest:
             raise CheckpointError(
                 f"the flow has base weights {digest[:12]}, {base} has {recorded.base_digest[:12]}: an adapter belongs "
-                "to the base it was tuned on; save a base file instead")
+                "to the base it was tuned on; save a base file instead"
+            )
         if base.resolve().parent != path.resolve().parent:
             raise CheckpointError(f"adapter {path} and base {base} must lie in the same folder")
         weights = _base_tensor_names(flow)
         tensors = {name: t for name, t in tensors.items() if name not in weights}
     record = FlowRecord(
         kind="base" if base is None else "adapter",
-        action=action.name, parameters=dict(action.parameters), architecture=flow.config,
+        action=action.name,
+        parameters=dict(action.parameters),
+        architecture=flow.config,
         lora_ranks={n: layer.lora.rank for n, layer in flow.base_layers().items() if layer.lora is not None},
-        base_file=None if base is None else Path(base).name, base_digest=digest,
-        seed=seed, command=command, ess=ess, summary=dict(summary or {}),
+        base_file=None if base is None else Path(base).name,
+        base_digest=digest,
+        seed=seed,
+        command=command,
+        ess=ess,
+        summary=dict(summary or {}),
         versions={"python": platform.python_version(), "torch": torch.__version__},
     )
     write_tensors(path, tensors, {"record": record.model_dump_json()})
@@ -137,8 +144,12 @@ def load_flow(
         base, _ = read_tensors(path.with_name(record.base_file))
         tensors = {n: t for n, t in base.items() if n in _base_tensor_names(flow)} | tensors
     wanted = flow.state_dict()
-    _require(path, "tensors", {n: tuple(t.shape) for n, t in sorted(tensors.items())},
-             {n: tuple(t.shape) for n, t in sorted(wanted.items())})
+    _require(
+        path,
+        "tensors",
+        {n: tuple(t.shape) for n, t in sorted(tensors.items())},
+        {n: tuple(t.shape) for n, t in sorted(wanted.items())},
+    )
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path}: tensor {name} holds values that are not finite")
@@ -156,11 +167,16 @@ def shipped(action: Action) -> Path:
     candidates = {path: read_record(path) for path in sorted(WEIGHTS.glob("*.safetensors"))}
     for path, record in candidates.items():
         if (record.action, record.architecture.shape, record.parameters) == (
-                action.name, tuple(action.shape), dict(action.parameters)):
+            action.name,
+            tuple(action.shape),
+            dict(action.parameters),
+        ):
             return path
     known = [f"{r.action} {r.architecture.shape} {r.parameters}" for r in candidates.values()]
-    raise CheckpointError(f"no flow is shipped for {action.name} {tuple(action.shape)} {dict(action.parameters)}; "
-                          f"shipped: {known}. Train one, or fine-tune the nearest.")
+    raise CheckpointError(
+        f"no flow is shipped for {action.name} {tuple(action.shape)} {dict(action.parameters)}; "
+        f"shipped: {known}. Train one, or fine-tune the nearest."
+    )
 
 
 def base_digest(flow: Flow) -> str:
@@ -205,4 +221,5 @@ def _base_tensor_names(flow: Flow) -> set[str]:
 def _require(path: Path, what: str, found: Any, wanted: Any) -> None:
     if found != wanted:
         raise CheckpointError(
-            f"{path}: {what} is {json.dumps(found, default=str)}, needed {json.dumps(wanted, default=str)}")
+            f"{path}: {what} is {json.dumps(found, default=str)}, needed {json.dumps(wanted, default=str)}"
+        )

@@ -11,8 +11,9 @@ class LoRA(torch.nn.Module):
     ``a`` is (rank, n_in), ``b`` is (n_out, rank). ``b`` starts at zero, so a fresh LoRA changes nothing.
     """
 
-    def __init__(self, n_in: int, n_out: int, rank: int, scale: float = 1.0,
-                 generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, n_in: int, n_out: int, rank: int, scale: float = 1.0, generator: torch.Generator | None = None
+    ) -> None:
         super().__init__()
         if not 1 <= rank <= min(n_in, n_out):
             raise ValueError(f"LoRA rank = {rank} for a {n_out} x {n_in} matrix: must lie in 1..{min(n_in, n_out)}")

@@ -14,7 +14,8 @@ Matrix = NDArray[np.float64]
 class AffineMapping:
     """``G = centre + scale · W`` with the centre in the middle of [low_s, high_s] (paper: 20–80 µS).
 
-    A product of the array is ``I = G v = centre · Σv + scale · W v``: the digital side knows Σv and takes the first term away.
+    A product of the array is ``I = G v = centre · Σv + scale · W v``: the digital side knows Σv and takes the first
+    term away.
     """
 
     low_s: float = 20e-6
@@ -36,7 +37,9 @@ class AffineMapping:
         """
         peak = float(np.abs(weight).max(initial=0.0))
         if not np.isfinite(peak) or peak == 0.0:
-            raise ValueError(f"largest |weight| = {peak:g}: a matrix needs finite weights and at least one that is not zero")
+            raise ValueError(
+                f"largest |weight| = {peak:g}: a matrix needs finite weights and at least one that is not zero"
+            )
         return (self.high_s - self.low_s) / 2 / peak
 
     def conductance_s(self, weight: Matrix, scale_s: float) -> Matrix:

@@ -74,10 +74,17 @@ class MixerBlock(torch.nn.Module):
         gain = self.token_gain_time[step].unsqueeze(-1)
         width = c // len(self.w1)
         own = [slice(h * width, (h + 1) * width) for h in range(len(self.w1))]
-        hidden = [gain[s] * odd_part(w1.columns(x[:, s].reshape(1, tokens, -1)).reshape(-1, width, batch), shift[:, s])
-                  for w1, s in zip(_base_layers(self.w1), own, strict=True)]
-        return torch.cat([w2.columns(h.reshape(1, -1, width * batch)).reshape(tokens, width, batch)
-                          for w2, h in zip(_base_layers(self.w2), hidden, strict=True)], 1)
+        hidden = [
+            gain[s] * odd_part(w1.columns(x[:, s].reshape(1, tokens, -1)).reshape(-1, width, batch), shift[:, s])
+            for w1, s in zip(_base_layers(self.w1), own, strict=True)
+        ]
+        return torch.cat(
+            [
+                w2.columns(h.reshape(1, -1, width * batch)).reshape(tokens, width, batch)
+                for w2, h in zip(_base_layers(self.w2), hidden, strict=True)
+            ],
+            1,
+        )
 
 
 class Mixer(torch.nn.Module):
@@ -95,7 +102,8 @@ class Mixer(torch.nn.Module):
         self.config, self.odd = config, odd
         self.embed = BaseLinear(self.pixels, config.channels, "embed", generator)
         self.blocks = torch.nn.ModuleList(
-            MixerBlock(self.tokens, steps, config, f"blocks.{i}", generator) for i in range(config.blocks))
+            MixerBlock(self.tokens, steps, config, f"blocks.{i}", generator) for i in range(config.blocks)
+        )
         self.output = BaseLinear(config.channels, self.pixels * config.features, "output", generator)
         self.pixel = BaseLinear(config.features, odd + config.even, "pixel", generator)
         self.output_bias = _normal(config.features, 1, generator=generator)

@@ -32,7 +32,8 @@ def push_with_score(flow: Flow, x: torch.Tensor) -> tuple[torch.Tensor, torch.Te
                 wrt_even.append(wrt_s4)
             log_q -= used.log_det
         (pulled,) = torch.autograd.grad(
-            (used.odd, used.even), used.frozen, (torch.stack(wrt_odd), torch.stack(wrt_even)), retain_graph=True)
+            (used.odd, used.even), used.frozen, (torch.stack(wrt_odd), torch.stack(wrt_even)), retain_graph=True
+        )
         frozen = frozen + pulled
         scores = (frozen, active) if step % 2 else (active, frozen)
     return flow.assemble(halves), log_q, flow.assemble(scores)

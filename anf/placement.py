@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 class Tile:
     """A rectangle of a layer's matrix in an array: rows (outputs) on source lines, columns (inputs) on bit lines.
 
-    ``matrix[row : row + n_rows, column : column + n_columns]`` sits at ``array[sl : sl + n_rows, bl : bl + n_columns]``.
+    ``matrix[row : row + n_rows, column : column + n_columns]`` sits at ``array[sl : sl + n_rows, bl : bl +
+    n_columns]``.
     """
 
     layer: str
@@ -75,7 +76,8 @@ class Placement:
 
 
 def place(shapes: Mapping[str, tuple[int, int]], array: tuple[int, int], *, max_arrays: int | None = None) -> Placement:
-    """Tile matrices of `shapes` (n_out, n_in) and pack the tiles into as few arrays of shape `array` as a greedy search finds.
+    """Tile matrices of `shapes` (n_out, n_in) and pack the tiles into as few arrays of shape `array` as a greedy search
+    finds.
 
     Raises ValueError if more than `max_arrays` are needed, saying how many.
     """
@@ -112,7 +114,8 @@ class _Rectangle:
 
 
 def _put(free: list[list[_Rectangle]], piece: tuple[str, int, int, int, int], array: tuple[int, int]) -> Tile:
-    """Put a piece where it leaves the smallest margin, and cut the rest of that rectangle along its shorter side (guillotine)."""
+    """Put a piece where it leaves the smallest margin, and cut the rest of that rectangle along its shorter side
+    (guillotine)."""
     name, row, column, rows, columns = piece
     fits = [
         (min(r.rows - rows, r.columns - columns), i, r)

@@ -47,6 +47,7 @@ def adapter_training(seed: int = 0) -> TrainingConfig:
 
 def make_phi4_l4(folder: Path = WEIGHTS, seed: int = 0, report=print) -> None:
     """Train the base flow of phi^4 on 4 x 4 and its adapters into `folder`."""
+
     def progress(step: int, loss: float, ess: float, eta_s: float) -> None:
         if step % 1000 == 0:
             report(f"step {step}: S + log q = {loss:.4f}, batch ESS {ess:.3f}, {eta_s:.0f} s left")
@@ -65,15 +66,29 @@ def make_phi4_l4(folder: Path = WEIGHTS, seed: int = 0, report=print) -> None:
         report(_save(folder / f"phi4_L4_lam{lam:g}.safetensors", adapted, action, config, result, base))
 
 
-def _save(path: Path, flow: Flow, action: Action, config: TrainingConfig, result: TrainingResult,
-          base: Path | None = None) -> str:
+def _save(
+    path: Path, flow: Flow, action: Action, config: TrainingConfig, result: TrainingResult, base: Path | None = None
+) -> str:
     measured = asdict(evaluate(flow, action))
     every = max(1, len(result.curve) // 32)
     curve = [[step, round(loss, 4), round(ess, 4)] for step, loss, ess in result.curve[::every]]
-    summary = {"training": config.model_dump(), "parameters": group_sizes(flow), "seconds": round(result.seconds),
-               "evaluation": measured, "curve": curve}
-    save_flow(path, flow, action, seed=config.seed, command="python -m anf.recipes", ess=measured["ess"],
-              summary=summary, base=base)
+    summary = {
+        "training": config.model_dump(),
+        "parameters": group_sizes(flow),
+        "seconds": round(result.seconds),
+        "evaluation": measured,
+        "curve": curve,
+    }
+    save_flow(
+        path,
+        flow,
+        action,
+        seed=config.seed,
+        command="python -m anf.recipes",
+        ess=measured["ess"],
+        summary=summary,
+        base=base,
+    )
     return f"{path.name}: {measured}"
 
 

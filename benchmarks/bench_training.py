@@ -1,6 +1,8 @@
-"""φ⁴ at L = 4, λ = 5.5 from nothing: CPU time until the flow's ESS over 65 536 fresh proposals reaches 0.9, beside its limit.
+"""φ⁴ at L = 4, λ = 5.5 from nothing: CPU time until the flow's ESS over 65 536 fresh proposals reaches 0.9, beside its
+limit.
 
-Trains in short legs of the default architecture without array noise and measures after each. ``--check`` fails beyond the limit.
+Trains in short legs of the default architecture without array noise and measures after each. ``--check`` fails beyond
+the limit.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ def main() -> int:
         train(flow, action, TrainingConfig(steps=steps, seed=arguments.seed))
         cpu = process_time() - start
         measured = evaluate(flow, action, seed=arguments.seed)
-        print(f"{steps:>5} {cpu:>7.1f} {measured.ess:>7.3f} {measured.kl:>6.3f} {measured.acceptance:>7.3f}", flush=True)
+        print(
+            f"{steps:>5} {cpu:>7.1f} {measured.ess:>7.3f} {measured.kl:>6.3f} {measured.acceptance:>7.3f}", flush=True
+        )
         if measured.ess >= ESS:
             break
     good = measured.ess >= ESS and cpu <= LIMIT_S

@@ -16,7 +16,7 @@ import numpy as np
 
 from calibration.targets import pattern
 from calibration.write_verify import program
-from drivers.connect import open_crossbar
+from drivers.connect import mock_board, open_crossbar
 
 CPU_LIMIT_S = 3.0
 WITHIN_S, WITHIN_LIMIT = 3.5e-6, 0.99
@@ -30,7 +30,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     worst = {"cpu": 0.0, "within": 1.0, "sigma": 0.0, "median": 0.0}
-    print("target      seed  CPU s  board s  median cycles  σ true µS  within ±3.5 µS  failed cells (of them unhealthy)")
+    print(
+        "target      seed  CPU s  board s  median cycles  σ true µS  within ±3.5 µS  failed cells (of them unhealthy)"
+    )
     for seed in range(arguments.seeds):
         uniform = np.random.default_rng(seed).uniform(20e-6, 100e-6, (32, 32))
         for name, target in (("AI4S", pattern("AI4S", (32, 32))), ("20–100 µS", uniform)):
@@ -39,7 +41,7 @@ def main() -> int:
                 result = program(crossbar, target)
                 cpu = process_time() - start
                 # The mock's truth: what a benchmark may see and a calibration may not.
-                array = crossbar._interlock.bridge.board.array  # type: ignore[attr-defined]
+                array = mock_board(crossbar).array
                 healthy = array.faults == 0
                 error = (array.conductance_s(crossbar.board_time_s) - target)[healthy]
             sigma, within = float(error.std()), float(np.mean(np.abs(error) <= WITHIN_S))
@@ -52,8 +54,8 @@ def main() -> int:
                 "median": max(worst["median"], median),
             }
             print(
-                f"{name:<10} {seed:>5} {cpu:>6.2f} {result.board_time_s:>8.3f} {median:>14.0f} {sigma * 1e6:>10.3f} {within:>15.2%} "
-                f"{failed.sum():>14} ({(failed & ~healthy).sum()})"
+                f"{name:<10} {seed:>5} {cpu:>6.2f} {result.board_time_s:>8.3f} {median:>14.0f} {sigma * 1e6:>10.3f} "
+                f"{within:>15.2%} {failed.sum():>14} ({(failed & ~healthy).sum()})"
             )
     good = {
         f"CPU {worst['cpu']:.2f} s ≤ {CPU_LIMIT_S:g} s": worst["cpu"] <= CPU_LIMIT_S,

@@ -101,7 +101,7 @@ def program(
     """
     config = config or WriteVerifyConfig()
     config.check(crossbar.board)
-    target = _targets(target_s, mask, crossbar.shape, config)
+    target = checked_targets(target_s, crossbar.shape, config, mask=mask)
     try:
         return _Session(crossbar, target, config, progress).run()
     except BaseException:
@@ -109,8 +109,11 @@ def program(
         raise
 
 
-def _targets(target_s: ArrayLike, mask: ArrayLike | None, shape: tuple[int, int], config: WriteVerifyConfig) -> Array:
-    """Targets with NaN for cells to leave alone, checked."""
+def checked_targets(
+    target_s: ArrayLike, shape: tuple[int, int], config: WriteVerifyConfig, *, mask: ArrayLike | None = None
+) -> Array:
+    """Targets (n_sl, n_bl) S as `program` takes them, NaN for cells to leave alone. Raises what `program` raises for
+    them."""
     target = np.array(target_s, float)
     if target.shape != shape:
         raise ProtocolError(f"target_s has shape {target.shape}; the array needs {shape}, (source lines, bit lines)")

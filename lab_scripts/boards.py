@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.write_verify import WriteVerifyConfig, WriteVerifyResult
+from calibration.write_verify import WriteVerifyConfig, WriteVerifyResult, checked_targets
 from calibration.write_verify import program as write_verify
+from drivers.connect import mock_board
 from drivers.crossbar import Crossbar
-from firmware_bridge.mock.bridge import MockBridge
+from firmware_bridge.errors import LimitError
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
 
@@ -32,23 +33,16 @@ def program_array(
 
 def check_targets(target_s: Matrix, config: WriteVerifyConfig) -> None:
     """Raises `InputError` for targets outside the range of the device, before a board is opened."""
-    low, high = config.range_s
-    # NaN is a cell that is left alone.
-    outside = np.argwhere((target_s < low) | (target_s > high)).tolist()
-    if outside:
-        sl, bl = outside[0]
-        raise InputError(
-            f"target of cell (SL {sl}, BL {bl}) = {target_s[sl, bl] * 1e6:g} µS is outside "
-            f"{low * 1e6:g} … {high * 1e6:g} µS, the range that write-verify programs "
-            f"({len(outside)} such cells); give targets in siemens within it"
-        )
+    try:
+        checked_targets(target_s, target_s.shape, config)
+    except LimitError as error:
+        raise InputError(str(error)) from error
 
 
 def true_conductance_s(crossbar: Crossbar) -> Matrix | None:
     """What the cells of a mock board really hold, (n_sl, n_bl) S, at its present time; None on any other board."""
-    # Ground truth exists on the mock alone, so `Crossbar` has no name for it.
-    bridge = crossbar._interlock.bridge
-    return bridge.board.array.conductance_s(bridge.board.array.now_s) if isinstance(bridge, MockBridge) else None
+    mock = mock_board(crossbar)
+    return None if mock is None else mock.array.conductance_s(mock.array.now_s)
 
 
 def failure_text(result: WriteVerifyResult) -> NDArray[np.object_]:

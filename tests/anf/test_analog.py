@@ -7,7 +7,7 @@ import torch
 from anf.analog import ArrayNoise, Deployment, SimulatedEngine
 from anf.mapping import AffineMapping
 from anf.placement import place
-from drivers.connect import open_crossbar
+from drivers.connect import mock_board, open_crossbar
 from firmware_bridge.mock.board import MockParams
 
 SHAPES = {"a": (16, 8), "b": (40, 20)}
@@ -16,7 +16,8 @@ MAPPING = AffineMapping()
 
 
 def deployment_of_fresh_chips(mock: MockParams | None = None) -> Deployment:
-    """Whatever conductances fresh chips have are weights like any other: nothing needs to be programmed to test a product."""
+    """Whatever conductances fresh chips have are weights like any other: nothing needs to be programmed to test a
+    product."""
     placement = place(SHAPES, (32, 32))
     crossbars = tuple(open_crossbar("mock", seed=i, mock=mock) for i in range(placement.n_arrays))
     measured = np.stack([c.read_conductance(repeats=32) for c in crossbars])
@@ -35,7 +36,7 @@ def inputs(layer: str, n: int = 400) -> torch.Tensor:
 @pytest.mark.parametrize("layer", SHAPES)
 def test_an_ideal_board_multiplies_to_the_step_of_its_converters(layer: str) -> None:
     deployment = deployment_of_fresh_chips(MockParams.ideal())
-    truth = np.stack([c._interlock.bridge.board.array.conductance_s(c.board_time_s) for c in deployment.crossbars])
+    truth = np.stack([mock_board(c).array.conductance_s(c.board_time_s) for c in deployment.crossbars])
     weight = torch.from_numpy(MAPPING.weight(deployment.placement.extract(truth, layer), SCALE_S[layer])).float()
     x = inputs(layer)
     error = deployment.crossbar()[layer](x) - x @ weight.T
@@ -66,7 +67,8 @@ def test_the_simulated_array_has_the_noise_of_the_board(deployment: Deployment, 
     simulated = deployment.simulated(ArrayNoise(), torch.Generator().manual_seed(1))[layer]
     board = (deployment.crossbar()[layer](x) - expected).std()
     model = (simulated(x) - expected).std()
-    # Static errors of the real board (offsets, INL, the noise of the read-back) are not in the model, so the two agree loosely.
+    # Static errors of the real board (offsets, INL, the noise of the read-back) are not in the model, so the two agree
+    # loosely.
     assert 0.6 < float(model / board) < 1.3
 
 

@@ -65,10 +65,13 @@ def test_an_adapter_of_other_base_weights_is_refused_at_both_ends(base):
         load_flow(path)
 
 
-@pytest.mark.parametrize(("action", "message"), [
-    (Phi4(-4.0, 5.0, (4, 4)), r'"lam": 5\.5.*needed .*"lam": 5\.0'),
-    (Phi4(-4.0, 5.5, (6, 6)), r"lattice is \[4, 4\], needed \[6, 6\]"),
-])
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (Phi4(-4.0, 5.0, (4, 4)), r'"lam": 5\.5.*needed .*"lam": 5\.0'),
+        (Phi4(-4.0, 5.5, (6, 6)), r"lattice is \[4, 4\], needed \[6, 6\]"),
+    ],
+)
 def test_a_file_for_another_action_or_lattice_is_refused_naming_both(base, action, message):
     with pytest.raises(CheckpointError, match=message):
         load_flow(base, action)

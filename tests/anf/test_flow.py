@@ -120,8 +120,10 @@ def test_path_gradient_agrees_with_the_plain_gradient_of_the_kl_on_average():
     path, plain = [], []
     for seed in range(25):
         x = draws(flow, 100, seed)
-        for estimates, loss in ((path, path_gradient_loss(flow, action, x)[0]),
-                                (plain, (lambda phi, log_q: (action(phi) + log_q).mean())(*flow.push(x)))):
+        for estimates, loss in (
+            (path, path_gradient_loss(flow, action, x)[0]),
+            (plain, (lambda phi, log_q: (action(phi) + log_q).mean())(*flow.push(x))),
+        ):
             (gradient,) = torch.autograd.grad(loss, flow.site_map.log_a)
             estimates.append(gradient[-1])
     difference = torch.stack(path) - torch.stack(plain)
@@ -133,6 +135,7 @@ def noisy(layer, generator):
         y = x @ layer.weight.T
         scale = 0.1 * x.square().sum(-1, keepdim=True).sqrt()
         return y + scale * torch.randn(y.shape, generator=generator, dtype=y.dtype)
+
     return product
 
 
@@ -164,7 +167,8 @@ def test_with_noisy_engines_the_score_belongs_to_the_same_draw(config):
     log_q = with_noise(flow, 5).push(x)[1]
     (along_x,) = torch.autograd.grad(log_q.sum(), x)
     jacobian = torch.autograd.functional.jacobian(
-        lambda z: with_noise(flow, 5).push(z[:, None])[0].reshape(-1), x.detach()[:, 0])
+        lambda z: with_noise(flow, 5).push(z[:, None])[0].reshape(-1), x.detach()[:, 0]
+    )
     torch.testing.assert_close(along_x[:, 0], jacobian.T @ score.reshape(-1), rtol=1e-8, atol=1e-8)
     assert phi.shape == score.shape
 
@@ -177,6 +181,7 @@ def test_every_layer_is_read_once_per_coupling_with_all_its_vectors_in_one_batch
         def product(x):
             calls.append((name, tuple(x.shape)))
             return x @ layer.weight.T
+
         return product
 
     for name, layer in flow.base_layers().items():
@@ -202,10 +207,13 @@ def test_inverse_refuses_engines_and_foreign_shapes():
         flow.log_prob(torch.zeros(2, 4, 4, dtype=torch.float64))
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"shape": (5, 4)}, "Lx = 5.*patch = 2"),
-    ({"shape": (4, 6), "mixer": MixerConfig(patch=4)}, "Ly = 6.*patch = 4"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"shape": (5, 4)}, "Lx = 5.*patch = 2"),
+        ({"shape": (4, 6), "mixer": MixerConfig(patch=4)}, "Ly = 6.*patch = 4"),
+    ],
+)
 def test_a_lattice_that_patches_do_not_tile_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         FlowConfig(**arguments)

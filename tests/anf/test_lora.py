@@ -54,7 +54,11 @@ def test_fresh_lora_changes_nothing_and_sits_in_the_mixer_blocks():
     assert torch.equal(before[0], after[0])
     assert torch.equal(before[1], after[1])
     assert [n for n, layer in flow.base_layers().items() if layer.lora is not None] == [
-        "blocks.0.w1.0", "blocks.0.w2.0", "blocks.0.w3", "blocks.0.w4"]
+        "blocks.0.w1.0",
+        "blocks.0.w2.0",
+        "blocks.0.w3",
+        "blocks.0.w4",
+    ]
 
 
 @pytest.mark.parametrize("rank", [0, 4])

@@ -43,18 +43,26 @@ def test_training_reaches_the_free_field_whose_free_energy_is_known():
     train(flow, FREE, LONG)
     result = evaluate(flow, FREE, n=8192)
     # S = phi K phi / 2 with K = 2 (p^2 + m^2): F = -ln Z = sum over modes of ln(K / 2 pi) / 2
-    modes = [2 * (4 * math.sin(math.pi * a / 4) ** 2 + 4 * math.sin(math.pi * b / 4) ** 2 + FREE.m2)
-             for a in range(4) for b in range(4)]
+    modes = [
+        2 * (4 * math.sin(math.pi * a / 4) ** 2 + 4 * math.sin(math.pi * b / 4) ** 2 + FREE.m2)
+        for a in range(4)
+        for b in range(4)
+    ]
     exact = 0.5 * sum(math.log(k / (2 * math.pi)) for k in modes)
     assert result.ess > 0.9
     assert abs(result.free_energy - exact) < 4 * result.free_energy_error
     assert 0 < result.kl < 0.05
 
 
-@pytest.mark.parametrize("config", [
-    pytest.param(SHORT, id="plain"),
-    pytest.param(SHORT.model_copy(update={"noise": NOISE, "noise_steps": 6, "weight_limit": 1.5}), id="noise, limit"),
-])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(SHORT, id="plain"),
+        pytest.param(
+            SHORT.model_copy(update={"noise": NOISE, "noise_steps": 6, "weight_limit": 1.5}), id="noise, limit"
+        ),
+    ],
+)
 def test_an_interrupted_run_resumes_to_the_same_bits(config, tmp_path):
     whole = Flow(CONFIG)
     reference = train(whole, FREE, config)
@@ -185,14 +193,20 @@ def test_the_weight_limit_holds_for_every_matrix():
         assert layer.weight.abs().max() <= 1.65 * layer.weight.square().mean().sqrt()
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda flow: train(flow, FREE, SHORT, groups=["wheights"]), "wheights.*unknown"),
-    (lambda flow: train(flow, FREE, SHORT, groups=["lora"]), "no parameter.*add_lora"),
-    (lambda flow: train(flow, Phi4(1.0, 0.0, (6, 6)), SHORT), r"\(6, 6\).*\(4, 4\)"),
-    (lambda flow: finetune(flow, FREE, SHORT, groups=["weights"]), "use train"),
-    (lambda flow: finetune(flow, FREE, SHORT, effective_weights={"nope": torch.zeros(1)}), "nope.*unknown"),
-    (lambda flow: finetune(flow, FREE, SHORT, effective_weights={"embed": torch.zeros(2, 2)}), r"\(2, 2\).*\(6, 8\)"),
-])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda flow: train(flow, FREE, SHORT, groups=["wheights"]), "wheights.*unknown"),
+        (lambda flow: train(flow, FREE, SHORT, groups=["lora"]), "no parameter.*add_lora"),
+        (lambda flow: train(flow, Phi4(1.0, 0.0, (6, 6)), SHORT), r"\(6, 6\).*\(4, 4\)"),
+        (lambda flow: finetune(flow, FREE, SHORT, groups=["weights"]), "use train"),
+        (lambda flow: finetune(flow, FREE, SHORT, effective_weights={"nope": torch.zeros(1)}), "nope.*unknown"),
+        (
+            lambda flow: finetune(flow, FREE, SHORT, effective_weights={"embed": torch.zeros(2, 2)}),
+            r"\(2, 2\).*\(6, 8\)",
+        ),
+    ],
+)
 def test_requests_that_make_no_sense_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(Flow(CONFIG))
@@ -207,14 +221,20 @@ def test_the_default_flow_at_l_4_fills_one_array_and_reads_it_96_times_per_confi
     flow = Flow(architecture((4, 4)))
     shapes = {name: tuple(layer.weight.shape) for name, layer in flow.base_layers().items()}
     # Three quadrants of a 32 x 32 array, then embed beside pixel in the fourth.
-    assert shapes == {"embed": (16, 8), "blocks.0.w3": (16, 16), "blocks.0.w4": (16, 16), "output": (16, 16),
-                      "pixel": (4, 2)}
+    assert shapes == {
+        "embed": (16, 8),
+        "blocks.0.w3": (16, 16),
+        "blocks.0.w4": (16, 16),
+        "output": (16, 16),
+        "pixel": (4, 2),
+    }
     assert flow.config.couplings * sum(flow.vectors_per_coupling().values()) == 96
 
 
 # F = -ln Z from the transfer matrix (anf.exact.phi4(4, -4, lam), 4 s each).
-@pytest.mark.parametrize(("lam", "floor", "free_energy"),
-                         [(5.0, 0.95, -5.671007), (5.5, 0.95, -4.869490), (6.0, 0.95, -4.217724)])
+@pytest.mark.parametrize(
+    ("lam", "floor", "free_energy"), [(5.0, 0.95, -5.671007), (5.5, 0.95, -4.869490), (6.0, 0.95, -4.217724)]
+)
 def test_shipped_flows_have_the_ess_their_record_states_and_the_exact_free_energy(lam, floor, free_energy):
     action = Phi4(-4.0, lam, (4, 4))
     flow, record = load_flow(shipped(action), action)

@@ -12,7 +12,7 @@ from calibration.failures import Failure
 from calibration.targets import pattern
 from calibration.write_verify import WriteVerifyResult, program
 from calibration.write_verify_config import WriteVerifyConfig
-from drivers.connect import open_crossbar
+from drivers.connect import mock_board, open_crossbar
 from drivers.crossbar import Crossbar
 from firmware_bridge.errors import BoardError, LimitError, ProtocolError
 from firmware_bridge.mock.board import MockParams
@@ -23,11 +23,11 @@ SHAPE = (32, 32)
 
 def truth_s(crossbar: Crossbar) -> np.ndarray:
     """What the cells of the mock really are, S."""
-    return crossbar._interlock.bridge.board.array.conductance_s(crossbar.board_time_s)
+    return mock_board(crossbar).array.conductance_s(crossbar.board_time_s)
 
 
 def faults(crossbar: Crossbar) -> np.ndarray:
-    return crossbar._interlock.bridge.board.array.faults
+    return mock_board(crossbar).array.faults
 
 
 def mock(**parts: dict[str, object]) -> MockParams:
@@ -305,7 +305,7 @@ def test_an_interrupt_leaves_the_outputs_safe_and_the_board_usable() -> None:
     with open_crossbar("mock", seed=10) as crossbar:
         with pytest.raises(KeyboardInterrupt):
             program(crossbar, columns(0), progress=interrupt)
-        board = crossbar._interlock.bridge.board
+        board = mock_board(crossbar)
         assert not board.gate
         assert board.chain.oe_n
         assert program(crossbar, columns(0), config=WriteVerifyConfig(relax_waits_s=())).converged[:, 0].mean() > 0.9

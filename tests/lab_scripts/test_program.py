@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from calibration.write_verify import WriteVerifyConfig
+from drivers.connect import mock_board
 from drivers.crossbar import Crossbar
 from lab_scripts import boards
 
@@ -115,7 +116,7 @@ def test_an_interrupt_leaves_the_outputs_safe_and_no_file(xbar, tmp_path, mocker
     result = xbar("program", matrix, "--out", "p.nc")
     assert result.exit_code == 130
     assert "the outputs are safe" in result.stderr
-    board = opened.spy_return._interlock.bridge.board
+    board = mock_board(opened.spy_return)
     assert not board.gate
     assert board.chain.oe_n
     assert sorted(path.name for path in tmp_path.iterdir()) == ["w.npy"]
