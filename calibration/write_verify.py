@@ -129,7 +129,7 @@ def checked_targets(
         raise LimitError(
             f"target of cell (SL {row}, BL {column})", float(target[row, column]), config.range_s, "S",
             source="WriteVerifyConfig.range_s",
-            advice="rescale the targets, or NaN leaves a cell alone; nothing was pulsed",
+            advice="give targets in siemens within it, or NaN to leave a cell alone; nothing was pulsed",
         )  # fmt: skip
     return target
 

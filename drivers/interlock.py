@@ -7,7 +7,7 @@ each pulse. A refused program is refused whole, before any of it is sent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +46,10 @@ class _Doses:
     exposure_s: Volts
     """(n_bl,) time that each bit line has spent above ``limits.read_disturb_v``."""
     last_pulse_cycle: int = -(1 << 62)
+
+    def copy(self) -> _Doses:
+        """A snapshot that can be changed."""
+        return _Doses(self.pulses, self.exposure_s, self.last_pulse_cycle)
 
 
 class _Channels(NamedTuple):
@@ -86,7 +90,7 @@ class Interlock:
         self.bridge.configure(config)
 
     def run(self, program: Program) -> Result:
-        lines, doses = self._lines.copy(), replace(self._doses)
+        lines, doses = self._lines.copy(), self._doses.copy()
         clock = Clock(self.board.timing, self._cycle)
         for instruction in program:
             self._follow(instruction, lines, doses, clock)

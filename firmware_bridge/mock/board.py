@@ -299,12 +299,12 @@ class MockBoard:
             k += 1
         return out
 
-    def finish_stream(self, mvm: Mvm, active_s: float, shift_s: float, timing: ShiftTiming) -> None:
+    def finish_stream(self, route: Route, mvm: Mvm, active_s: float, shift_s: float, timing: ShiftTiming) -> None:
         """Leave the chips as the stream does: its last vector on the DACs since `active_s`, its last word on the
         chain."""
         self._quiet, self._biased_s = True, active_s
-        for dac, row in zip(mask_indices(mvm.dac_mask), mvm.codes[-1], strict=True):
-            self.dacs[dac].load_all(row, active_s)
+        for dac, row in zip(route.dacs, mvm.codes[-1], strict=True):
+            dac.load_all(row, active_s)
         self.shift(mvm.positions[-1], mvm.sr_bits, shift_s, timing)
 
 

@@ -34,7 +34,7 @@ from firmware_bridge.isa import (
 )
 from firmware_bridge.mock.ads8324 import AdcTiming, Ads8324
 from firmware_bridge.mock.board import MockBoard
-from firmware_bridge.mock.dac80508 import SpiTiming, crc8
+from firmware_bridge.mock.dac80508 import Dac80508, SpiTiming, crc8
 from firmware_bridge.mock.sn74hc595 import ShiftTiming
 from firmware_bridge.program import Clock, Program
 from firmware_bridge.timing import SequencerTiming
@@ -228,14 +228,14 @@ class MockBridge:
             return False
         clock.issue(mvm)
         # Intervals repeat from vector to vector, so one frame and the conversions at both ends stand for all.
-        self._check_dacs(mvm.dac_mask, start)
-        adcs = [self.board.adcs[a] for a in mask_indices(mvm.adc_mask)]
+        self._check_dacs(stream.route.dacs, start)
         last_s = (start + schedule.last[1] - window) * period
         first_s = (start + schedule.first[1] - window) * period
-        Ads8324.start_together(adcs, (first_s, last_s) if last_s > first_s else (first_s,), self._adc)
+        starts_s = (first_s, last_s) if last_s > first_s else (first_s,)
+        Ads8324.start_together(stream.route.converters, starts_s, self._adc)
         codes = self.board.convert_stream(stream, np.multiply(schedule.sample + start, period))
-        self.board.finish_stream(mvm, (start + schedule.last[0]) * period, last_s, self._shift)
-        results.append(_pack(codes.reshape(-1, len(adcs))))
+        self.board.finish_stream(stream.route, mvm, (start + schedule.last[0]) * period, last_s, self._shift)
+        results.append(_pack(codes.reshape(-1, len(stream.route.adcs))))
         return True
 
     def _stream_pulses(self, pulses: Pulses, clock: Clock) -> bool:
@@ -245,15 +245,15 @@ class MockBridge:
         start = clock.now
         begin_s, active_s = (start + schedule.start) * self._period, (start + schedule.active) * self._period
         clock.issue(pulses)
-        self._check_dacs(pulses.dac_mask, start)
+        self._check_dacs([self.board.dacs[d] for d in mask_indices(pulses.dac_mask)], start)
         for k in range(pulses.count):
             self.board.load(pulses.dac_mask, pulses.codes[k], float(active_s[k]))
             self.board.pulse(int(pulses.widths[k]) * self._period, float(begin_s[k]))
         return True
 
-    def _check_dacs(self, dac_mask: int, cycle: int) -> None:
-        for dac in mask_indices(dac_mask):
-            self.board.dacs[dac].check_stream(cycle * self._period, self._spi[False])
+    def _check_dacs(self, dacs: list[Dac80508], cycle: int) -> None:
+        for dac in dacs:
+            dac.check_stream(cycle * self._period, self._spi[False])
 
 
 def _spi_timing(timing: SequencerTiming, read: bool) -> SpiTiming:

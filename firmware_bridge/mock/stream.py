@@ -7,6 +7,7 @@ every row of a block: numpy is several times slower where it must start anew at 
 
 from __future__ import annotations
 
+from operator import is_
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -56,6 +57,7 @@ class Route:
         self.dacs = [board.dacs[d] for d in chips]
         self.others = [dac for dac in board.dacs if dac not in self.dacs]
         self.adcs, self.inputs, self.fixed_bits = tuple(mask_indices(mvm.adc_mask)), inputs, fixed_bits
+        self.converters = [board.adcs[a] for a in self.adcs]
         self._columns = _positions(chips, board.wiring.bl_dac)
         self._in_order = np.array_equal(self._columns, np.arange(DAC_CHANNELS * len(chips)))
         self._wl_columns = _positions([d for d in range(len(board.dacs)) if d not in chips], board.wiring.wl_dac)
@@ -176,6 +178,8 @@ class Path:
         # How far the amplifiers' rails are from zero input, and what an input of 1 V moves: in the unit of the product.
         self._room = np.minimum(zero - self._low, self._high - zero) * slope
         self._swing = swing * slope
+        # Inputs up to this need no look at the rails, unless a transition comes on top.
+        self._free_v = min(LINEAR_V, float((self._room / np.maximum(self._swing, 1e-300)).min()))
         # The converters' polynomials of V = zero + product / slope, expanded: neither offset nor slope costs a pass.
         new = np.flatnonzero(zero != self._zero)
         zero, slope = zero[new], slope[new]
@@ -199,8 +203,9 @@ class Path:
         """
         jumps = [] if flips is None or sample_s is None else self._jumps(relative, reach_v, flips, sample_s)
         # Whether the amplifiers' rails are in reach; beyond the Ohmic range nobody works the bound out.
-        bound = sum(jump.bound for jump in jumps)
-        clips = reach_v > LINEAR_V or bool((self._swing * reach_v + bound > self._room).any())
+        clips = reach_v > self._free_v
+        if jumps and not clips:
+            clips = bool((self._swing * reach_v + sum(jump.bound for jump in jumps) > self._room).any())
         for a in range(0, len(relative), BLOCK):
             part = slice(a, a + BLOCK)
             v = relative[part]
@@ -271,4 +276,4 @@ def _positions(chips: list[int], channels: tuple[int, ...]) -> NDArray[np.intp]:
 
 def _same(a: list[NDArray[np.float64]], b: list[NDArray[np.float64]]) -> bool:
     """Whether two lists hold the same (read-only or replaced, never changed) arrays."""
-    return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
+    return len(a) == len(b) and all(map(is_, a, b))

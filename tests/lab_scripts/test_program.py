@@ -55,7 +55,7 @@ def test_equal_seeds_give_equal_conductances(xbar_json, matrix):
     [
         (np.full((2, 2), np.nan), 2, "4 of 4 values are not finite, the first at (0, 0) is nan"),
         (np.array([[5e-5, np.inf]]), 2, "1 of 2 values are not finite, the first at (0, 1) is inf"),
-        (np.array([[5e-5, 2e-4]]), 2, "cell (SL 0, BL 1) = 200 µS is outside 15 … 105 µS"),
+        (np.array([[5e-5, 2e-4]]), 2, "cell (SL 0, BL 1) = 200 µS is outside 15 µS … 105 µS"),
         (np.array([[5e-5, -1e-6]]), 2, "cell (SL 0, BL 1) = -1 µS is outside"),
         (np.array([[50.0]]), 2, "give targets in siemens"),
         (np.full((33, 2), 5e-5), 2, "has shape (33, 2); the array has (32, 32)"),
