@@ -1,12 +1,11 @@
 """`Crossbar.mvm` on the mock, complete path, beside the same arithmetic in bare numpy.
 
 The complete path is everything: limits, programs, the interlock, DAC frames and clocks, IR drop, all converter errors,
-per-cell noise,
-telegraph noise, saturation check, offset removal. The baseline is the arithmetic alone, on arrays prepared outside the
-clock.
+per-cell noise, telegraph noise, saturation check, offset removal. The baseline is the arithmetic alone, on arrays
+prepared outside the clock.
 
-Both are timed in turn, one thread, and the smallest of many repetitions counts: other programs on the machine only ever
-add time.
+Both are timed in turn, one thread, and the smallest of many repetitions counts: other programs on the machine only
+ever add time.
 ``--check`` fails if a limit is missed.
 """
 
@@ -33,8 +32,7 @@ Mvm = Callable[[np.ndarray], np.ndarray]
 
 
 def bare_numpy(seed: int) -> Mvm:
-    """DAC code and cubic, product, amplifier, ADC cubic, per-cell noise, rounding, saturation, code to current; nothing
-    else."""
+    """DAC code and cubic, product, amplifier, ADC cubic, per-cell noise, rounding, saturation, code to current."""
     rng = np.random.default_rng(seed)
     params = MockParams()
     span_v, vcm_v, lsb_v, rf_ohm = 5.0, 2.5, 2 * params.adc.vref_v / 2**14, params.tia.rf_ohm

@@ -23,8 +23,7 @@ def code_to_volts(code: ArrayLike, vref_v: float) -> NDArray[np.float64]:
 
 
 def unpack(words: Words, n_adcs: int) -> NDArray[np.int16]:
-    """Codes (conversions, ADCs) from result words, two codes to a word. Raises `ProtocolError` for a fraction of a
-    conversion."""
+    """Codes (conversions, ADCs) from result words. Raises `ProtocolError` for a fraction of a conversion."""
     per = conversion_words((1 << n_adcs) - 1)
     if words.size % per:
         raise ProtocolError(
@@ -34,9 +33,11 @@ def unpack(words: Words, n_adcs: int) -> NDArray[np.int16]:
 
 
 def refuse_clipped(codes: NDArray[np.int16], line: NDArray[np.intp], full_scale_a: float) -> None:
-    """Raise `LimitError` if a code (n, outputs) sits at an end of the range, where the current is unknown, and
-    `ProtocolError` if one has more than 14 bits. `line` (outputs,) names the source lines, `full_scale_a` the current
-    of the largest code, A."""
+    """Raise `LimitError` if a code (n, outputs) sits at an end of the range, where the current is unknown.
+
+    `line` (outputs,) names the source lines, `full_scale_a` is the current of the largest code, A. Raises
+    `ProtocolError` for a code of more than 14 bits.
+    """
     if not codes.size:
         return
     low, high = extremes(codes)

@@ -147,8 +147,7 @@ class Board(_Section):
 
 
 def load_board(path: str | Path = PAPER_BOARD) -> Board:
-    """Read a board file. Raises `BoardFileError` naming each key that is missing, unknown, of the wrong type or out
-    of range."""
+    """Read a board file. Raises `BoardFileError`: each key that is missing, unknown, mistyped or out of range."""
     path = Path(path)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -29,8 +29,7 @@ def open_crossbar(
     """Open a board.
 
     address: ``"mock"``, or one of ``"rtl"``, ``"zc706"``, ``"tcp://host:port"``, ``"serial:///dev/…"``, which this
-    release names but
-        does not have yet.
+        release names but does not have yet.
     board: a `Board` or the path of a board file.
     seed: of the mock board: its chips' errors, its array's devices and all noise.
     mock: non-idealities of the mock board, default those of the datasheets and the paper.

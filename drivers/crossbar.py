@@ -58,8 +58,7 @@ class Crossbar:
     """
 
     def __init__(self, bridge: Bridge, board: Board) -> None:
-        """Check that the bridge speaks this instruction set and fits the board, configure it, and bring all lines to
-        rest."""
+        """Check that the bridge fits this software and the board file, configure it, and bring all lines to rest."""
         identity = bridge.identify()
         if identity.isa_hash != ISA_HASH:
             raise ProtocolError(
@@ -169,8 +168,7 @@ class Crossbar:
         return readout.current_a.reshape(*volts.shape[:-1], self.shape[0])
 
     def measure(self, volts: ArrayLike) -> Readout:
-        """Like `mvm` for a block (n, n_bl), with the raw codes and the cost (with that of new zero-input offsets, if
-        due)."""
+        """Like `mvm` for a block (n, n_bl), with raw codes and cost, that of new zero-input offsets included."""
         volts = _floats("measure: inputs", volts)
         if volts.ndim != 2 or volts.shape[1] != self.shape[1]:
             raise ProtocolError(f"measure: inputs have shape {volts.shape}; expected (n, {self.shape[1]})")
@@ -202,12 +200,11 @@ class Crossbar:
         return Readout(current, codes, cycles, cycles * self.board.timing.period_s)
 
     def read_conductance(self, *, repeats: int = 1) -> Array:
-        """Conductance of every cell, (n_sl, n_bl) S, from `repeats` passes of Hadamard patterns of both signs at
-        ``levels.verify_v``.
+        """Conductance of every cell, (n_sl, n_bl) S, from `repeats` passes of Hadamard patterns.
 
-        Each pass drives all bit lines at once with ±V patterns whose matrix H satisfies HᵀH = N·1, so every cell is
-        seen by all 2N conversions: the ADC's noise falls by √N against one line at a time, and offsets cancel between
-        the signs, so that a read after a pulse needs no new zero-input offsets.
+        Each pass drives all bit lines at once with patterns of ±``levels.verify_v`` and their negatives. Their matrix H
+        satisfies HᵀH = N·1, so every cell is seen by all 2N conversions: the ADC's noise falls by √N against one line
+        at a time, and offsets cancel between the signs, so that a read after a pulse needs no new zero-input offsets.
 
         Raises `LimitError` for fewer than one pass, and when an ADC's range is exceeded.
         """
@@ -223,8 +220,7 @@ class Crossbar:
         return odd.T @ pattern / (order * self.board.levels.verify_v)
 
     def _convert(self, volts: Array) -> NDArray[np.int16]:
-        """Codes (n, n_sl) of inputs (n, n_bl), in as many programs as the board's memories need; none of them
-        clipped."""
+        """Codes (n, n_sl), none clipped, of inputs (n, n_bl), in as many programs as the board's memories need."""
         self._prepare_read()
         wiring = self.board.wiring
         codes = self._bl_codes(volts)
@@ -259,8 +255,7 @@ class Crossbar:
     def apply_pulses(
         self, amplitude_v: ArrayLike, gate_v: ArrayLike, width_s: ArrayLike, *, forming: bool = False
     ) -> int:
-        """One programming pulse on each cell that has an amplitude. Returns the number of pulses that the lines
-        carried.
+        """One programming pulse on each cell that has an amplitude. Returns how many pulses the lines carried.
 
         amplitude_v: V across the cell, bit line minus source line: positive SETs, negative RESETs, NaN leaves it alone.
         gate_v: V, word line minus source line. width_s: s. Each of the three is (n_sl, n_bl) or a scalar.
@@ -269,7 +264,7 @@ class Crossbar:
         A pulse drives one bit line, so all cells of a column that share amplitude and width are pulsed at once, each
         row at its own gate voltage. Rows without a pulse are off and the other bit lines rest at the reference, so
         nothing else is biased. Raises `ProtocolError` for a wrong shape, and `LimitError` for a value that is not
-        finite or outside the board's limits; nothing is pulsed by a program that is refused.
+        finite or outside the board's limits; nothing is pulsed then.
         """
         amplitude, gate, width = (
             self._per_cell(name, values)
@@ -319,18 +314,19 @@ class Crossbar:
             self._initialise()
         block = (self.identity.program_words - MEMORY_RESERVE) // (1 + codes[0].size // 2)
         self._reading, self._zero_code = False, None
+        programs = []
         for start in range(0, len(codes), block):
             part = slice(start, start + block)
             program = Program()
             self._chain.write(program, self._muxes.word(reference="form" if forming else "vcm"))
             program.append(Pulses(codes[part], self._dac.mask, self._ldac_frame, self._settle, widths[part]))
             self._rest(program)
-            self._run(program)
+            programs.append(program)
+        self._run_all(programs)
 
     # -- states of the lines -----------------------------------------------------------------------------------------
     def _initialise(self) -> None:
-        """From any state to rest: DACs reset and set up, muxes defined before they are enabled, bit lines
-        disconnected."""
+        """From any state to rest: bit lines disconnected, DACs set up, muxes defined before they are enabled."""
         program = Program()
         program.append(cd4051b.DISCONNECT)
         self._rest_codes()
@@ -366,6 +362,16 @@ class Crossbar:
     def _write_codes(self, program: Program) -> None:
         self._dac.load(program, self._codes.reshape(-1, DAC_CHANNELS))
         self._dac.ldac(program)
+
+    def _run_all(self, programs: list[Program]) -> None:
+        """Run programs one after the other, or none of them if one would be refused."""
+        try:
+            self._interlock.check(programs)
+        except BaseException:
+            self.safe()
+            raise
+        for program in programs:
+            self._run(program)
 
     def _run(self, program: Program) -> Result:
         try:

@@ -63,8 +63,7 @@ def span_v(*, vref_v: float = 2.5, ref_divide: int = 1, gain: int = 2) -> float:
 
 
 def volts_to_code(volts: ArrayLike, span_v: float) -> Codes:
-    """Nearest code of an output voltage, same shape. Raises `LimitError` outside [0, span − ½ LSB], or if not
-    finite."""
+    """Nearest code of an output voltage, same shape. Raises `LimitError` outside [0, span − ½ LSB], and for NaN."""
     volts = np.asarray(volts, float)
     code = np.rint(volts * (FULL_SCALE / span_v))
     low, high = extremes(code) if code.size else (0.0, 0.0)
@@ -123,8 +122,7 @@ class Dac80508Bank:
         program.append(SpiRead(self.mask, (write_frame(NOP, 0),) * self.n_chips))
 
     def parse_read(self, words: Words, register: int) -> NDArray[np.uint16]:
-        """Data (chips,) of one `read`, from its result words. Raises `ProtocolError` if a chip does not echo the
-        command."""
+        """Data (chips,) of one `read`, from its result words. Raises `ProtocolError` if a chip does not echo it."""
         answers = words[self.n_chips : 2 * self.n_chips]
         echo = answers >> 16
         for chip in np.flatnonzero(echo != read_frame(register) >> 16):

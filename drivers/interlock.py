@@ -7,6 +7,7 @@ each pulse. A refused program is refused whole, before any of it is sent.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.extremes import extremes
 from firmware_bridge.isa import (
     DAC_CHANNELS,
+    End,
     Gate,
     Instruction,
     Mvm,
@@ -62,8 +64,9 @@ class _Channels(NamedTuple):
 
 
 class Interlock:
-    """Wraps `bridge`; same interface. Raises `LimitError` naming line, value and limit, or `ProtocolError` for what
-    it cannot follow.
+    """Wraps `bridge`; same interface.
+
+    Raises `LimitError` naming line, value and limit, or `ProtocolError` for what it cannot follow.
 
     A voltage at its limit passes although the DAC rounds it, by at most half a code.
     """
@@ -89,9 +92,16 @@ class Interlock:
             raise ProtocolError("the sequencer would run at another timing than the board file's; change it there")
         self.bridge.configure(config)
 
+    def check(self, programs: Iterable[Program]) -> None:
+        """Refuse programs that would be refused if they ran one after the other; send nothing."""
+        lines, doses, clock = self._lines.copy(), self._doses.copy(), Clock(self.board.timing, self._cycle)
+        for program in programs:
+            for instruction in program:
+                self._follow(instruction, lines, doses, clock)
+            clock.issue(End())
+
     def run(self, program: Program) -> Result:
-        lines, doses = self._lines.copy(), self._doses.copy()
-        clock = Clock(self.board.timing, self._cycle)
+        lines, doses, clock = self._lines.copy(), self._doses.copy(), Clock(self.board.timing, self._cycle)
         for instruction in program:
             self._follow(instruction, lines, doses, clock)
         self._doses = doses
@@ -120,8 +130,7 @@ class Interlock:
 
     @property
     def pulses(self) -> NDArray[np.int64]:
-        """Programming pulses (n_sl, n_bl) that each cell has been sent through this object; after an error, may have
-        been sent."""
+        """Programming pulses (n_sl, n_bl) that each cell was sent through this object, or may have been at an error."""
         return self._doses.pulses.copy()
 
     # -- following a program ------------------------------------------------------------------------------------------
@@ -231,8 +240,7 @@ class Interlock:
 
     # -- limits ------------------------------------------------------------------------------------------------------
     def _check_range(self, codes: NDArray[np.int64]) -> None:
-        """Absolute limits of every line, for codes (…, channels); an unknown one is nobody's business until it is
-        connected."""
+        """Absolute limits of every line, for codes (…, channels); unknown ones matter once they are connected."""
         for name, columns, limit in (
             ("BL", self._bl, self.board.limits.bl_v),
             ("WL", self._wl, self.board.limits.wl_v),
@@ -258,8 +266,7 @@ class Interlock:
         key: str,
         of: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Raise `LimitError` for the first of `values` (…, lines), among those in `of`, that is beyond `bound`; it
-        states `limit`."""
+        """Raise `LimitError`, stating `limit`, for the first of `values` (…, lines), among `of`, beyond `bound`."""
         if values.min(initial=bound[0]) >= bound[0] and values.max(initial=bound[1]) <= bound[1]:
             return
         bad = ~((values >= bound[0]) & (values <= bound[1]))  # NaN is bad
@@ -306,8 +313,7 @@ class Interlock:
         lines: LineState,
         doses: _Doses,
     ) -> None:
-        """Check pulses that connect the lines at codes (n, channels) for some cycles (n,) from others (n,) on, and
-        count them."""
+        """Check pulses that connect lines at codes (n, channels) for cycles (n,) from others (n,) on; count them."""
         limits, period_s = self.board.limits, self.board.timing.period_s
         if lines.gate:
             raise ProtocolError("a pulse while the bit lines are connected; GATE 0 first")
@@ -357,8 +363,7 @@ class Interlock:
     def _check_kind(
         self, kind: str, relative: Volts, cells: NDArray[np.bool_], gates: Volts, width_s: Volts, limit: PulseLimits
     ) -> None:
-        """Limits of one kind of pulse, where bit lines (n, n_bl) get it: their amplitude, every row's gate, the
-        width."""
+        """Limits of one kind of pulse: amplitudes of bit lines `cells` (n, n_bl), gates of rows that are on, width."""
         which = kind.upper()
         any_cell: NDArray[np.bool_] = np.any(cells, axis=1)
         self._refuse_v(

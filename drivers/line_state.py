@@ -147,8 +147,7 @@ class LineState:
         return word is not None and wiring.bl_select.code(word) == wiring.bl_inputs.dac
 
     def relative_v(self, codes: NDArray[np.int64]) -> Volts:
-        """Bit-line voltages (…, n_bl) relative to the source lines, for codes (…, channels), as the muxes connect
-        them, V.
+        """Bit-line voltages (…, n_bl) relative to the source lines, V, for codes (…, channels) and muxes as they are.
 
         A line that floats is at 0. Raises `ProtocolError` for a line that would hang on an unknown DAC output.
         """

@@ -1,5 +1,4 @@
-"""OPA4322-Q1 (TI SLOS856) as transimpedance amplifier: holds a source line at its reference and turns its current
-into a voltage."""
+"""OPA4322-Q1 (TI SLOS856) as transimpedance amplifier: holds a source line at its reference, measures its current."""
 
 from __future__ import annotations
 

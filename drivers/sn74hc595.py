@@ -7,8 +7,7 @@ from firmware_bridge.program import Program
 
 
 class Sn74hc595Chain:
-    """`n_devices` registers, QH′ to SER. Bit i of a word appears at QA + i % 8 of device i // 8, device 0 next to the
-    sequencer."""
+    """`n_devices` registers, QH′ to SER: bit i of a word is QA + i % 8 of device i // 8, counted from the sequencer."""
 
     def __init__(self, n_devices: int) -> None:
         self.bits = 8 * n_devices
@@ -18,6 +17,5 @@ class Sn74hc595Chain:
         program.append(Shift(self.bits, word))
 
     def enable(self, program: Program, on: bool) -> None:
-        """Drive the outputs (OE̅ low) or release them. Outputs are undefined after power-up: write first, enable
-        after."""
+        """Drive the outputs (OE̅ low) or release them. They are undefined after power-up: write first, enable after."""
         program.append(OutputEnable(on))

@@ -32,8 +32,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Result:
-    """What a program brought back: result words (n,) uint32 in the order pushed, and its exact duration in clock
-    cycles."""
+    """What a program brought back: result words (n,) in the order pushed, and its exact duration in clock cycles."""
 
     words: Words
     cycles: int
@@ -48,13 +47,11 @@ class SequencerConfig(BaseModel):
     safe_wait_cycles: int = Field(default=0, ge=0)
     """Wait before the safe frames: the DACs may be in a reset that somebody else has just begun."""
     safe_frames: tuple[int, ...] = ()
-    """Frames that `safe()` sends to every DAC, in order, after the bit lines are disconnected and the muxes
-    released."""
+    """Frames that `safe()` sends to every DAC, in order, once bit lines are disconnected and muxes released."""
 
 
 class Bridge(Protocol):
-    """Executes programs. Implementations: the mock, the Verilated gateware, PYNQ on the board, and a remote end of
-    any of them."""
+    """Executes programs: the mock, the Verilated gateware, PYNQ on the board, or a remote end of any of them."""
 
     def identify(self) -> Identity:
         """Kind, serial number, versions and capacities."""
@@ -63,15 +60,13 @@ class Bridge(Protocol):
         """Write the sequencer's registers."""
 
     def run(self, program: Program) -> Result:
-        """Execute a program. Raises `ProtocolError` or `TimingViolation` if a chip refuses; the outputs are then
-        safe."""
+        """Execute a program. Raises `ProtocolError` or `TimingViolation` if a chip refuses; outputs are safe then."""
 
     def reset(self) -> None:
         """Power-cycle the converters and registers (not the array): as after power-up."""
 
     def safe(self) -> None:
-        """Bit lines disconnected, muxes released, DACs at their safe frames; callable at any time, any number of
-        times."""
+        """Bit lines disconnected, muxes released, DACs sent their safe frames; at any time, any number of times."""
 
     def close(self) -> None:
         """Make safe and let go of the board."""

@@ -37,8 +37,7 @@ class Field:
 
 
 class Instruction:
-    """One instruction. Subclasses are frozen dataclasses whose attributes are the layout's fields plus, where they
-    carry one, a payload.
+    """One instruction. Subclasses are frozen dataclasses of the layout's fields and, where they carry one, a payload.
 
     Making one raises `LimitError` for a field that does not fit its bits and `ProtocolError` for a payload that does
     not fit the fields, so that whatever exists can be encoded.
@@ -91,8 +90,7 @@ class Instruction:
         return 0
 
     def action_cycles(self, timing: SequencerTiming) -> int:
-        """Clock cycles after the fetch, where they depend on nothing but the operands: all but COLLECT and the streams,
-        see `Clock`."""
+        """Clock cycles after the fetch, from the operands alone: all but COLLECT and streams, for which see `Clock`."""
         return 0
 
     def __eq__(self, other: object) -> bool:
@@ -106,8 +104,7 @@ class Instruction:
 
 @lru_cache(maxsize=256)
 def check_fields(cls: type[Instruction], values: tuple[int, ...]) -> None:
-    """Raise `LimitError` if one of the layout's fields does not fit its bits. Drivers use few values again and
-    again."""
+    """Raise `LimitError` if a field of the layout does not fit its bits. Drivers use few values, again and again."""
     for field, value in zip(cls.LAYOUT, values, strict=True):
         field.check(cls.MNEMONIC, value)
 
@@ -116,8 +113,7 @@ class Streaming(Instruction):
     """An instruction that stands for many single ones."""
 
     def expand(self) -> Iterator[Instruction]:
-        """The single instructions that this one stands for, in order; fetching the header counts as one NOP per
-        word."""
+        """The single instructions that this one stands for, in order; each word of its header counts as a NOP."""
         raise NotImplementedError
 
     def cycles(self, timing: SequencerTiming) -> int:

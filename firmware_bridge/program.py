@@ -99,8 +99,7 @@ class Program:
 
     @classmethod
     def from_text(cls, text: str) -> Program:
-        """The inverse of `text()`; empty lines and `#` comments are skipped. Raises `ProtocolError` with the line's
-        number."""
+        """The inverse of `text()`; skips empty lines and `#` comments. Raises `ProtocolError` with the line's number."""
         program = cls()
         for number, line in enumerate(text.splitlines(), 1):
             line = line.partition("#")[0].strip()

@@ -125,8 +125,7 @@ class SpiWrite(_SpiFrame):
 
 @dataclass(frozen=True, eq=False)
 class SpiRead(_SpiFrame):
-    """Send one frame to each DAC at the read clock and push what each shifts out meanwhile (the answer to the
-    *previous* command)."""
+    """Send frames at the read clock and push what each DAC shifts out meanwhile: its answer to the *previous* frame."""
 
     MNEMONIC = "SPI_READ"
     OPCODE = 0x11
@@ -153,8 +152,7 @@ def check_chain_word(mnemonic: str, bits: int, word: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Shift(Instruction):
-    """Shift `bits` bits into the SN74HC595 chain, highest first, and latch them: bit i of `word` appears at output
-    i."""
+    """Shift bits into the SN74HC595 chain, highest first, and latch them: bit i of `word` appears at output i."""
 
     MNEMONIC = "SHIFT"
     OPCODE = 0x20
@@ -188,8 +186,7 @@ class Shift(Instruction):
 
 @dataclass(frozen=True, eq=False)
 class OutputEnable(Instruction):
-    """Drive the chain's outputs (`enable` = 1, OE̅ low) or release them (0, OE̅ high: every mux is inhibited by its
-    pull-up)."""
+    """Drive the chain's outputs (1, OE̅ low) or release them (0, OE̅ high: every mux is inhibited by its pull-up)."""
 
     MNEMONIC = "OUTPUT_ENABLE"
     OPCODE = 0x21
@@ -243,8 +240,7 @@ class Pulse(Instruction):
 
 @dataclass(frozen=True, eq=False)
 class Sample(Instruction):
-    """Start a conversion on each ADC of the mask; returns when the sampling window closes. COLLECT must follow before
-    the next SAMPLE."""
+    """Start a conversion on each ADC of the mask and wait until the sampling window closes. COLLECT must follow."""
 
     MNEMONIC = "SAMPLE"
     OPCODE = 0x40

@@ -1,5 +1,4 @@
-"""The streaming instructions: arrays of vectors, and arrays of pulses, each defined by the single instructions that
-it stands for."""
+"""The streaming instructions: arrays of vectors and arrays of pulses, defined by single instructions."""
 
 from __future__ import annotations
 
@@ -75,12 +74,11 @@ _STREAM_FIELDS = (
 
 @dataclass(frozen=True, eq=False)
 class Mvm(_CodeStream):
-    """Apply a block of input vectors and convert every source line for each: matrix-vector products, and reads of a
-    whole array.
+    """Apply a block of input vectors and convert the source lines for each: matrix-vector products, reads of an array.
 
     For each vector: load, LDAC, settle, then one conversion per mux position. The next vector is loaded while the
-    first position converts; it becomes active once the last position has been sampled. Results: (count, positions,
-    ⌈ADCs/2⌉) words.
+    first position converts; it becomes active once the last position has been sampled. Results are
+    (count, positions, ⌈ADCs/2⌉) words.
     """
 
     MNEMONIC = "MVM"
@@ -272,8 +270,7 @@ def _mvm_schedule(
 
 @dataclass(frozen=True, eq=False)
 class Pulses(_CodeStream):
-    """Apply a table of pulses: for each entry load all lines, LDAC, settle, and connect the bit lines for exactly its
-    width."""
+    """Apply a table of pulses: for each, load all lines, LDAC, settle, connect the bit lines for exactly its width."""
 
     MNEMONIC = "PULSES"
     OPCODE = 0x51

@@ -39,8 +39,7 @@ class ReferenceInputs(BaseModel):
 
 
 class SelectBits(BaseModel):
-    """Where a group of CD4051B muxes takes A, B, C (three bits from `lsb`) and INH (bit `inhibit`, None: not on the
-    chain)."""
+    """Where CD4051B muxes take A, B, C (three bits from `lsb`) and INH (bit `inhibit`, None: not on the chain)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -26,8 +26,7 @@ from firmware_bridge.mock.stream import Path, Route
 from firmware_bridge.wiring import SelectBits, Wiring
 
 READ_BIAS_V = 0.3
-"""Bit-line bias below which a connected line only reads; above it, it is applied to the array as a programming
-pulse."""
+"""Bit-line bias up to which a connected line only reads; beyond, it is applied to the array as a programming pulse."""
 
 Volts = NDArray[np.float64]
 
@@ -207,8 +206,7 @@ class MockBoard:
         return self._sl_v[reference_v]
 
     def _normals(self, n: int, outputs: int) -> NDArray[np.float32]:
-        """Noise of `n` rows of conversions, drawn in the order in which they happen, so that every way of cutting a
-        stream agrees."""
+        """Noise of `n` rows of conversions, in the order in which they happen: every way of cutting a stream agrees."""
         return self._noise.standard_normal((n, outputs), np.float32)
 
     def _path(
@@ -300,8 +298,7 @@ class MockBoard:
         return out
 
     def finish_stream(self, route: Route, mvm: Mvm, active_s: float, shift_s: float, timing: ShiftTiming) -> None:
-        """Leave the chips as the stream does: its last vector on the DACs since `active_s`, its last word on the
-        chain."""
+        """Leave the chips as the stream does: last vector on the DACs since `active_s`, last word on the chain."""
         self._quiet, self._biased_s = True, active_s
         for dac, row in zip(route.dacs, mvm.codes[-1], strict=True):
             dac.load_all(row, active_s)

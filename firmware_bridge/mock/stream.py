@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 Volts = NDArray[np.float64]
 
 LINEAR_V = 0.105
-"""Cell voltage up to which the non-linear current, below 10⁻⁵ of the Ohmic one, is left out: inputs of 0.1 V with the
-DAC's error."""
+"""Cell voltage up to which the non-linear current, below 10⁻⁵ of the Ohmic one, is left out: 0.1 V with DAC error."""
 
 BLOCK = 256
 
@@ -69,8 +68,7 @@ class Route:
 
     @classmethod
     def of(cls, board: MockBoard, mvm: Mvm) -> Route | None:
-        """The route of a stream, or None if it leaves the vectorised path: other lines than all bit lines, other
-        muxes than the ADCs'."""
+        """The route of a stream, or None unless it loads all bit lines, and only them, and moves the ADCs' muxes only."""
         wiring, select = board.wiring, board.wiring.adc_select
         channels = {DAC_CHANNELS * d + c for d in mask_indices(mvm.dac_mask) for c in range(DAC_CHANNELS)}
         inputs = tuple(None if select.inhibited(word) else select.code(word) for word in mvm.positions)
@@ -195,11 +193,10 @@ class Path:
         flips: Flips | None = None,
         sample_s: Volts | None = None,
     ) -> None:
-        """Codes (n, outputs) for bit lines (n, n_bl) in V relative to the reference, none beyond ±`reach_v`;
-        `normals` (n, outputs).
+        """Codes (n, outputs) for bit lines (n, n_bl) relative to the reference, V, none beyond ±`reach_v`.
 
-        `flips` are telegraph transitions after the response was taken; they act from the first of the samples (n,
-        positions) at or after them.
+        `normals` (n, outputs) is the noise. `flips` are telegraph transitions after the response was taken; they act
+        from the first of the samples (n, positions) at or after them.
         """
         jumps = [] if flips is None or sample_s is None else self._jumps(relative, reach_v, flips, sample_s)
         # Whether the amplifiers' rails are in reach; beyond the Ohmic range nobody works the bound out.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from drivers.board import Board, load_board
-from drivers.connect import open_crossbar
+from drivers.connect import mock_board, open_crossbar
 from drivers.crossbar import ZERO_CONVERSIONS, Crossbar
 from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.isa import Gate, Mvm, OutputEnable, Pulses, Shift, SpiWrite, Wait
@@ -19,10 +19,6 @@ IDEAL = MockParams.ideal()
 CODE_V = 5.0 / 65536
 CODE_A = 2 * 0.9 / 16384 / 3500.0
 """Current of one ADC code on the default board, A."""
-
-
-def mock_board(crossbar):
-    return crossbar._interlock.bridge.board
 
 
 def conductance(crossbar):
@@ -352,6 +348,18 @@ def test_many_pulses_are_cut_into_programs_and_leave_the_lines_at_rest():
     assert (lines[:32] == 0x8000).all()
     assert not lines[32:].any()
     assert not board.gate
+
+
+def test_of_many_pulses_none_is_sent_if_the_last_is_refused():
+    crossbar = open_crossbar("mock", mock=IDEAL)
+    watch = Watch(crossbar)
+    amplitude = 1.2 + 0.5 * np.random.default_rng(0).random((32, 32))
+    amplitude[31, 31] = 2.01
+    with pytest.raises(LimitError, match=r"SET amplitude on BL 31 = 2\.00996 V"):
+        crossbar.apply_pulses(amplitude, 1.0, 1e-5)
+    assert watch.programs == []
+    assert not crossbar.pulse_count.any()
+    assert_safe(crossbar)
 
 
 def test_no_cell_no_pulse():

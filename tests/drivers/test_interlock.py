@@ -22,7 +22,7 @@ from firmware_bridge.isa import (
     SpiWrite,
     Wait,
 )
-from firmware_bridge.program import Program
+from firmware_bridge.program import Program, concatenate
 from firmware_bridge.timing import SequencerTiming
 
 CODE_V = 5.0 / 65536
@@ -58,8 +58,7 @@ def board(**limits):
 
 
 def codes(bl_v=None, wl_v=None, base_v=VCM):
-    """(8, 8) codes: bit lines and word lines {line: V} as given, other bit lines at `base_v`, other word lines at 0
-    V."""
+    """(8, 8) codes: bit lines and word lines {line: V} as given, others at `base_v` and at 0 V."""
     volts = np.zeros(64)
     volts[:32] = base_v
     for line, v in (bl_v or {}).items():
@@ -550,6 +549,21 @@ def test_an_empty_stream_moves_nothing():
     empty = Mvm(np.empty((0, 4, 8), np.uint16), 0b1111, LDAC, 800, (0x3FF,), 16, 0xFF, 0)
     bench.accepts(Program([empty, Pulses(np.empty((0, 8, 8), np.uint16), 0xFF, LDAC, 0, np.empty(0, np.uint32))]))
     bench.accepts(Program([Gate(True), Gate(False)]))
+
+
+def test_programs_are_checked_together_as_they_would_run():
+    bench = Bench(pulses_per_cell=3, pulse_interval_s=1e-4)
+    bench.run(Program([Wait(10_000)]))
+    one = pulse(bench, 1.5, 1.2, 1e-5)
+    spaced = concatenate([one, Program([Wait(10_000)])])
+    before = list(bench.bridge.calls)
+    bench.interlock.check([spaced] * 3)
+    with pytest.raises(LimitError, match="pulses on cell"):
+        bench.interlock.check([spaced] * 4)
+    with pytest.raises(LimitError, match="interval before pulse"):
+        bench.interlock.check([one, one])
+    assert bench.bridge.calls == before
+    assert not bench.interlock.pulses.any()
 
 
 # -- life ------------------------------------------------------------------------------------------------------------
