@@ -99,7 +99,7 @@ class Program:
 
     @classmethod
     def from_text(cls, text: str) -> Program:
-        """The inverse of `text()`; skips empty lines and `#` comments. Raises `ProtocolError` with the line's number."""
+        """The inverse of `text()`; skips empty lines and `#` comments. Raises `ProtocolError` with the line number."""
         program = cls()
         for number, line in enumerate(text.splitlines(), 1):
             line = line.partition("#")[0].strip()

@@ -41,6 +41,8 @@ class Response:
 
     transfer_s: np.ndarray
     """(n_sl, n_bl) S: ``I_sl = transfer_s @ v`` for v = V_BL - V_SL within ±0.1 V, IR drop included."""
+    mean_transfer_s: np.ndarray
+    """The same with telegraph noise at its mean: the same object until `until_s`."""
     noise_s: np.ndarray
     """(n_sl, n_bl) S rms white noise of each entry, independent per conversion and cell."""
     nonlinear: np.ndarray
@@ -199,7 +201,7 @@ class Array:
             swing = self._telegraph.states - self._telegraph.mean_state
             transfer.reshape(-1)[self._noisy] *= 1.0 + self._amplitude * swing
             transfer.flags.writeable = False
-        self._current = Response(transfer, setting.noise_s, setting.nonlinear, setting.until_s)
+        self._current = Response(transfer, setting.mean_transfer_s, setting.noise_s, setting.nonlinear, setting.until_s)
         self._current_setting, self._current_key = setting, key
         self._current_from_s = t_s
         self._current_until_s = min(setting.until_s, self._telegraph.next_flip_s)

@@ -68,7 +68,7 @@ class Route:
 
     @classmethod
     def of(cls, board: MockBoard, mvm: Mvm) -> Route | None:
-        """The route of a stream, or None unless it loads all bit lines, and only them, and moves the ADCs' muxes only."""
+        """The route of a stream; None unless it loads all bit lines, no word line, and moves the ADCs' muxes alone."""
         wiring, select = board.wiring, board.wiring.adc_select
         channels = {DAC_CHANNELS * d + c for d in mask_indices(mvm.dac_mask) for c in range(DAC_CHANNELS)}
         inputs = tuple(None if select.inhibited(word) else select.code(word) for word in mvm.positions)
@@ -147,21 +147,21 @@ class Path:
         floor = (
             np.array([board.adcs[a].params.noise_lsb_rms for a in adcs]) ** 2
             + (board.tia.output_noise_v_rms * closed / lsb_v) ** 2
-            + (board.params.dac.noise_v_rms * scale) ** 2 * (response.transfer_s[lines] ** 2).sum(axis=1)
+            + (board.params.dac.noise_v_rms * scale) ** 2 * (response.mean_transfer_s[lines] ** 2).sum(axis=1)
         )
         self._floor, self._poly = _Rows(1, len(lines)), _Rows(4, len(lines))
         self._floor.set(floor[None])
         self._zero = np.full(len(lines), np.nan)
         self._scratch = np.empty((3, BLOCK, len(lines)))
         self._square = np.empty((BLOCK, response.transfer_s.shape[1]))
-        self._noise_of = response.noise_s
+        self._mean_transfer_s = response.mean_transfer_s
         self._take_over(response)
 
     def follow(self, response: Response, reference_v: float) -> bool:
         """Take over a response that differs by telegraph states only; False if it differs by more."""
         if response is self._response:
             return True
-        if response.noise_s is not self._noise_of or reference_v != self._reference_v:
+        if response.mean_transfer_s is not self._mean_transfer_s or reference_v != self._reference_v:
             return False
         self._take_over(response)
         return True

@@ -152,7 +152,7 @@ def test_a_streamed_mvm_is_its_single_instructions(n):
     assert np.ptp(codes.view(np.int16)) > 100  # it did read an array
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     n=st.integers(1, 12),
     positions=st.lists(st.sampled_from([0, 1, 2, 3, 5, None]), min_size=1, max_size=6),
@@ -254,7 +254,7 @@ def test_a_stream_that_programs_the_array_is_its_single_instructions(amplitude_v
     assert whole.result[1] == spelled.result[1]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     n=st.integers(1, 30),
     settle=st.sampled_from([0, 100, 800]),
