@@ -21,6 +21,19 @@ class LoRA(torch.nn.Module):
         self.a = torch.nn.Parameter(torch.randn(rank, n_in, generator=generator) / n_in**0.5)
         self.b = torch.nn.Parameter(torch.zeros(n_out, rank))
 
+    @classmethod
+    def nearest(cls, matrix: torch.Tensor, rank: int) -> LoRA:
+        """The LoRA of `rank` (cut to what the shape allows) that adds as nearly `matrix` (n_out, n_in) as it can: its
+        leading singular vectors."""
+        n_out, n_in = matrix.shape
+        lora = cls(n_in, n_out, min(rank, n_in, n_out))
+        u, s, vh = torch.linalg.svd(matrix.detach(), full_matrices=False)
+        root = s[: lora.rank].sqrt()
+        with torch.no_grad():
+            lora.a.copy_(root[:, None] * vh[: lora.rank])
+            lora.b.copy_(u[:, : lora.rank] * root)
+        return lora
+
     @property
     def rank(self) -> int:
         return self.a.shape[0]

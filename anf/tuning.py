@@ -11,6 +11,7 @@ from anf.actions import Action
 from anf.analog import ArrayNoise, SimulatedEngine
 from anf.flow import Flow
 from anf.layers import Engine
+from anf.lora import LoRA
 from anf.mapping import AffineMapping
 from anf.training import Progress, TrainingConfig, TrainingResult, finetune
 from drivers.ads8324 import lsb_v
@@ -30,7 +31,7 @@ class Tuning:
     batch: int = 512
     learning_rate: float = 6e-3
     rank: int = 2
-    """Of LoRA, if the flow has none yet."""
+    """Of the LoRA beside each matrix."""
 
 
 def tune(
@@ -45,6 +46,9 @@ def tune(
 ) -> TrainingResult:
     """Tune the digital parts of `flow`, in place, through engines that model the arrays: LoRA, biases, time, site map.
 
+    Each matrix gets a LoRA that starts as the best correction of its rank for what the array holds instead of it, so
+    that a stuck cell, which is an error of rank one, is made up for before the first step.
+
     engines: `Deployment.simulated` of programmed arrays, or what `model_arrays` returns.
     Raises what `anf.training.finetune` raises; ValueError for steps, batch or rate out of range.
     """
@@ -56,9 +60,12 @@ def tune(
         report_every=10,
         checkpoint_every=10,
     )
-    if all(layer.lora is None for layer in flow.base_layers().values()):
-        flow.add_lora(tuning.rank, seed=seed)
     generator = torch.Generator().manual_seed(seed + 1)
+    exact = engines(ArrayNoise.off(), generator)
+    for name, layer in flow.base_layers().items():
+        wanted = layer.weight if layer.lora is None else layer.weight + layer.lora.delta()
+        held = exact[name](torch.eye(layer.weight.shape[1])).T
+        layer.lora = LoRA.nearest(wanted - held, tuning.rank)
     return finetune(
         flow,
         action,

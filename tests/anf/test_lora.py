@@ -65,3 +65,20 @@ def test_fresh_lora_changes_nothing_and_sits_in_the_mixer_blocks():
 def test_a_rank_that_the_matrix_does_not_have_is_refused(rank):
     with pytest.raises(ValueError, match=rf"rank = {rank} .*1\.\.3"):
         LoRA(5, 3, rank)
+
+
+def test_the_nearest_lora_of_a_stuck_cell_is_that_cell():
+    error = torch.zeros(6, 4)
+    error[2, 3] = 7.5
+    torch.testing.assert_close(LoRA.nearest(error, 1).delta(), error)
+
+
+def test_the_nearest_lora_leaves_the_smallest_error_that_its_rank_can():
+    matrix = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
+    left = torch.linalg.svdvals(matrix)[2:].square().sum().sqrt()
+    torch.testing.assert_close((matrix - LoRA.nearest(matrix, 2).delta()).norm(), left)
+
+
+def test_the_nearest_lora_of_full_rank_is_the_matrix():
+    matrix = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(LoRA.nearest(matrix, 9).delta(), matrix)

@@ -93,13 +93,19 @@ def test_doctor_fails_with_a_mock_that_fails(xbar, mocker):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_process_with_130_and_without_a_file(tmp_path, number):
     args = ("hmc", "--configs", "10000000", "--thermalisation", "100000", "--out", str(tmp_path / "h.nc"))
-    with subprocess.Popen([*XBAR, *args], stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    # A shell starts what runs in its background with SIGINT ignored, and so would this test's child be.
+    listen = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL)}
+    with subprocess.Popen([*XBAR, *args], stderr=subprocess.PIPE, text=True, cwd=ROOT, **listen) as process:
         # Until it is at work: torch is mapped once the sampler is being imported.
         while "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text():
             time.sleep(0.05)
         time.sleep(0.5)
         process.send_signal(number)
-        assert process.wait(timeout=60) == 130
+        try:
+            code = process.wait(timeout=60)
+        finally:
+            process.kill()
+        assert code == 130
         assert process.stderr is not None
         assert "xbar: interrupted; the outputs are safe" in process.stderr.read()
     assert not list(tmp_path.iterdir())
