@@ -201,10 +201,12 @@ def test_a_streamed_input_may_reach_the_read_voltage_and_no_further(mask):
 
 
 def test_a_streamed_input_is_held_to_the_lines_limit_too():
-    bench = Bench(bl_v=(2.3, 2.7))
-    bench.accepts(Program([mvm([0.2, -0.2])]))
-    refusal = bench.refuses(Program([mvm([0.1, 0.2 + CODE_V])]))
-    assert (refusal.parameter, refusal.limit) == ("BL 9", (2.3, 2.7))
+    for reach in (0.2, 0.06):
+        bench = Bench(bl_v=(VCM - reach, VCM + reach))
+        bench.accepts(Program([mvm([reach, -reach])]))
+        for beyond in (reach + CODE_V, -reach - CODE_V):
+            refusal = bench.refuses(Program([mvm([0.01, beyond])]))
+            assert (refusal.parameter, refusal.limit) == ("BL 9", (VCM - reach, VCM + reach))
 
 
 def test_disconnected_bit_lines_may_carry_anything_within_their_range():

@@ -95,6 +95,17 @@ def test_back_to_back_conversions_pass_at_any_late_board_time() -> None:
         adc.start(86400.0 + k * 24 * LEGAL.period_s, LEGAL)
 
 
+def test_converters_that_start_together_are_each_held_to_their_own_past() -> None:
+    alike, busy = [_adc(seed=n) for n in range(3)], _adc(seed=3)
+    Ads8324.start_together(alike, (0.0, 30e-6), LEGAL)
+    for adc in alike:
+        with pytest.raises(ProtocolError, match="a conversion holds it low"):
+            adc.start(40e-6, LEGAL)
+    busy.start(50e-6, LEGAL)
+    with pytest.raises(ProtocolError, match="a conversion holds it low"):
+        Ads8324.start_together([*alike, busy], (60e-6,), LEGAL)
+
+
 def test_time_going_back_is_refused() -> None:
     adc = _adc()
     adc.power_up(1.0)
