@@ -92,6 +92,7 @@ class Crossbar:
         self._order = np.array(
             [wiring.positions.index(m) * wiring.n_adcs + a for a, m in zip(wiring.sl_adc, wiring.sl_mux, strict=True)]
         )
+        self._n_adcs = wiring.n_adcs
         self._adc_mask = (1 << wiring.n_adcs) - 1
         self._ldac_frame = dac80508.write_frame(dac80508.TRIGGER, dac80508.TRIGGER_LDAC)
         self._current_per_code = opa4322.output_to_current(ads8324.lsb_v(board.adc.vref_v), board.tia.rf_ohm)
@@ -238,7 +239,7 @@ class Crossbar:
                 self._mux_settle,
             )
             program = Program([cd4051b.CONNECT, mvm, cd4051b.DISCONNECT])
-            results = ads8324.unpack(self._run(program).words, wiring.n_adcs)
+            results = ads8324.unpack(self._run(program).words, self._n_adcs)
             np.take(results.reshape(len(out[part]), -1), self._order, axis=1, out=out[part])
         ads8324.refuse_clipped(out, self._sl, self._full_scale_a)
         return out

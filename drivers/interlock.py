@@ -76,7 +76,7 @@ class Interlock:
         wiring = board.wiring
         self._bl, self._wl = np.array(wiring.bl_dac), np.array(wiring.wl_dac)
         self._bl_mask = sum(1 << d for d in {c // DAC_CHANNELS for c in wiring.bl_dac})
-        self._adc_bits = sum(1 << b for b in wiring.adc_select.bits())
+        self._n_dacs = wiring.n_dacs
         self._channels_of: dict[int, _Channels] = {}
         self._lines = LineState(board)
         self._half_code_v = self._lines.lsb_v / 2
@@ -187,7 +187,7 @@ class Interlock:
             raise ProtocolError(
                 f"{stream.MNEMONIC}: ldac_frame = {stream.ldac_frame:#08x} is not LDAC ({LDAC_FRAME:#08x})"
             )
-        if stream.dac_mask >> self.board.wiring.n_dacs:
+        if stream.dac_mask >> self._n_dacs:
             raise ProtocolError(
                 f"{stream.MNEMONIC}: DAC mask {stream.dac_mask:#x} names DACs that the board does not have"
             )
@@ -207,13 +207,7 @@ class Interlock:
         if not mvm.count:
             return
         channels = self._channels(mvm, lines)
-        for word in mvm.positions:
-            # While one vector gives way to the next, any of these words may meet any of the vectors.
-            if lines.chain is None or (word ^ lines.chain) & ~self._adc_bits:
-                raise ProtocolError(
-                    f"MVM: mux word {word:#x} moves more than the ADC muxes; SHIFT a word that agrees in the rest first"
-                )
-            lines.shift(mvm.sr_bits, word)
+        lines.scan(mvm.sr_bits, mvm.positions)
         reach_v = None if channels.any_wl else self._harmless_reach_v(mvm, lines)
         if reach_v is None:
             blocks = np.repeat(lines.active[None], mvm.count, axis=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,7 @@ from drivers import dac80508 as dac
 from drivers.board import Board
 from firmware_bridge.errors import ProtocolError
 from firmware_bridge.isa import DAC_CHANNELS
+from firmware_bridge.wiring import Wiring
 
 Volts = NDArray[np.floating]
 
@@ -37,6 +40,9 @@ class LineState:
         self.lsb_v = board.dac.span_v / dac.FULL_SCALE
         self._gain_code = dac.gain_code(gain=board.dac.gain, ref_divide=board.dac.ref_divide)
         self._bl = np.array(board.wiring.bl_dac)
+        self._n_dacs, self._sr_bits = board.wiring.n_dacs, board.wiring.sr_bits
+        self._not_adc = ~sum(1 << b for b in board.wiring.adc_select.bits())
+        self._muxes_of: dict[int | None, _Muxes] = {}
         self.power_up()
 
     def copy(self) -> LineState:
@@ -47,8 +53,7 @@ class LineState:
 
     def power_up(self) -> None:
         """Everything unknown until the drivers have initialised it; bit lines disconnected."""
-        n_channels = DAC_CHANNELS * self._board.wiring.n_dacs
-        self.buffer = self.active = np.full(n_channels, UNKNOWN)
+        self.buffer = self.active = np.full(DAC_CHANNELS * self._n_dacs, UNKNOWN)
         self.waits_for_ldac = 0
         self.reach_v: float | None = None
         self.span_set: frozenset[int] = frozenset()
@@ -58,8 +63,8 @@ class LineState:
     # -- DACs -----------------------------------------------------------------------------------------------------
     def frame(self, chip: int, frame: int) -> bool:
         """A DAC takes a frame; returns whether an output may have changed."""
-        if chip >= self._board.wiring.n_dacs:
-            raise ProtocolError(f"a frame for DAC {chip}; the board has {self._board.wiring.n_dacs}, counted from 0")
+        if chip >= self._n_dacs:
+            raise ProtocolError(f"a frame for DAC {chip}; the board has {self._n_dacs}, counted from 0")
         if frame & dac.READ:
             return False
         register, data = frame >> 16 & 0x7F, frame & 0xFFFF
@@ -103,7 +108,7 @@ class LineState:
 
     def stream(self, channels: NDArray[np.intp], codes: NDArray[np.uint16], reach_v: float | None = None) -> None:
         """The vector (channels,) that a stream leaves on the outputs, and a bound on the bias that it means."""
-        self._put(channels, codes)
+        self.buffer, self.active = _set(self.buffer, channels, codes), _set(self.active, channels, codes)
         self.reach_v = reach_v
 
     def _put(self, where: int | slice | list[int] | NDArray[np.intp], codes: object = None) -> None:
@@ -116,10 +121,21 @@ class LineState:
     # -- muxes ----------------------------------------------------------------------------------------------------
     def shift(self, bits: int, word: int) -> None:
         """A word for the chain."""
-        if bits != self._board.wiring.sr_bits:
-            raise ProtocolError(f"SHIFT of {bits} bits; this board's chain has {self._board.wiring.sr_bits}")
+        if bits != self._sr_bits:
+            raise ProtocolError(f"SHIFT of {bits} bits; this board's chain has {self._sr_bits}")
         if word != self.chain:
             self.chain, self.reach_v = word, None
+
+    def scan(self, bits: int, words: tuple[int, ...]) -> None:
+        """The words of an MVM, of which each may meet any of its vectors: they may move the ADC muxes only."""
+        for word in words:
+            if self.chain is None or (word ^ self.chain) & self._not_adc:
+                raise ProtocolError(
+                    f"MVM: mux word {word:#x} moves more than the ADC muxes; SHIFT a word that agrees in the rest first"
+                )
+        reach_v = self.reach_v
+        self.shift(bits, words[-1])
+        self.reach_v = reach_v
 
     def enable(self, on: bool) -> None:
         """Output enable of the chain."""
@@ -129,41 +145,59 @@ class LineState:
 
     # -- voltages -------------------------------------------------------------------------------------------------
     @property
-    def _selected(self) -> int | None:
-        """Word that the muxes obey; None while they are all released."""
-        return self.chain if self.enabled else None
+    def _muxes(self) -> _Muxes:
+        """What the muxes select at the present word; all are released while it is not driven."""
+        word = self.chain if self.enabled else None
+        muxes = self._muxes_of.get(word)
+        if muxes is None:
+            muxes = self._muxes_of[word] = _Muxes.of(self._board.wiring, word)
+        return muxes
 
     @property
     def reference_v(self) -> float:
         """Reference of the source lines, V."""
-        wiring, select, word = self._board.wiring, self._board.wiring.reference_select, self._selected
-        form = word is not None and not select.inhibited(word) and select.code(word) == wiring.reference_inputs.form
-        return wiring.vform_v if form else wiring.vcm_v
+        return self._muxes.reference_v
 
     @property
     def on_dacs(self) -> bool:
         """Whether the bit-line muxes select the DACs. An inhibited group counts: it may be released at any time."""
-        wiring, word = self._board.wiring, self._selected
-        return word is not None and wiring.bl_select.code(word) == wiring.bl_inputs.dac
+        return self._muxes.on_dacs
 
     def relative_v(self, codes: NDArray[np.int64]) -> Volts:
         """Bit-line voltages (…, n_bl) relative to the source lines, V, for codes (…, channels) and muxes as they are.
 
         A line that floats is at 0. Raises `ProtocolError` for a line that would hang on an unknown DAC output.
         """
-        if self.on_dacs:
+        muxes = self._muxes
+        if muxes.on_dacs:
             bl = codes[..., self._bl]
             if bl.min(initial=0) < 0:
                 line = int(np.argwhere(bl < 0)[0][-1])
                 raise ProtocolError(
                     f"BL {line} would be connected to a DAC whose output is unknown; initialise the board"
                 )
-            return self.lsb_v * bl - self.reference_v
-        wiring, word = self._board.wiring, self._selected
-        source = None if word is None else wiring.bl_select.code(word)
-        level = {wiring.bl_inputs.vcm: wiring.vcm_v, wiring.bl_inputs.gnd: 0.0}.get(-1 if source is None else source)
-        relative = 0.0 if level is None else level - self.reference_v
+            return self.lsb_v * bl - muxes.reference_v
+        relative = 0.0 if muxes.level_v is None else muxes.level_v - muxes.reference_v
         return np.full((*codes.shape[:-1], self._bl.size), relative)
+
+
+class _Muxes(NamedTuple):
+    """What a word on the chain selects."""
+
+    reference_v: float
+    on_dacs: bool
+    level_v: float | None
+    """Of bit lines that are not on their DACs; None: they float."""
+
+    @classmethod
+    def of(cls, wiring: Wiring, word: int | None) -> _Muxes:
+        if word is None:
+            return cls(wiring.vcm_v, False, None)
+        select, inputs = wiring.reference_select, wiring.bl_inputs
+        form = not select.inhibited(word) and select.code(word) == wiring.reference_inputs.form
+        source = wiring.bl_select.code(word)
+        level_v = {inputs.vcm: wiring.vcm_v, inputs.gnd: 0.0}.get(source)
+        return cls(wiring.vform_v if form else wiring.vcm_v, source == inputs.dac, level_v)
 
 
 def _set(array: NDArray, where: int | slice | list[int] | NDArray[np.intp], value: object) -> NDArray:

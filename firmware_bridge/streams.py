@@ -27,6 +27,7 @@ from firmware_bridge.timing import SequencerTiming
 
 Cycles = NDArray[np.int64]
 
+_UINT16 = np.dtype(np.uint16)
 DAC_CHANNELS = 8
 """Channels of one DAC chip; a streamed vector carries all eight codes of each chip in its mask."""
 
@@ -41,8 +42,8 @@ class _CodeStream(Streaming):
     settle: int
 
     def __post_init__(self) -> None:
-        expected = (popcount(self.dac_mask), DAC_CHANNELS)
-        if self.codes.dtype != np.uint16 or self.codes.ndim != 3 or self.codes.shape[1:] != expected:
+        codes, expected = self.codes, (self.dac_mask.bit_count(), DAC_CHANNELS)
+        if codes.dtype != _UINT16 or codes.ndim != 3 or codes.shape[1:] != expected:
             raise ProtocolError(
                 f"{self.MNEMONIC}: codes have shape {self.codes.shape} and type {self.codes.dtype}; "
                 f"expected (n, {expected[0]}, {expected[1]}) uint16 for mask {self.dac_mask:#x}"
@@ -172,17 +173,9 @@ class Mvm(_CodeStream):
 
     def schedule(self, timing: SequencerTiming) -> MvmSchedule:
         """When things happen, without expanding the instruction."""
-        return _mvm_schedule(
-            len(self.codes),
-            self.codes.shape[1],
-            self.crc,
-            len(self.positions),
-            self.sr_bits,
-            self.settle,
-            self.mux_settle,
-            self.adc_mask.bit_count(),
-            timing,
-        )
+        n, n_dacs, _ = self.codes.shape
+        n_adcs, p = self.adc_mask.bit_count(), len(self.positions)
+        return _mvm_schedule(n, n_dacs, self.crc, p, self.sr_bits, self.settle, self.mux_settle, n_adcs, timing)
 
     def cycles(self, timing: SequencerTiming) -> int:
         return self.schedule(timing).end
