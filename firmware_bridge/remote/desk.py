@@ -158,7 +158,7 @@ class Desk:
                 raise ProtocolError("a session begins with request 0")
             hello = parse(Hello, frame.body)
             if self.token is not None and not hmac.compare_digest(
-                self.token.encode(), (hello.token or "").encode(errors="replace")
+                self.token.encode(), (hello.token or "").encode()
             ):
                 raise ProtocolError("the token is missing or wrong; set XBAR_TOKEN to that of the server")
             if hello.isa_hash != ISA_HASH:

@@ -139,7 +139,7 @@ def network() -> Network:
     return Network()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_network() -> Callable[[], Network]:
     return Network
 
