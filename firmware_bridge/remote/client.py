@@ -248,6 +248,7 @@ class RemoteBridge:
             known = "no program was in flight"
         executed = over.executed if kind is Kind.RUN else False
         self._stop.set()
+        self._link.close()
         self._told = kind is not Kind.PING
         text = f"board link: {why} ({over.reason}); {known}; open the board anew"
         self._lost = ConnectionLost(text, executed=executed)
