@@ -250,7 +250,9 @@ def test_a_program_that_makes_no_sense_is_refused_with_outputs_safe(network, bod
     assert network.bridge.executed == []
 
 
-@pytest.mark.parametrize("body", [b"{}x", b'{"timing": {"clock_hz": 0}}', b'{"frames": []}', b'{"timing": {"clock_hz": 1e999}}'])
+@pytest.mark.parametrize(
+    "body", [b"{}x", b'{"timing": {"clock_hz": 0}}', b'{"frames": []}', b'{"timing": {"clock_hz": 1e999}}']
+)
 def test_a_configuration_that_makes_no_sense_is_refused(network, remote, body):
     before = network.bridge.config
     with pytest.raises(ProtocolError, match="sequencerconfig message"):
@@ -324,7 +326,7 @@ def test_a_bridge_that_is_closed_stays_safe_and_refuses_programs(network):
 
 def test_a_program_beyond_the_links_frame_is_refused_at_the_host_with_outputs_safe(network, remote):
     remote.reset()
-    with pytest.raises(ProtocolError, match="the program has 300001 words.* which takes 1048576; cut it"):
+    with pytest.raises(ProtocolError, match=r"the program has 300001 words.* which takes 1048576; cut it"):
         remote.run(Program([Wait(1)] * 150000))
     assert network.bridge.is_safe
     assert network.bridge.executed == []

@@ -40,7 +40,7 @@ def test_a_frame_that_is_decoded_is_the_one_that_was_encoded(frame):
 def test_where_the_stream_is_cut_into_reads_does_not_matter(frames, cuts):
     data = b"".join(map(encode, frames))
     reader, got, start = FrameReader(4096), [], 0
-    for cut in sorted(cuts) + [len(data)]:
+    for cut in [*sorted(cuts), len(data)]:
         got += [decode(e) for e in reader.feed(data[start:cut])]
         start = max(start, cut)
     assert got == frames

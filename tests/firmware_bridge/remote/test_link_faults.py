@@ -132,7 +132,7 @@ def test_a_link_cut_before_the_answer_means_executed(network, remote):
 def test_an_error_that_was_lost_with_the_link_is_part_of_the_fate(network, remote):
     network.bridge.error = ZeroDivisionError("here")
     network.down = Faults([("cut", 0, 0)])
-    with pytest.raises(ConnectionLost, match="was executed, and it ended with: .*ZeroDivisionError: here"):
+    with pytest.raises(ConnectionLost, match=r"was executed, and it ended with: .*ZeroDivisionError: here"):
         remote.run(program(0))
 
 
