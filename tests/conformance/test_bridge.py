@@ -205,7 +205,7 @@ def test_a_full_memory_of_results_comes_back(bridge, reference):
 def test_every_dac_says_that_it_is_a_16_bit_dac_with_8_channels(bridge):
     bridge.run(Program([POWER_UP]))
     for device_id in read_register(bridge, dac.DEVICE_ID):
-        assert (device_id >> 12 & 7, device_id >> 11 & 1) == (0, 0)  # DAC80508, SLASEL1 table 8-9
+        assert (device_id >> 12 & 7, device_id >> 11 & 1) == (0, 1)  # DAC80508, SLASEL1 DEVICE ID
 
 
 @pytest.mark.parametrize("channel", range(8))
@@ -245,7 +245,7 @@ def test_safe_sends_the_safe_frames(bridge):
     assert read_register(bridge, dac.SYNC) == [dac.SYNC_ALL_WAIT] * 8
     bridge.safe()
     bridge.run(Program([POWER_UP]))
-    assert read_register(bridge, dac.SYNC) == [0xFF00] * 8  # reset value, SLASEL1 table 8-10
+    assert read_register(bridge, dac.SYNC) == [0xFF00] * 8  # the reset value of SLASEL1
 
 
 def test_safe_disconnects_the_bit_lines(bridge):
@@ -295,7 +295,7 @@ REFUSED = {
     "an end during a conversion": ([*ready(), Sample(1)], ProtocolError, "END while a conversion is running"),
     "an ADC that is not there": ([*ready(), Sample(0x100), Collect()], ProtocolError, "the board has 8, from 0 on"),
     "frames during a DAC's reset": (
-        [POWER_UP, *[SpiWrite(1, (dac.write_frame(dac.TRIGGER, dac.TRIGGER_SOFT_RESET),))] * 2], BoardError, "reset"
+        [POWER_UP, *[SpiWrite(1, (dac.write_frame(dac.TRIGGER, dac.TRIGGER_SOFT_RESET),))] * 2], BoardError, "SOFT-RESET wait"
     ),
     "more words than the memory": ([Nop()] * 30_000, ProtocolError, "30001 words, the memory holds 24576"),
     "more results than the memory": (
@@ -322,9 +322,9 @@ def test_a_refusal_is_the_references_leaves_the_board_safe_and_usable(bridge, re
 
 TOO_FAST = {
     "DAC writes": ({"spi_cs_setup_cycles": 1}, "tCSS"),
-    "DAC reads": ({"spi_read_half_cycles": 1}, ""),
-    "ADC": ({"adc_half_cycles": 10}, ""),
-    "shift register": ({"sr_half_cycles": 1}, ""),
+    "DAC reads": ({"spi_read_half_cycles": 1}, "fSCLK"),
+    "ADC": ({"adc_half_cycles": 10}, "DCLOCK high"),
+    "shift register": ({"sr_half_cycles": 1}, "SRCLK high"),
 }
 
 

@@ -56,7 +56,7 @@ def executions(network, k):
     return network.bridge.executed.count(program(k).words().tobytes())
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(up=st.lists(FAULTS, max_size=12), down=st.lists(FAULTS, max_size=12))
 def test_a_program_is_executed_at_most_once_and_its_fate_is_told(make_network, up, down):
     network = make_network()
