@@ -39,7 +39,12 @@ def serve(
     if not LEASE_RANGE_S[0] <= lease_s <= LEASE_RANGE_S[1]:
         raise LimitError("lease", lease_s, LEASE_RANGE_S, "s")
     bridge = open_bridge(backend, board=load_board(board_file), seed=seed)
-    with Server(bridge, address, token=os.environ.get(TOKEN_VARIABLE), lease_s=lease_s) as server:
+    try:
+        server = Server(bridge, address, token=os.environ.get(TOKEN_VARIABLE), lease_s=lease_s)
+    except BaseException:
+        bridge.close()
+        raise
+    with server:
         identity = bridge.identify()
         ready(f"{identity.kind} {identity.serial}", server.address)
         server.serve()

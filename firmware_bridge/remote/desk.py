@@ -157,9 +157,7 @@ class Desk:
             if frame.sequence:
                 raise ProtocolError("a session begins with request 0")
             hello = parse(Hello, frame.body)
-            if self.token is not None and not hmac.compare_digest(
-                self.token.encode(), (hello.token or "").encode()
-            ):
+            if self.token is not None and not hmac.compare_digest(self.token.encode(), (hello.token or "").encode()):
                 raise ProtocolError("the token is missing or wrong; set XBAR_TOKEN to that of the server")
             if hello.isa_hash != ISA_HASH:
                 raise ProtocolError(

@@ -45,19 +45,20 @@ class Server:
                 f"{address.host} can be reached from other machines: set XBAR_TOKEN to a shared secret, or listen on "
                 "127.0.0.1"
             )
-        self._selector = selectors.DefaultSelector()
+        self.desk = Desk(bridge, token, lease_s)
         self._listener: socket.socket | None = None
         self._connections: set[_Connection] = set()
         if address.scheme == "serial":
             link = SerialLink(address.path, address.baud)
             self.address = f"serial://{address.path}?baud={address.baud}"
+            self._selector = selectors.DefaultSelector()
             self._add(link)
         else:
             self._listener = _listen(address)
+            self._selector = selectors.DefaultSelector()
             host, port = self._listener.getsockname()[:2]
             self.address = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
             self._selector.register(self._listener, selectors.EVENT_READ)
-        self.desk = Desk(bridge, token, lease_s)
 
     def __enter__(self) -> Server:
         return self

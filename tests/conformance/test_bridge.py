@@ -295,7 +295,8 @@ REFUSED = {
     "an end during a conversion": ([*ready(), Sample(1)], ProtocolError, "END while a conversion is running"),
     "an ADC that is not there": ([*ready(), Sample(0x100), Collect()], ProtocolError, "the board has 8, from 0 on"),
     "frames during a DAC's reset": (
-        [POWER_UP, *[SpiWrite(1, (dac.write_frame(dac.TRIGGER, dac.TRIGGER_SOFT_RESET),))] * 2], BoardError, "SOFT-RESET wait"
+        [POWER_UP, *[SpiWrite(1, (dac.write_frame(dac.TRIGGER, dac.TRIGGER_SOFT_RESET),))] * 2],
+        BoardError, "SOFT-RESET wait",
     ),
     "more words than the memory": ([Nop()] * 30_000, ProtocolError, "30001 words, the memory holds 24576"),
     "more results than the memory": (
