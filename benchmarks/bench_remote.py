@@ -62,8 +62,8 @@ def main() -> int:
     print(f"per program     {program_s * 1e3:7.3f} ms   limit {PROGRAM_LIMIT_S * 1e3:g} ms")
     print(f"batch of {BATCH}   {batch_s * 1e3:7.3f} ms   limit {PROGRAM_LIMIT_S * 1e3:g} ms")
     print(
-        f"batch of {BATCH}   {100 * batch_s / board_s:7.2f} %    limit {100 * BATCH_LIMIT:g} %   of {board_s * 1e3:.1f} ms on "
-        f"a board ({100 * batch_s / here:.0f} % of the {here * 1e3:.2f} ms that the mock computes)"
+        f"batch of {BATCH}   {100 * batch_s / board_s:7.2f} %    limit {100 * BATCH_LIMIT:g} %   of {board_s * 1e3:.1f} ms "
+        f"on a board ({100 * batch_s / here:.0f} % of the {here * 1e3:.2f} ms that the mock computes)"
     )
     missed = max(program_s, batch_s) > PROGRAM_LIMIT_S or batch_s > BATCH_LIMIT * board_s
     return int(check and missed)

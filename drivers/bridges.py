@@ -11,7 +11,6 @@ from firmware_bridge.mock.board import MockBoard, MockParams
 from firmware_bridge.mock.bridge import MockBridge
 from firmware_bridge.remote.client import RemoteBridge
 
-
 TOKEN_VARIABLE = "XBAR_TOKEN"
 """Environment variable with the token that a board server asks for. A command line would show it to everybody."""
 

@@ -26,6 +26,7 @@ from firmware_bridge.remote.framing import (
 )
 from firmware_bridge.remote.links import Address, Link, LinkDown
 from firmware_bridge.remote.messages import (
+    Body,
     Failure,
     Hello,
     Over,
@@ -145,7 +146,7 @@ class RemoteBridge:
             self._link.close()
 
     # -- requests ------------------------------------------------------------------------------------------------------
-    def _ask(self, kind: Kind, body: bytes = b"", program: Program | None = None) -> bytes:
+    def _ask(self, kind: Kind, body: bytes = b"", program: Program | None = None) -> Body:
         with self._lock:
             if self._lost is not None:
                 self._told = True
@@ -157,7 +158,7 @@ class RemoteBridge:
             self._sequence += 1
             return self._exchange(kind, self._sequence, body, program)
 
-    def _exchange(self, kind: Kind, sequence: int, body: bytes, program: Program | None = None) -> bytes:
+    def _exchange(self, kind: Kind, sequence: int, body: bytes, program: Program | None = None) -> Body:
         """Body of the answer to a request. Raises what the server answers, or `ConnectionLost`."""
         encoded = encode(Frame(kind, self._session, sequence, body))
         answer = None

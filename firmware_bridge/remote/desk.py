@@ -19,6 +19,7 @@ from firmware_bridge.isa import ISA_HASH, ISA_VERSION
 from firmware_bridge.program import Program
 from firmware_bridge.remote.framing import REQUESTS, Frame, Kind, Malformed, WrongVersion, decode
 from firmware_bridge.remote.messages import (
+    Body,
     Failure,
     Hello,
     Over,
@@ -246,7 +247,7 @@ class Desk:
                 self._end(session, "its client closed it")
         return Kind.DONE, b""
 
-    def _program(self, body: bytes) -> Program:
+    def _program(self, body: Body) -> Program:
         try:
             return Program.from_words(words_of(body))
         except BoardError:

@@ -61,7 +61,7 @@ class Frame:
     kind: Kind
     session: int
     sequence: int
-    body: bytes = b""
+    body: bytes | memoryview = b""
 
 
 class Malformed(ValueError):
@@ -74,8 +74,9 @@ class WrongVersion(Malformed):
 
 def encode(frame: Frame, *, version: int = PROTOCOL_VERSION) -> bytes:
     """The bytes of a frame, delimiters included."""
-    data = _HEADER.pack(version, frame.kind, 0, frame.sequence, frame.session) + frame.body
-    return b"".join((b"\0", cobs.encode(data + _CRC.pack(zlib.crc32(data))), b"\0"))
+    header = _HEADER.pack(version, frame.kind, 0, frame.sequence, frame.session)
+    crc = zlib.crc32(frame.body, zlib.crc32(header))
+    return b"".join((b"\0", cobs.encode(b"".join((header, frame.body, _CRC.pack(crc)))), b"\0"))
 
 
 def decode(encoded: bytes) -> Frame:
@@ -87,7 +88,8 @@ def decode(encoded: bytes) -> Frame:
     if len(data) < OVERHEAD:
         raise Malformed(f"{len(data)} bytes; a frame has at least {OVERHEAD}")
     end = len(data) - _CRC.size
-    if zlib.crc32(memoryview(data)[:end]) != _CRC.unpack_from(data, end)[0]:
+    view = memoryview(data)  # programs and results are long: no copies of them
+    if zlib.crc32(view[:end]) != _CRC.unpack_from(data, end)[0]:
         raise Malformed("wrong CRC")
     version, kind, reserved, sequence, session = _HEADER.unpack_from(data)
     if version != PROTOCOL_VERSION:
@@ -95,7 +97,7 @@ def decode(encoded: bytes) -> Frame:
     if reserved:
         raise Malformed(f"reserved bits {reserved:#x} are set")
     try:
-        return Frame(Kind(kind), session, sequence, data[_HEADER.size : end])
+        return Frame(Kind(kind), session, sequence, view[_HEADER.size : end])
     except ValueError as error:
         raise Malformed(f"unknown kind {kind}") from error
 

@@ -13,6 +13,7 @@ from firmware_bridge.bridge import Identity, Result
 from firmware_bridge.errors import BoardError, ConnectionLost, LimitError, ProtocolError, TimingViolation
 from firmware_bridge.isa import Words
 
+Body = bytes | memoryview
 _CYCLES = struct.Struct("<Q")
 _LIMITS = {"LimitError": LimitError, "TimingViolation": TimingViolation}
 _OTHERS = {"BoardError": BoardError, "ProtocolError": ProtocolError, "ConnectionLost": ConnectionLost}
@@ -114,10 +115,10 @@ class Failure(Message):
 M = TypeVar("M", bound=BaseModel)
 
 
-def parse(model: type[M], body: bytes) -> M:
+def parse(model: type[M], body: Body) -> M:
     """The message in a body. Raises `ProtocolError` that says which key is wrong."""
     try:
-        return model.model_validate(json.loads(body))
+        return model.model_validate(json.loads(bytes(body)))
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
@@ -131,7 +132,7 @@ def identity_body(identity: Identity) -> bytes:
     return BoardIdentity.model_validate(vars(identity)).body()
 
 
-def identity_of(body: bytes) -> Identity:
+def identity_of(body: Body) -> Identity:
     """The inverse. Raises `ProtocolError`."""
     return Identity(**parse(BoardIdentity, body).model_dump())
 
@@ -141,7 +142,7 @@ def words_body(words: Words) -> bytes:
     return np.asarray(words, "<u4").tobytes()
 
 
-def words_of(body: bytes) -> Words:
+def words_of(body: Body) -> Words:
     """The inverse, (n,) uint32, read-only. Raises `ProtocolError` for a broken word."""
     if len(body) % 4:
         raise ProtocolError(f"{len(body)} bytes are not a whole number of 32-bit words")
@@ -153,7 +154,7 @@ def result_body(result: Result) -> bytes:
     return _CYCLES.pack(result.cycles) + np.asarray(result.words, "<u4").tobytes()
 
 
-def result_of(body: bytes) -> Result:
+def result_of(body: Body) -> Result:
     """The inverse. Raises `ProtocolError`."""
     if len(body) < _CYCLES.size or len(body) % 4:
         raise ProtocolError(f"a result of {len(body)} bytes is cut short")
