@@ -10,7 +10,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -38,16 +39,38 @@ def serve(
     address = Address.parse(listen)
     if not LEASE_RANGE_S[0] <= lease_s <= LEASE_RANGE_S[1]:
         raise LimitError("lease", lease_s, LEASE_RANGE_S, "s")
-    bridge = open_bridge(backend, board=load_board(board_file), seed=seed)
+    board = load_board(board_file)
+    with _undisturbed_at_the_end():
+        bridge = open_bridge(backend, board=board, seed=seed)
+        try:
+            server = Server(bridge, address, token=os.environ.get(TOKEN_VARIABLE), lease_s=lease_s)
+        except BaseException:
+            bridge.close()
+            raise
+        with server:
+            identity = bridge.identify()
+            ready(f"{identity.kind} {identity.serial}", server.address)
+            server.serve()
+
+
+@contextmanager
+def _undisturbed_at_the_end() -> Iterator[None]:
+    """The first signal interrupts what is inside; a second one must not interrupt making the outputs safe."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def once(number: int, frame: FrameType | None) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        signal.signal(number, once)
     try:
-        server = Server(bridge, address, token=os.environ.get(TOKEN_VARIABLE), lease_s=lease_s)
-    except BaseException:
-        bridge.close()
-        raise
-    with server:
-        identity = bridge.identify()
-        ready(f"{identity.kind} {identity.serial}", server.address)
-        server.serve()
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main() -> int:
@@ -61,10 +84,6 @@ def main() -> int:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
     try:
         serve(
             options.backend, options.listen, board_file=options.board, seed=options.seed, lease_s=options.lease,

@@ -10,7 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 from firmware_bridge.errors import ConnectionLost, ProtocolError
 
 DEFAULT_BAUD = 921600
-SEND_TIMEOUT_S = 30.0
+TCP_SEND_TIMEOUT_S = 5.0
+"""Half of the usual lease: a client that does not read is lost."""
+SERIAL_SEND_TIMEOUT_S = 30.0
+"""Three times what a full program takes at 115 200 baud."""
 CONNECT_TIMEOUT_S = 5.0
 _CHUNK = 1 << 17
 
@@ -106,7 +109,7 @@ class TcpLink:
 
     def send(self, data: bytes) -> None:
         try:
-            self._socket.settimeout(SEND_TIMEOUT_S)
+            self._socket.settimeout(TCP_SEND_TIMEOUT_S)
             self._socket.sendall(data)
         except OSError as error:
             raise LinkDown(f"{self.name}: {error}") from error
@@ -137,7 +140,7 @@ class SerialLink:
         self.name = path
         self.seconds_per_byte = 10 / baud
         try:
-            self._port = serial.Serial(path, baud, timeout=0, write_timeout=SEND_TIMEOUT_S, exclusive=True)
+            self._port = serial.Serial(path, baud, timeout=0, write_timeout=SERIAL_SEND_TIMEOUT_S, exclusive=True)
         except (OSError, ValueError) as error:
             raise ConnectionLost(f"serial port {path} at {baud} baud: {error}", executed=False) from error
 

@@ -1,4 +1,5 @@
-"""The bridges that the conformance suite runs on. Another one is one more line in `BRIDGES`."""
+"""The bridges that the conformance suite runs on. Another one is one more line in `BRIDGES`: a name, and a function
+from a seed to a context manager that opens it."""
 
 from __future__ import annotations
 
