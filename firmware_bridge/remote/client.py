@@ -228,7 +228,6 @@ class RemoteBridge:
             time.sleep(wait_s)
             try:
                 self._link = self._connect()
-                self._reader = FrameReader(MAX_ANSWER)
                 self._link.send(query)
                 answer = self._await(sequence, self._answer_s)
             except (ConnectionLost, LinkDown):

@@ -97,6 +97,8 @@ class MemoryLink:
         self.reader = FrameReader(MAX_FRAME)
         self.arrived: list[bytes] = []
         self.is_down = False
+        self.patience_s: list[float] = []
+        """What `receive` was given each time that nothing came."""
 
     def fileno(self) -> int:
         return -1
@@ -123,6 +125,7 @@ class MemoryLink:
             return self.arrived.pop(0)
         if self.is_down:
             raise LinkDown("it was cut")
+        self.patience_s.append(timeout_s)
         return b""
 
     def close(self) -> None:

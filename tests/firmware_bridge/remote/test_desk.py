@@ -140,6 +140,15 @@ def test_noise_and_strangers_do_not_renew_the_lease(network, remote):
     assert network.bridge.is_safe
 
 
+def test_a_client_that_repeats_itself_is_alive(network):
+    peer = Peer("a")
+    ask(network, peer, Kind.HELLO, 1, 0, HELLO)
+    for _ in range(3):
+        ask(network, peer, Kind.RUN, 1, 1, program(5))
+        network.pass_time(9.0)
+    assert network.desk.counts.lapsed == 0
+
+
 def test_a_program_may_take_longer_than_the_lease(network, remote):
     run = network.bridge.run
 
@@ -284,6 +293,16 @@ def test_asking_from_elsewhere_ends_the_session_so_that_the_answer_stays_true(ne
     assert parse(Over, ask(network, Peer("b"), Kind.FATE, 1, 1).body).executed is False
     assert ask(network, peer, Kind.RUN, 1, 1, program(5)).kind is Kind.OVER
     assert network.bridge.executed == []
+
+
+def test_asking_on_the_same_line_ends_the_session_too(network):
+    # A serial port that was unplugged and opened again is the same line to the server.
+    peer = Peer("/dev/ttyS0")
+    ask(network, peer, Kind.HELLO, 1, 0, HELLO)
+    ask(network, peer, Kind.RUN, 1, 1, program(5))
+    assert parse(Over, ask(network, peer, Kind.FATE, 1, 1).body).executed is True
+    assert network.bridge.is_safe
+    assert network.desk._holder is None
 
 
 def test_a_server_that_does_not_know_a_session_says_so(network):

@@ -1,6 +1,6 @@
 """Whatever the link does: a program is executed at most once, and the host is told the truth."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +10,7 @@ from firmware_bridge.errors import ConnectionLost
 from firmware_bridge.isa import Wait
 from firmware_bridge.program import Program
 from firmware_bridge.remote.client import ATTEMPTS
-from firmware_bridge.remote.framing import Kind
+from firmware_bridge.remote.framing import FrameReader, Kind, decode, encode
 from firmware_bridge.timing import SequencerTiming
 
 FAULTS = st.one_of(
@@ -145,6 +145,40 @@ def test_a_server_that_cannot_be_reached_again_leaves_the_fate_unknown(network, 
     with pytest.raises(ConnectionLost, match="unknown: take all of its pulses as given") as lost:
         remote.run(program(0))
     assert lost.value.executed is None
+
+
+def test_a_program_that_never_left_was_not_executed_even_if_nobody_can_be_asked(network, remote):
+    def up(data):
+        network.reachable = False
+        return None
+
+    network.up = up
+    with pytest.raises(ConnectionLost, match=r"cannot be reached\); the program was not executed") as lost:
+        remote.run(program(0))
+    assert lost.value.executed is False
+
+
+def test_an_answer_to_somebody_else_is_not_taken(network, remote):
+    def down(data):
+        (encoded,) = FrameReader(4096).feed(data)
+        frame = decode(encoded)
+        return [encode(replace(frame, session=frame.session ^ 1, body=bytes(12))), data]
+
+    network.down = down
+    assert remote.run(program(0)).cycles == program(0).cycles(SequencerTiming())
+
+
+def test_patience_doubles_and_allows_for_the_program_from_the_first_repeat_on(network, remote):
+    network.up = Faults([("drop", 0, 0)] * (ATTEMPTS - 1))
+    remote.run(Program([Wait(3 * 10**8)]))  # 3 s at 100 MHz
+    assert network.links[0].patience_s == pytest.approx([1.0, 2.0 + 3.0, 4.0 + 3.0], abs=0.05)
+
+
+def test_the_lease_is_not_asked_for_once_the_link_is_lost(network, remote):
+    network.up = Faults([("cut", 0, 0)])
+    with pytest.raises(ConnectionLost):
+        remote.run(program(0))
+    assert remote._stop.is_set()
 
 
 def test_a_server_that_was_started_anew_leaves_the_fate_unknown(network, remote, make_network):

@@ -107,10 +107,18 @@ def test_a_wrong_token_is_refused_over_tcp_and_the_connection_closed(network):
             RemoteBridge.open(server.address, token="x" * 20)
         RemoteBridge.open(server.address, token=TOKEN).close()
         with connected(server) as stranger:
+            stranger.settimeout(server_module.HANDSHAKE_S / 2)
             hello = Hello(isa_version=ISA_VERSION, isa_hash=ISA_HASH)
             stranger.sendall(encode(Frame(Kind.HELLO, 1, 0, hello.body())))
             while stranger.recv(4096):
                 pass
+
+
+def test_a_stranger_who_sends_noise_is_sent_away_at_once(network):
+    with serving(network.bridge) as server, connected(server) as stranger:
+        stranger.settimeout(server_module.HANDSHAKE_S / 2)
+        stranger.sendall(b"GET / HTTP/1.1\r\n\r\n\0")
+        assert stranger.recv(4096) == b""
 
 
 @pytest.mark.parametrize("address", ["tcp://0.0.0.0:0", "tcp://[::]:0"])
