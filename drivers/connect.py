@@ -9,14 +9,15 @@ from drivers.crossbar import Crossbar
 from firmware_bridge.errors import BoardError
 from firmware_bridge.mock.board import MockBoard, MockParams
 from firmware_bridge.mock.bridge import MockBridge
+from firmware_bridge.rtl_bridge import RtlBridge
+from firmware_bridge.rtl_build import RtlUnavailable
 
 
 class BackendUnavailable(BoardError):
-    """An address that this release cannot open."""
+    """An address that this release, or this installation, cannot open."""
 
 
 _NOT_BUILT = {
-    "rtl": "the Verilated gateware",
     "zc706": "the PYNQ bridge to the ZC706 and its bitstream",
     "tcp": "the board server and its TCP bridge",
     "serial": "the board server and its UART bridge",
@@ -28,10 +29,10 @@ def open_crossbar(
 ) -> Crossbar:
     """Open a board.
 
-    address: ``"mock"``, or one of ``"rtl"``, ``"zc706"``, ``"tcp://host:port"``, ``"serial:///dev/…"``, which this
-        release names but does not have yet.
+    address: ``"mock"``; ``"rtl"``, the Verilated gateware with the mock board at its pins (needs the `[rtl]` extra);
+        ``"zc706"``, ``"tcp://host:port"`` and ``"serial:///dev/…"`` this release names but does not have yet.
     board: a `Board` or the path of a board file.
-    seed: of the mock board: its chips' errors, its array's devices and all noise.
+    seed: of the mock board, behind `rtl` as well: its chips' errors, its array's devices and all noise.
     mock: non-idealities of the mock board, default those of the datasheets and the paper.
 
     >>> with open_crossbar("mock", seed=1) as crossbar:
@@ -43,9 +44,9 @@ def open_crossbar(
     scheme = address.partition(":")[0]
     if scheme in _NOT_BUILT:
         raise BackendUnavailable(
-            f"backend {address!r} needs {_NOT_BUILT[scheme]}, which this release does not contain; use 'mock'"
+            f"backend {address!r} needs {_NOT_BUILT[scheme]}, which this release does not contain; use 'mock' or 'rtl'"
         )
-    if address != "mock":
+    if address not in ("mock", "rtl"):
         raise BackendUnavailable(
             f"backend {address!r} is unknown; there are mock, rtl, zc706, tcp://host:port, serial:///dev/…"
         )
@@ -59,13 +60,19 @@ def open_crossbar(
             "dac": mock.dac.model_copy(update={"vref_v": board.dac.vref_v}),
         }
     )
-    return Crossbar(MockBridge(MockBoard(board.wiring, mock, seed=seed), serial=f"mock-{seed}"), board)
+    chips = MockBoard(board.wiring, mock, seed=seed)
+    if address == "mock":
+        return Crossbar(MockBridge(chips, serial=f"mock-{seed}"), board)
+    try:
+        return Crossbar(RtlBridge(chips, serial=f"rtl-{seed}"), board)
+    except RtlUnavailable as error:
+        raise BackendUnavailable(f"backend 'rtl' cannot be opened here: {error}") from error
 
 
 def mock_board(crossbar: Crossbar) -> MockBoard | None:
-    """The model behind a crossbar that was opened on the mock, None for any other: ground truth for tests and reports.
+    """The model behind a crossbar that was opened on the mock or on `rtl`, None for any other: ground truth for tests and reports.
 
     Calibration must not ask for it: what it needs, it has to measure.
     """
     bridge = crossbar._interlock.bridge
-    return bridge.board if isinstance(bridge, MockBridge) else None
+    return bridge.board if isinstance(bridge, MockBridge | RtlBridge) else None
