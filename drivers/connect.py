@@ -70,7 +70,7 @@ def open_crossbar(
 
 
 def mock_board(crossbar: Crossbar) -> MockBoard | None:
-    """The model behind a crossbar opened on the mock or on `rtl`, None for any other: ground truth for tests and reports.
+    """The model behind a crossbar opened on the mock or on `rtl`, else None: ground truth for tests and reports.
 
     Calibration must not ask for it: what it needs, it has to measure.
     """

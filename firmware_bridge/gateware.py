@@ -108,7 +108,9 @@ MAP_HASH = _hash()
 
 def package() -> str:
     """The SystemVerilog package."""
-    lines = ["// Printed by `python -m firmware_bridge.gateware`; do not edit.", "", "/* verilator lint_off UNUSEDPARAM */", "package xbar_pkg;"]
+    lines = ["// Printed by `python -m firmware_bridge.gateware`; do not edit.", ""]
+    # A table: not every constant in it has a use.
+    lines += ["/* verilator lint_off UNUSEDPARAM */", "package xbar_pkg;"]
 
     def constant(name: str, value: int, width: int = 32) -> None:
         lines.append(f"  localparam logic [{width - 1}:0] {name} = {width}'h{value:x};")
@@ -145,7 +147,8 @@ def package() -> str:
             for field in cls.LAYOUT:
                 used |= (((1 << field.width) - 1) << field.lsb) if field.word == word else 0
             lines.append(f"      {{OP_{cls.MNEMONIC}, 3'd{word}}}: return 32'h{~used & 0xFFFFFFFF:08x};")
-    lines += ["      default: return 32'hffffffff;", "    endcase", "  endfunction", "endpackage", "/* verilator lint_on UNUSEDPARAM */"]
+    lines += ["      default: return 32'hffffffff;", "    endcase", "  endfunction", "endpackage"]
+    lines += ["/* verilator lint_on UNUSEDPARAM */"]
     return "\n".join(lines) + "\n"
 
 

@@ -138,12 +138,13 @@ class RtlBridge:
 
     def close(self) -> None:
         self.safe()
+        self.trace(None)
 
     def trace(self, path: str | None) -> None:
         """Record the pins as a VCD file from now on; None ends it. Raises `OSError`."""
         self.model.trace(path, self._config.timing.period_s)
 
-    # -- inside ---------------------------------------------------------------------------------------------------------
+    # -- inside -----------------------------------------------------------------------------------------------------
     @property
     def _cycle(self) -> int:
         low, high = self.model.read(ADDRESS["CYCLES_LOW"], 2)

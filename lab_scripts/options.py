@@ -29,7 +29,7 @@ Backend = Annotated[
     str,
     typer.Option(
         "--backend",
-        help="Where the board is: mock, rtl, zc706, tcp://host:port, serial:///dev/…; this release opens mock.",
+        help="Where the board is: mock, rtl, zc706, tcp://host:port, serial:///dev/…; this release opens mock and rtl.",
     ),
 ]
 BoardFile = Annotated[Path, typer.Option("--board", help="Board file in TOML.", show_default="the board of the paper")]
