@@ -58,7 +58,15 @@ class ProtocolError(BoardError):
 
 
 class ConnectionLost(BoardError):
-    """The board stopped answering; its outputs must be taken as unknown until it is made safe again."""
+    """The board stopped answering; its outputs must be taken as unknown until it is made safe again.
+
+    executed: whether the program in flight was executed, an execution that ended in an error included; None if nobody
+        can say. No program was in flight: False.
+    """
+
+    def __init__(self, text: str, *, executed: bool | None = None) -> None:
+        self.executed = executed
+        super().__init__(text)
 
 
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))

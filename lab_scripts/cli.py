@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from lab_scripts import demo, doctor, hmc, mvm, program, sample, train
+from lab_scripts import demo, doctor, hmc, mvm, program, sample, serve, train
 from lab_scripts.exits import MEANING, Exit, exit_code
 from lab_scripts.runs import COMMAND
 
@@ -62,6 +62,7 @@ app.command()(train.finetune)
 app.command()(hmc.hmc)
 app.command()(sample.sample)
 app.command()(demo.demo)
+app.command()(serve.serve)
 
 
 def main() -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from drivers.connect import BackendUnavailable, open_crossbar
+from drivers.bridges import BackendUnavailable
+from drivers.connect import open_crossbar
 from firmware_bridge.mock.board import MockParams
 from lab_scripts.console import Report
 from lab_scripts.exits import OutsideBound
 from lab_scripts.options import Json
 from lab_scripts.runs import git_revision, versions
 
-_BACKENDS = ("mock", "rtl", "zc706", "tcp://localhost:7706", "serial:///dev/ttyUSB0")
+_BACKENDS = ("mock", "rtl", "zc706")
 _RELATIVE_ERROR = 0.05
 
 
@@ -33,6 +34,8 @@ def doctor(json_output: Json = False) -> None:
                 backends[address] = f"answers: {identity.kind} {identity.serial}, {shape[0]}×{shape[1]}"
         except BackendUnavailable as error:
             backends[address] = str(error)
+    # A board server is somebody's board, and a serial port may be anything: neither is opened to have a look.
+    backends["tcp://… serial://…"] = "a board server: xbar serve at the board, --backend with its address here"
     report.table(
         "Backends", ("address", "state"), [(a, state.partition(", which")[0]) for a, state in backends.items()]
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers import dac80508
@@ -46,11 +46,13 @@ def test_volts_become_the_nearest_code(volts, code):
     assert volts_to_code(volts, 5.0) == code
 
 
+@settings(deadline=None)
 @given(st.integers(0, 0xFFFF), st.sampled_from([1.25, 2.5, 5.0]))
 def test_codes_and_volts_are_inverse(code, span_v):
     assert volts_to_code(code_to_volts(code, span_v), span_v) == code
 
 
+@settings(deadline=None)
 @given(st.floats(0, 4.9999), st.sampled_from([5.0]))
 def test_rounding_costs_at_most_half_a_code(volts, span_v):
     assert abs(code_to_volts(volts_to_code(volts, span_v), span_v) - volts) <= span_v / 65536 / 2 * (1 + 1e-9)

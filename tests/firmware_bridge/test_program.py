@@ -106,6 +106,7 @@ instructions = st.one_of(
 programs = st.builds(Program, st.lists(instructions, max_size=12))
 
 
+@settings(deadline=None)
 @given(programs)
 def test_words_and_back_give_the_same_program(program):
     words = program.words()
@@ -115,11 +116,13 @@ def test_words_and_back_give_the_same_program(program):
     assert np.array_equal(again.words(), words)
 
 
+@settings(deadline=None)
 @given(programs)
 def test_text_and_back_give_the_same_program(program):
     assert Program.from_text(program.text()) == program
 
 
+@settings(deadline=None)
 @given(programs, st.data())
 def test_a_program_cut_short_is_refused_with_the_address(program, data):
     words = program.words()
@@ -129,6 +132,7 @@ def test_a_program_cut_short_is_refused_with_the_address(program, data):
     assert int(re.match(r"word (\d+)", str(refusal.value))[1]) <= cut
 
 
+@settings(deadline=None)
 @given(programs, st.data())
 def test_a_flipped_bit_is_refused_with_the_address_or_kept(program, data):
     words = program.words()
@@ -219,7 +223,7 @@ def moments(stream, timing):
     return samples, active, clock.now
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(mvms(max_count=6), timings)
 def test_the_schedule_of_an_mvm_is_that_of_its_single_instructions(mvm, timing):
     schedule = mvm.schedule(timing)
@@ -234,7 +238,7 @@ def test_the_schedule_of_an_mvm_is_that_of_its_single_instructions(mvm, timing):
     assert Program([mvm]).cycles(timing) == Program([mvm]).expanded().cycles(timing) == end + 1
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(pulse_tables(max_count=6), timings)
 def test_the_schedule_of_pulses_is_that_of_their_single_instructions(pulses, timing):
     schedule = pulses.schedule(timing)
@@ -246,6 +250,7 @@ def test_the_schedule_of_pulses_is_that_of_their_single_instructions(pulses, tim
     assert Program([pulses]).cycles(timing) == Program([pulses]).expanded().cycles(timing) == end + 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.just(Nop()), mvms(), pulse_tables(), spi(SpiRead), shifts()), max_size=6), timings)
 def test_a_program_costs_and_returns_what_it_does_spelled_out(listed, timing):
     program = Program(listed)

@@ -29,7 +29,7 @@ def test_the_reference_page_says_what_the_commands_say():
 def test_help_lists_the_commands_and_teaches_the_exit_codes(xbar):
     result = xbar("--help")
     assert result.exit_code == 0
-    for command in ("doctor", "program", "mvm", "train", "finetune", "hmc", "sample", "demo"):
+    for command in ("doctor", "program", "mvm", "train", "finetune", "hmc", "sample", "demo", "serve"):
         assert f" {command} " in result.stdout
     assert "130 interrupted" in " ".join(result.stdout.split())
 

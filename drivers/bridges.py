@@ -1,0 +1,58 @@
+"""`open_bridge`: from an address to a `Bridge`. Needs numpy and pydantic alone, so that a board can serve one."""
+
+from __future__ import annotations
+
+import os
+
+from drivers.board import Board
+from firmware_bridge.bridge import Bridge
+from firmware_bridge.errors import BoardError
+from firmware_bridge.mock.board import MockBoard, MockParams
+from firmware_bridge.mock.bridge import MockBridge
+from firmware_bridge.remote.client import RemoteBridge
+from firmware_bridge.rtl_bridge import RtlBridge
+from firmware_bridge.rtl_build import RtlUnavailable
+
+TOKEN_VARIABLE = "XBAR_TOKEN"
+"""Environment variable with the token that a board server asks for. A command line would show it to everybody."""
+
+
+class BackendUnavailable(BoardError):
+    """An address that this release, or this installation, cannot open."""
+
+
+_NOT_BUILT = {
+    "zc706": "the PYNQ bridge to the ZC706 and its bitstream",
+}
+
+
+def open_bridge(address: str, *, board: Board, seed: int = 0, mock: MockParams | None = None) -> Bridge:
+    """The bridge at an address; see `drivers.connect.open_crossbar`, which is what a user calls."""
+    scheme = address.partition(":")[0]
+    if scheme in ("tcp", "serial"):
+        return RemoteBridge.open(address, token=os.environ.get(TOKEN_VARIABLE))
+    if scheme in _NOT_BUILT:
+        raise BackendUnavailable(
+            f"backend {address!r} needs {_NOT_BUILT[scheme]}, which this release does not contain; use 'mock'"
+        )
+    if address not in ("mock", "rtl"):
+        raise BackendUnavailable(
+            f"backend {address!r} is unknown; there are mock, rtl, zc706, tcp://host:port, serial:///dev/…"
+        )
+    if mock is None:
+        mock = MockParams()
+    mock = mock.model_copy(
+        update={
+            "array": mock.array.model_copy(update={"n_sl": board.shape[0], "n_bl": board.shape[1]}),
+            "tia": mock.tia.model_copy(update={"rf_ohm": board.tia.rf_ohm}),
+            "adc": mock.adc.model_copy(update={"vref_v": board.adc.vref_v}),
+            "dac": mock.dac.model_copy(update={"vref_v": board.dac.vref_v}),
+        }
+    )
+    chips = MockBoard(board.wiring, mock, seed=seed)
+    if address == "mock":
+        return MockBridge(chips, serial=f"mock-{seed}")
+    try:
+        return RtlBridge(chips, serial=f"rtl-{seed}")
+    except RtlUnavailable as error:
+        raise BackendUnavailable(f"backend 'rtl' cannot be opened here: {error}") from error
