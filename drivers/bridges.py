@@ -10,17 +10,18 @@ from firmware_bridge.errors import BoardError
 from firmware_bridge.mock.board import MockBoard, MockParams
 from firmware_bridge.mock.bridge import MockBridge
 from firmware_bridge.remote.client import RemoteBridge
+from firmware_bridge.rtl_bridge import RtlBridge
+from firmware_bridge.rtl_build import RtlUnavailable
 
 TOKEN_VARIABLE = "XBAR_TOKEN"
 """Environment variable with the token that a board server asks for. A command line would show it to everybody."""
 
 
 class BackendUnavailable(BoardError):
-    """An address that this release cannot open."""
+    """An address that this release, or this installation, cannot open."""
 
 
 _NOT_BUILT = {
-    "rtl": "the Verilated gateware",
     "zc706": "the PYNQ bridge to the ZC706 and its bitstream",
 }
 
@@ -34,7 +35,7 @@ def open_bridge(address: str, *, board: Board, seed: int = 0, mock: MockParams |
         raise BackendUnavailable(
             f"backend {address!r} needs {_NOT_BUILT[scheme]}, which this release does not contain; use 'mock'"
         )
-    if address != "mock":
+    if address not in ("mock", "rtl"):
         raise BackendUnavailable(
             f"backend {address!r} is unknown; there are mock, rtl, zc706, tcp://host:port, serial:///dev/…"
         )
@@ -48,4 +49,10 @@ def open_bridge(address: str, *, board: Board, seed: int = 0, mock: MockParams |
             "dac": mock.dac.model_copy(update={"vref_v": board.dac.vref_v}),
         }
     )
-    return MockBridge(MockBoard(board.wiring, mock, seed=seed), serial=f"mock-{seed}")
+    chips = MockBoard(board.wiring, mock, seed=seed)
+    if address == "mock":
+        return MockBridge(chips, serial=f"mock-{seed}")
+    try:
+        return RtlBridge(chips, serial=f"rtl-{seed}")
+    except RtlUnavailable as error:
+        raise BackendUnavailable(f"backend 'rtl' cannot be opened here: {error}") from error

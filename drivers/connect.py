@@ -9,6 +9,7 @@ from drivers.bridges import open_bridge
 from drivers.crossbar import Crossbar
 from firmware_bridge.mock.board import MockBoard, MockParams
 from firmware_bridge.mock.bridge import MockBridge
+from firmware_bridge.rtl_bridge import RtlBridge
 
 
 def open_crossbar(
@@ -16,10 +17,12 @@ def open_crossbar(
 ) -> Crossbar:
     """Open a board.
 
-    address: ``"mock"``, ``"tcp://host:port"`` or ``"serial:///dev/…?baud=…"`` of a board server (`xbar serve`), or one
-        of ``"rtl"``, ``"zc706"``, which this release names but does not have yet.
+    address: ``"mock"``, ``"tcp://host:port"`` or ``"serial:///dev/…?baud=…"`` of a board server (`xbar serve`);
+        ``"rtl"``, the Verilated gateware with the mock board at its pins (needs the `[rtl]` extra); or ``"zc706"``,
+        which this release names but does not have yet.
     board: a `Board` or the path of a board file.
-    seed: of the mock board: its chips' errors, its array's devices and all noise. A served board has its own.
+    seed: of the mock board, behind `rtl` as well: its chips' errors, its array's devices and all noise. A served
+        board has its own.
     mock: non-idealities of the mock board, default those of the datasheets and the paper.
 
     The token for a board server is the environment variable XBAR_TOKEN.
@@ -40,9 +43,9 @@ def open_crossbar(
 
 
 def mock_board(crossbar: Crossbar) -> MockBoard | None:
-    """The model behind a crossbar that was opened on the mock, None for any other: ground truth for tests and reports.
+    """The model behind a crossbar opened on the mock or on `rtl`, else None: ground truth for tests and reports.
 
     Calibration must not ask for it: what it needs, it has to measure.
     """
     bridge = crossbar._interlock.bridge
-    return bridge.board if isinstance(bridge, MockBridge) else None
+    return bridge.board if isinstance(bridge, MockBridge | RtlBridge) else None

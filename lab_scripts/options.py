@@ -29,7 +29,7 @@ Backend = Annotated[
     str,
     typer.Option(
         "--backend",
-        help="Where the board is: mock, tcp://host:port, serial:///dev/…; later releases open rtl and zc706.",
+        help="Where the board is: mock, rtl, tcp://host:port, serial:///dev/…; later releases open zc706.",
     ),
 ]
 BoardFile = Annotated[Path, typer.Option("--board", help="Board file in TOML.", show_default="the board of the paper")]

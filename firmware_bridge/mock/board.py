@@ -88,18 +88,17 @@ class MockBoard:
         self._routes: dict[tuple[int, int, tuple[int, ...], int], Route | None] = {}
         self._sl_v: dict[float, Volts] = {}
         self.adc_bits = sum(1 << b for b in wiring.adc_select.bits())
-        self.set_oe_n(True, 0.0)
-        self.set_gate(False, 0.0)
 
     def power_up(self, t_s: float) -> None:
         """Converters and registers as after power-up; the array keeps its state."""
         self.set_gate(False, t_s)
+        self.set_oe_n(True, t_s)
+        self._quiet = False
         for dac in self.dacs:
             dac.power_up(t_s)
         for adc in self.adcs:
             adc.power_up(t_s)
         self.chain.power_up()
-        self.set_oe_n(True, t_s)
 
     # -- pins ------------------------------------------------------------------------------------------------------
     def spi(self, dac: int, frame: int, bits: int, t_s: float, timing: SpiTiming) -> int:
@@ -123,6 +122,8 @@ class MockBoard:
 
     def set_oe_n(self, level: bool, t_s: float) -> None:
         """The chain's output-enable pin."""
+        if level == self.chain.oe_n:
+            return
         self._apply_bias(t_s)
         self._quiet = False
         self.chain.set_oe_n(level, t_s)
@@ -130,6 +131,8 @@ class MockBoard:
 
     def set_gate(self, connect: bool, t_s: float) -> None:
         """The pulse gate: INH of every bit-line mux."""
+        if connect == self.gate:
+            return
         self._apply_bias(t_s)
         self.gate, self._gate_s = connect, t_s
         _drive(self.bl_mux, self.wiring.bl_select, self.chain.outputs(), not connect, t_s)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from firmware_bridge.bridge import Identity, Result, SequencerConfig
 from firmware_bridge.errors import ProtocolError
+from firmware_bridge.gateware import PROGRAM_WORDS, RESULT_WORDS
 from firmware_bridge.isa import (
     ISA_HASH,
     ISA_VERSION,
@@ -40,8 +41,6 @@ from firmware_bridge.program import Clock, Program
 from firmware_bridge.timing import SequencerTiming
 
 _END = End()
-PROGRAM_WORDS = 24576
-RESULT_WORDS = 24576
 TRIGGER_LDAC = 0x050010
 """DAC80508 TRIGGER register, LDAC bit: the frame that streams are expected to end a vector with."""
 
@@ -84,21 +83,8 @@ class MockBridge:
             )
         self._config = config
         self._period = timing.period_s
-        self._spi = {read: _spi_timing(timing, read) for read in (False, True)}
-        self._shift = ShiftTiming(
-            srclk_high_s=timing.sr_half_cycles * self._period,
-            srclk_low_s=timing.sr_half_cycles * self._period,
-            ser_setup_s=timing.sr_half_cycles * self._period,
-            ser_hold_s=timing.sr_half_cycles * self._period,
-            rclk_high_s=timing.sr_latch_cycles * self._period,
-            latch_setup_s=timing.sr_latch_cycles * self._period,
-        )
-        self._adc = AdcTiming(
-            dclock_high_s=timing.adc_half_cycles * self._period,
-            dclock_low_s=timing.adc_half_cycles * self._period,
-            cs_high_s=2 * timing.adc_half_cycles * (timing.adc_clocks - timing.adc_low_clocks) * self._period,
-            clocks=timing.adc_clocks,
-        )
+        self._spi = {read: spi_timing(timing, read) for read in (False, True)}
+        self._shift, self._adc = shift_timing(timing), adc_timing(timing)
 
     def run(self, program: Program) -> Result:
         start = self._cycle
@@ -148,6 +134,8 @@ class MockBridge:
 
     def _execute(self, instruction: Instruction, clock: Clock, results: list[Words]) -> None:
         if isinstance(instruction, Streaming):
+            if clock.sampling is not None:
+                raise ProtocolError(f"{instruction.MNEMONIC} while a conversion is running; COLLECT first")
             if not self._stream(instruction, clock, results):
                 for single in instruction.expand():
                     self._execute(single, clock, results)
@@ -207,7 +195,7 @@ class MockBridge:
     # -- vectorised streams -------------------------------------------------------------------------------------------
     def _stream(self, stream: Streaming, clock: Clock, results: list[Words]) -> bool:
         """Execute a stream at once; False, with nothing changed, if it must be spelled out."""
-        if not isinstance(stream, Mvm | Pulses) or not stream.count or stream.crc or clock.sampling is not None:
+        if not isinstance(stream, Mvm | Pulses) or not stream.count or stream.crc:
             return False
         if stream.ldac_frame != TRIGGER_LDAC or stream.dac_mask >> len(self.board.dacs):
             return False
@@ -256,7 +244,8 @@ class MockBridge:
             dac.check_stream(cycle * self._period, self._spi[False])
 
 
-def _spi_timing(timing: SequencerTiming, read: bool) -> SpiTiming:
+def spi_timing(timing: SequencerTiming, read: bool) -> SpiTiming:
+    """What a DAC's pins see in a frame."""
     half = (timing.spi_read_half_cycles if read else timing.spi_write_half_cycles) * timing.period_s
     return SpiTiming(
         sclk_high_s=half,
@@ -268,6 +257,30 @@ def _spi_timing(timing: SequencerTiming, read: bool) -> SpiTiming:
         sdi_setup_s=half,
         sdi_hold_s=half,
         read=read,
+    )
+
+
+def shift_timing(timing: SequencerTiming) -> ShiftTiming:
+    """What the chain's pins see."""
+    half_s, latch_s = timing.sr_half_cycles * timing.period_s, timing.sr_latch_cycles * timing.period_s
+    return ShiftTiming(
+        srclk_high_s=half_s,
+        srclk_low_s=half_s,
+        ser_setup_s=half_s,
+        ser_hold_s=half_s,
+        rclk_high_s=latch_s,
+        latch_setup_s=latch_s,
+    )
+
+
+def adc_timing(timing: SequencerTiming) -> AdcTiming:
+    """What a converter's pins see."""
+    half_s = timing.adc_half_cycles * timing.period_s
+    return AdcTiming(
+        dclock_high_s=half_s,
+        dclock_low_s=half_s,
+        cs_high_s=2 * timing.adc_half_cycles * (timing.adc_clocks - timing.adc_low_clocks) * timing.period_s,
+        clocks=timing.adc_clocks,
     )
 
 

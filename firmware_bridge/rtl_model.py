@@ -1,0 +1,199 @@
+"""The Verilated gateware from Python: its bus, its clock, and the events at its pins."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from ctypes import (
+    CFUNCTYPE,
+    POINTER,
+    Structure,
+    byref,
+    c_char_p,
+    c_double,
+    c_int,
+    c_int32,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
+from typing import Any, Protocol
+
+import numpy as np
+
+from firmware_bridge.gateware import ADDRESS, N_ADCS, N_DACS
+from firmware_bridge.isa import Words, mask_indices
+from firmware_bridge.rtl_build import build
+
+CHUNK_CYCLES = 1_000_000
+"""Cycles between two looks at the keyboard."""
+
+_Frames = CFUNCTYPE(c_int, c_uint32, c_uint64)
+_Latch = CFUNCTYPE(c_int, c_uint64)
+_Level = CFUNCTYPE(c_int, c_int, c_uint64)
+_Pulse = CFUNCTYPE(c_int, c_uint64, c_uint64)
+_Sample = CFUNCTYPE(c_int, c_uint32, c_uint64, c_uint64)
+
+
+class _Shared(Structure):
+    """`Shared` of harness.cpp."""
+
+    _fields_ = (
+        ("frame", c_uint32 * 8 * N_DACS),
+        ("sdo", c_uint32 * N_DACS),
+        ("chain", c_uint32 * 8),
+        ("chain_timing", c_uint32 * 4),
+        ("adc_timing", c_uint32 * 2),
+        ("code", c_int32 * N_ADCS),
+        ("ticks", c_uint64),
+    )
+
+
+class _Callbacks(Structure):
+    _fields_ = (
+        ("frames", _Frames), ("latch", _Latch), ("output_enable_n", _Level), ("gate", _Level), ("pulse", _Pulse),
+        ("sample", _Sample),
+    )  # fmt: skip
+
+
+class PinFrame(tuple[int, ...]):
+    """What a DAC's pins showed while CS was low: word, bits, and cycles of CS setup, SCLK high and low (0: uneven),
+    hold after the last edge, CS high before; whether SDO was captured."""
+
+    __slots__ = ()
+
+
+class Pins(Protocol):
+    """What stands at the gateware's pins. Cycles are board time; an exception stops the gateware."""
+
+    def on_frames(self, frames: dict[int, PinFrame], cycle: int) -> dict[int, int]:
+        """Chip selects have risen, by DAC. Returns what each shifts out next, left-aligned in 32 bits."""
+
+    def on_latch(self, word: int, bits: int, timing: tuple[int, ...], cycle: int) -> None:
+        """RCLK has risen after `bits` bits; timing: cycles of SRCLK high, low, last SRCLK fall to RCLK rise."""
+
+    def on_output_enable_n(self, level: bool, cycle: int) -> None:
+        """OE̅ has changed."""
+
+    def on_gate(self, connect: bool, cycle: int) -> None:
+        """GATE has changed the pulse gate."""
+
+    def on_pulse(self, width: int, cycle: int) -> None:
+        """A pulse of `width` cycles, begun at `cycle`, is over."""
+
+    def on_sample(self, adcs: list[int], timing: tuple[int, ...], start: int, cycle: int) -> list[int]:
+        """The windows of conversions begun at `start` close; timing: cycles of DCLOCK high, low. Returns codes."""
+
+
+class GatewareModel:
+    """One Verilated gateware with chips at its pins. Raises `RtlUnavailable` if it cannot be built."""
+
+    def __init__(self, pins: Pins) -> None:
+        self._handle: c_void_p | None = None
+        self._library = ctypes.CDLL(str(build()))
+        for name, result, arguments in (
+            ("xb_shared_size", c_uint64, ()),
+            ("xb_open", c_void_p, (c_void_p, c_void_p)),
+            ("xb_close", None, (c_void_p,)),
+            ("xb_command", c_int, (c_void_p, c_uint32, c_uint32)),
+            ("xb_write", None, (c_void_p, c_uint32, POINTER(c_uint32), c_uint32)),
+            ("xb_read", None, (c_void_p, c_uint32, POINTER(c_uint32), c_uint32)),
+            ("xb_run", c_int, (c_void_p, c_uint64)),
+            ("xb_trace", c_int, (c_void_p, c_char_p, c_double)),
+        ):
+            function = getattr(self._library, name)
+            function.restype, function.argtypes = result, arguments
+        assert self._library.xb_shared_size() == ctypes.sizeof(_Shared)
+        self._pins = pins
+        self._shared = _Shared()
+        self._refusal: BaseException | None = None
+        frame_rows = self._shared.frame
+        # ctypes keeps no reference to callbacks; this object does.
+        self._callbacks = _Callbacks(
+            _Frames(self._guard(self._frames)),
+            _Latch(self._guard(self._latch)),
+            _Level(self._guard(lambda level, cycle: pins.on_output_enable_n(bool(level), cycle))),
+            _Level(self._guard(lambda level, cycle: pins.on_gate(bool(level), cycle))),
+            _Pulse(self._guard(pins.on_pulse)),
+            _Sample(self._guard(self._sample)),
+        )
+        self._frame_rows = [frame_rows[d] for d in range(N_DACS)]
+        self._handle = c_void_p(self._library.xb_open(byref(self._shared), byref(self._callbacks)))
+
+    def close(self) -> None:
+        """Free the model."""
+        if self._handle is not None:
+            self._library.xb_close(self._handle)
+            self._handle = None
+
+    def __del__(self) -> None:
+        self.close()
+
+    # -- bus --------------------------------------------------------------------------------------------------------
+    def write(self, address: int, words: Words | list[int]) -> None:
+        """Write words to consecutive addresses."""
+        block = np.ascontiguousarray(words, np.uint32)
+        self._library.xb_write(self._handle, address, block.ctypes.data_as(POINTER(c_uint32)), len(block))
+
+    def read(self, address: int, n: int = 1) -> Words:
+        """Read n words (n,) from consecutive addresses."""
+        block = np.empty(n, np.uint32)
+        self._library.xb_read(self._handle, address, block.ctypes.data_as(POINTER(c_uint32)), n)
+        return block
+
+    def register(self, name: str) -> int:
+        """Value of a register."""
+        return int(self.read(ADDRESS[name])[0])
+
+    def command(self, bits: int) -> None:
+        """Write CONTROL and run until the sequencer is idle. Raises what a chip at the pins has raised."""
+        status = self._library.xb_command(self._handle, ADDRESS["CONTROL"], bits)
+        while status != 2:
+            status = self._library.xb_run(self._handle, CHUNK_CYCLES)
+            if status == 0:
+                return
+        assert self._refusal is not None
+        refusal, self._refusal = self._refusal, None
+        raise refusal
+
+    @property
+    def ticks(self) -> int:
+        """Clock cycles simulated so far, those of the host's bus included."""
+        return int(self._shared.ticks)
+
+    def show(self, dac: int, word: int) -> None:
+        """What a DAC shifts out in its next frame, left-aligned in 32 bits."""
+        self._shared.sdo[dac] = word
+
+    def trace(self, path: str | None, period_s: float) -> None:
+        """Record the pins as a VCD file from now on; None ends it. Raises `OSError`."""
+        if self._library.xb_trace(self._handle, None if path is None else path.encode(), period_s * 1e9):
+            raise OSError(f"{path} cannot be written")
+
+    # -- events -------------------------------------------------------------------------------------------------------
+    def _guard(self, event: Callable[..., Any]) -> Callable[..., int]:
+        # An exception cannot cross the C++ loop: keep it and stop the loop.
+        def guarded(*arguments: int) -> int:
+            try:
+                event(*arguments)
+            except BaseException as error:
+                self._refusal = error
+                return 1
+            return 0
+
+        return guarded
+
+    def _frames(self, mask: int, cycle: int) -> None:
+        frames = {d: PinFrame(self._frame_rows[d]) for d in mask_indices(mask)}
+        for dac, word in self._pins.on_frames(frames, cycle).items():
+            self._shared.sdo[dac] = word
+
+    def _latch(self, cycle: int) -> None:
+        bits, *timing = self._shared.chain_timing
+        self._pins.on_latch(int.from_bytes(bytes(self._shared.chain), "little"), bits, tuple(timing), cycle)
+
+    def _sample(self, mask: int, start: int, cycle: int) -> None:
+        adcs = mask_indices(mask)
+        codes = self._pins.on_sample(adcs, tuple(self._shared.adc_timing), start, cycle)
+        for adc, code in zip(adcs, codes, strict=True):
+            self._shared.code[adc] = code

