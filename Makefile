@@ -25,8 +25,8 @@ demo: $(STAMP) ## program a mock board, sample φ⁴ on it, compare with HMC and
 	@mkdir -p runs
 	$(BIN)/xbar demo --out runs/demo.nc --force
 
-test: $(STAMP) ## all tests
-	$(BIN)/python -m pytest -q -n 2
+test: $(STAMP) ## all tests but the slow ones (pytest -m slow)
+	$(BIN)/python -m pytest -q -n 2 -m "not slow" -rs
 
 lint: $(STAMP) ## style, types, import contract
 	$(BIN)/ruff check .
