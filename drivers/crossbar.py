@@ -115,7 +115,7 @@ class Crossbar:
         self._codes = np.zeros(DAC_CHANNELS * wiring.n_dacs, np.uint16)
         self._reading = False
         self._zero_code: Array | None = None
-        bridge.configure(board.sequencer())
+        self._interlock.configure(board.sequencer())
         self._initialise()
 
     # -- life ----------------------------------------------------------------------------------------------------------

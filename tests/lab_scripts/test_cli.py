@@ -96,10 +96,12 @@ def test_a_signal_ends_a_process_with_130_and_without_a_file(tmp_path, number):
     # A shell starts what runs in its background with SIGINT ignored, and so would this test's child be.
     listen = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL)}
     with subprocess.Popen([*XBAR, *args], stderr=subprocess.PIPE, text=True, cwd=ROOT, **listen) as process:
-        # Until it is at work: torch is mapped once the sampler is being imported.
-        while "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text():
-            time.sleep(0.05)
-        time.sleep(0.5)
+        # Until it is at work: torch is mapped, and nothing more has been for a while. An interrupt in the middle of
+        # loading a library is the library's affair.
+        maps, before = Path(f"/proc/{process.pid}/maps"), -1
+        while before != (now := maps.read_text().count(".so")) or "libtorch" not in maps.read_text():
+            before = now
+            time.sleep(2.0)
         process.send_signal(number)
         try:
             code = process.wait(timeout=60)
