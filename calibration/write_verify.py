@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from calibration.evidence import Evidence
 from calibration.failures import CellFailure, Failure
-from calibration.pulse_choice import PulseChoice, PulseStep
+from calibration.pulse_choice import ALGORITHMS, PulseStep
 from calibration.write_verify_config import WriteVerifyConfig
 from drivers.crossbar import Crossbar
 from firmware_bridge.errors import LimitError, ProtocolError
@@ -144,7 +144,7 @@ class _Session:
         self._target = np.where(self._selected, target, 0.0)
         shape = target.shape
         self._evidence = Evidence(shape)
-        self._choice = PulseChoice(config, shape)
+        self._choice = ALGORITHMS[config.algorithm](config, shape)
         self._failure = np.zeros(shape, np.int8)
         self._cycles = np.zeros(shape, np.int64)
         self._pulses = np.zeros(shape, np.int64)

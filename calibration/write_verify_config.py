@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from drivers.board import Board
 from firmware_bridge.errors import LimitError
+
+Algorithm = Literal["predictive", "ispp", "window"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,9 @@ class WriteVerifyConfig:
     What cells do to a pulse is learned from the pulses; the response given here is a starting point, typical of TaOx
     1T1R cells.
     """
+
+    algorithm: Algorithm = "predictive"
+    """How pulses are chosen; see `calibration.pulse_choice`, and docs/write-verify.md for how they compare."""
 
     # -- what is wanted ------------------------------------------------------------------------------------------------
     range_s: tuple[float, float] = (15e-6, 105e-6)
@@ -67,6 +73,12 @@ class WriteVerifyConfig:
     form_width_s: float = 100e-6
     """Width of a forming pulse, s."""
 
+    # -- ramps of "ispp" and "window" ----------------------------------------------------------------------------------
+    set_step_v: float = 0.04
+    """First step of a SET ramp's gate voltage, V."""
+    reset_step_v: float = 0.05
+    """First step of a RESET ramp's amplitude, V."""
+
     # -- response to start from ----------------------------------------------------------------------------------------
     set_onset_v: float = 0.7
     """Gate voltage at which a SET begins to leave conductance, V."""
@@ -100,6 +112,8 @@ class WriteVerifyConfig:
         self._within("trim_pulses", self.trim_pulses, (1, 10_000), "")
         self._within("trim_share", self.trim_share, (0.0, 1.0), "")
         self._within("relax_waits_s", self.relax_waits_s, (0.0, 1e8), "s")
+        for name in ("set_step_v", "reset_step_v"):
+            self._within(name, getattr(self, name), (1e-3, 1.0), "V")
         for name, unit in (("set_slope_s_per_v", "S/V"), ("reset_efold_v", "V"), ("granularity_s", "S")):
             self._within(name, getattr(self, name), (1e-12, inf), unit)
         self._within("probe_fraction", self.probe_fraction, (0.1, 1.0), "")

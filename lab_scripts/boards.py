@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.targets import PATTERNS, pattern
 from calibration.write_verify import WriteVerifyConfig, WriteVerifyResult, checked_targets
 from calibration.write_verify import program as write_verify
 from drivers.connect import mock_board
@@ -12,6 +15,7 @@ from drivers.crossbar import Crossbar
 from firmware_bridge.errors import LimitError
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
+from lab_scripts.options import at_corner, load_array
 
 Matrix = NDArray[np.float64]
 
@@ -29,6 +33,12 @@ def program_array(
             config=config,
             progress=lambda cycle, done, total, _: step(done, total, f"cycle {cycle}"),
         )
+
+
+def load_targets(name: str, shape: tuple[int, int]) -> Matrix:
+    """Targets (n_sl, n_bl) S of a pattern or an .npy file, NaN beyond it. Raises `FileError` or `InputError`."""
+    matrix = pattern(name, shape) if name in PATTERNS else load_array(Path(name), "target")
+    return at_corner(matrix, shape, f"target {name}")
 
 
 def check_targets(target_s: Matrix, config: WriteVerifyConfig) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 import xarray as xr
 
-from calibration.targets import PATTERNS, pattern
+from calibration.targets import PATTERNS
 from calibration.write_verify import WriteVerifyConfig
 from drivers.board import load_board
 from drivers.connect import open_crossbar
-from lab_scripts.boards import check_targets, failure_text, program_array, say_failures, true_conductance_s
+from lab_scripts.boards import (
+    check_targets,
+    failure_text,
+    load_targets,
+    program_array,
+    say_failures,
+    true_conductance_s,
+)
 from lab_scripts.console import Report
 from lab_scripts.exits import OutsideBound
-from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, at_corner, load_array
+from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed
 from lab_scripts.runs import RunFile
 
 
@@ -40,8 +46,7 @@ def program(
     report = Report(as_json=json_output)
     run_file = RunFile.open(context, out, force=force)
     board = load_board(board_file)
-    matrix = pattern(target, board.shape) if target in PATTERNS else load_array(Path(target), "target")
-    target_s = at_corner(matrix, board.shape, f"target {target}")
+    target_s = load_targets(target, board.shape)
     config = WriteVerifyConfig()
     check_targets(target_s, config)
     with open_crossbar(backend, board=board, seed=seed) as crossbar:
