@@ -1,14 +1,19 @@
-"""Lattice actions S(φ): value, gradient, Gaussian part and symmetries, on periodic square lattices with a = 1.
+"""Lattice actions S(φ): value, gradient, Gaussian part and symmetries, on periodic lattices with a = 1.
 
 A configuration is an array ``(..., Lx, Ly)``, numpy or torch alike; every method treats leading axes as a batch. The
-target density is p(φ) = exp(−S(φ)) / Z (eq 1).
+target density is p(φ) = exp(−S(φ)) / Z (eq 1). All actions here couple nearest neighbours only:
+
+    S(φ) = Σ_x V(φ_x) − κ Σ_bonds φ_x φ_y,
+
+with a potential V of one site and 2V bonds. What belongs to a theory is V, κ, and its symmetries.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,50 +22,199 @@ Array = Any
 """
 
 
-class Action(Protocol):
-    """What samplers, flows and observables need to know of a theory."""
+@dataclass(frozen=True)
+class SitePotential:
+    """V(x) = quadratic · x² + quartic · x⁴ − cosine · cos(frequency · x)."""
+
+    quadratic: float
+    quartic: float = 0.0
+    cosine: float = 0.0
+    frequency: float = 1.0
+
+    def __call__(self, x: Array) -> Array:
+        """V(x), the shape of x."""
+        square = x * x
+        value = square * (self.quadratic + self.quartic * square)
+        return value if self.cosine == 0 else value - self.cosine * _of(x).cos(self.frequency * x)
+
+    def gradient(self, x: Array) -> Array:
+        """dV/dx, the shape of x."""
+        value = x * (2.0 * self.quadratic + 4.0 * self.quartic * x * x)
+        if self.cosine == 0:
+            return value
+        return value + self.cosine * self.frequency * _of(x).sin(self.frequency * x)
+
+
+class Action(ABC):
+    """What samplers, flows and observables need to know of a theory; each is a frozen dataclass of its couplings.
+
+    shape: sites (Lx, Ly), at least 2 each. The first axis is time where a theory distinguishes one.
+
+    Raises ValueError, naming the value, for a lattice or couplings that cannot be sampled.
+    """
 
     name: ClassVar[str]
     symmetries: ClassVar[tuple[str, ...]]
+    """``"sign_flip"``: φ → −φ leaves S as it is. ``"shift"``: φ → φ + `shift` leaves all of S but its mass term."""
+    hopping: ClassVar[float]
+    """κ."""
+    shape: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        shape = tuple(int(n) for n in self.shape)
+        if len(shape) != 2 or shape != tuple(self.shape) or min(shape) < 2:
+            raise ValueError(f"shape = {self.shape} must be two whole numbers of sites, each at least 2")
+        object.__setattr__(self, "shape", shape)
+        for name, value in self.parameters.items():
+            if not math.isfinite(value):
+                raise ValueError(f"{name} = {value} must be finite")
+        self._check_couplings()
+
+    @abstractmethod
+    def _check_couplings(self) -> None:
+        """Raise ValueError for couplings at which exp(−S) cannot be normalised."""
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Sites (Lx, Ly)."""
-        ...
+    @abstractmethod
+    def site(self) -> SitePotential:
+        """V."""
 
-    @property
-    def parameters(self) -> dict[str, float]:
-        """The couplings, as a run file records them and as `action_from_name` takes them back."""
-        ...
-
-    @property
-    def volume(self) -> int:
-        """Number of sites V."""
-        ...
-
-    def __call__(self, phi: Array) -> Array:
-        """S per configuration, shape ``(...)`` for phi ``(..., Lx, Ly)``."""
-        ...
-
-    def gradient(self, phi: Array) -> Array:
-        """∂S/∂φ, the shape of phi."""
-        ...
-
-    def kick_(self, momentum: Array, padded: Array, scale: float, work: Array) -> None:
-        """momentum −= scale · ∂S/∂φ in place, for torch tensors with the batch *last*.
-
-        momentum, work: ``(Lx, Ly, n)``; padded: ``(Lx + 2, Ly + 2, n)``, the field with its periodic halo filled in.
-        """
-        ...
-
+    @abstractmethod
     def free_spectrum(self) -> np.ndarray:
         """K(p) of the quadratic part S₂ = ½ Σ_p K(p) |φ̃(p)|² / V, ``(Lx, Ly)`` in FFT order; negative where the mode
         is unstable."""
-        ...
 
+    @abstractmethod
     def identities(self, phi: Array) -> dict[str, tuple[Array, float]]:
         """Further exact statements of this theory: name → (per-configuration value, its exact expectation)."""
-        ...
+
+    @property
+    def shift(self) -> float:
+        """Distance of the minima that the symmetry ``"shift"`` connects."""
+        raise ValueError(f"the action {self.name!r} has no shift symmetry")
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The couplings by name, as a run file records them and as `action_from_name` takes them back."""
+        return {name: float(getattr(self, name)) for name in couplings(self.name)}
+
+    @property
+    def volume(self) -> int:
+        """Number of sites V = Lx Ly."""
+        return self.shape[0] * self.shape[1]
+
+    def __call__(self, phi: Array) -> Array:
+        """S per configuration: ``(..., Lx, Ly)`` → ``(...)``. Raises ValueError when the last two axes are not the
+        lattice."""
+        self._check(phi)
+        return self.site(phi).sum((-2, -1)) - self.hopping * bond_sum(phi)
+
+    def gradient(self, phi: Array) -> Array:
+        """∂S/∂φ_x = V'(φ_x) − κ Σ_{±μ} φ_{x±μ}, the shape of phi."""
+        self._check(phi)
+        return self.site.gradient(phi) - self.hopping * neighbour_sum(phi)
+
+    def _check(self, phi: Array) -> None:
+        if tuple(phi.shape[-2:]) != self.shape:
+            raise ValueError(f"phi has lattice axes {tuple(phi.shape[-2:])}; this action is on {self.shape}")
+
+
+@dataclass(frozen=True)
+class Phi4(Action):
+    """S = Σ_x [ Σ_μ (φ_x − φ_{x+μ})² + m² φ_x² + λ φ_x⁴ ] (eq 22).
+
+    The kinetic term carries no ½: in the common ½(∂φ)² normalisation the field is √2 φ. On a side of two sites the
+    neighbours x + μ and x − μ coincide and the bond counts twice, as the periodic sum says.
+
+    m2: bare mass squared m², any sign when λ > 0.  lam: quartic coupling λ ≥ 0.
+    """
+
+    m2: float
+    lam: float
+    shape: tuple[int, int]
+
+    name: ClassVar[str] = "phi4"
+    symmetries: ClassVar[tuple[str, ...]] = ("sign_flip",)
+    hopping: ClassVar[float] = 2.0
+
+    def _check_couplings(self) -> None:
+        if self.lam < 0 or (self.lam == 0 and self.m2 <= 0):
+            raise ValueError(
+                f"lam = {self.lam:g} with m2 = {self.m2:g} leaves the action unbounded below or flat, "
+                "so exp(-S) cannot be normalised; take lam > 0, or lam = 0 with m2 > 0 (free field)"
+            )
+
+    @property
+    def site(self) -> SitePotential:
+        # Σ_μ (φ_x − φ_{x+μ})² summed over x is 4 Σ φ² − 2 Σ_bonds φφ'.
+        return SitePotential(4.0 + self.m2, self.lam)
+
+    def free_spectrum(self) -> np.ndarray:
+        """K(p) = 2(p̂² + m²), ``(Lx, Ly)`` in FFT order. At λ = 0, ⟨|φ̃(p)|²⟩ = V / K(p)."""
+        return 2.0 * (lattice_momentum_squared(self.shape) + self.m2)
+
+    def identities(self, phi: Array) -> dict[str, tuple[Array, float]]:
+        """``s_identity``: ⟨S⟩/V + 2E − ½(4 + m²)⟨φ²⟩ = ¼, at m² = −4 ⟨S⟩/V = ¼ − 2E.
+
+        Configuration by configuration it is a quarter of the virial: the same information, in the form in which it is
+        usually quoted.
+        """
+        square = (phi * phi).mean((-2, -1))
+        energy = bond_sum(phi) / (2.0 * self.volume)
+        return {"s_identity": (self(phi) / self.volume + 2.0 * energy - 0.5 * (4.0 + self.m2) * square, 0.25)}
+
+
+@dataclass(frozen=True)
+class Graphene(Action):
+    """S = Σ_x [ ½ Σ_μ (φ_{x+μ} − φ_x)² + g² φ_x² / 2π − u cos(2√π φ_x) ]: the effective theory of a graphene wire,
+    which is the bosonised massive Schwinger model (eqs 36, 37).
+
+    The paper prints a minus before the mass term, left over from Minkowski space: with it S is unbounded below.
+    T/g = 1 / (L_τ g), L_τ the first side.
+
+    g: gauge coupling, above 0.  u: coupling of the fermion mass, at least 0.
+    """
+
+    g: float
+    u: float
+    shape: tuple[int, int]
+
+    name: ClassVar[str] = "graphene"
+    symmetries: ClassVar[tuple[str, ...]] = ("sign_flip", "shift")
+    hopping: ClassVar[float] = 1.0
+
+    def _check_couplings(self) -> None:
+        if self.g <= 0:
+            raise ValueError(
+                f"g = {self.g:g} must be above 0: without the mass term the zero mode is flat and exp(-S) cannot be "
+                "normalised"
+            )
+        if self.u < 0:
+            raise ValueError(f"u = {self.u:g} must be at least 0; φ → φ + √π/2 turns −u into u but for the mass term")
+
+    @property
+    def site(self) -> SitePotential:
+        return SitePotential(2.0 + self.mass2 / 2.0, cosine=self.u, frequency=2.0 * math.sqrt(math.pi))
+
+    @property
+    def mass2(self) -> float:
+        """M² = g²/π, the squared mass of the free field at u = 0."""
+        return self.g**2 / math.pi
+
+    @property
+    def shift(self) -> float:
+        """√π, the period of the cosine."""
+        return math.sqrt(math.pi)
+
+    def free_spectrum(self) -> np.ndarray:
+        """K(p) = p̂² + g²/π, ``(Lx, Ly)`` in FFT order, the Gaussian at u = 0: ⟨|φ̃(p)|²⟩ = V / K(p)."""
+        return lattice_momentum_squared(self.shape) + self.mass2
+
+    def identities(self, phi: Array) -> dict[str, tuple[Array, float]]:
+        """``tadpole``: M²⟨φ⟩ + 2√π u ⟨sin 2√π φ⟩ = 0, the mean equation of motion."""
+        wave = 2.0 * math.sqrt(math.pi)
+        sine = _of(phi).sin(wave * phi).mean((-2, -1))
+        return {"tadpole": (self.mass2 * phi.mean((-2, -1)) + wave * self.u * sine, 0.0)}
 
 
 def neighbour_sum(phi: Array) -> Array:
@@ -79,99 +233,15 @@ def lattice_momentum_squared(shape: tuple[int, int]) -> np.ndarray:
     return sx[:, None] + sy[None, :]
 
 
-@dataclass(frozen=True)
-class Phi4:
-    """S = Σ_x [ Σ_μ (φ_x − φ_{x+μ})² + m² φ_x² + λ φ_x⁴ ] (eq 22).
-
-    The kinetic term carries no ½: in the common ½(∂φ)² normalisation the field is √2 φ. On a side of two sites the
-    neighbours x + μ and x − μ coincide and the bond counts twice, as the periodic sum says.
-
-    Parameters
-    ----------
-    m2: bare mass squared m², any sign when λ > 0.
-    lam: quartic coupling λ ≥ 0.
-    shape: sites (Lx, Ly), at least 2 each.
-
-    Raises ValueError if e^(−S) cannot be normalised (λ < 0, or λ = 0 with m² ≤ 0), or on a lattice that is too small.
-    """
-
-    m2: float
-    lam: float
-    shape: tuple[int, int]
-
-    name: ClassVar[str] = "phi4"
-    symmetries: ClassVar[tuple[str, ...]] = ("sign_flip",)
-
-    def __post_init__(self) -> None:
-        shape = tuple(int(n) for n in self.shape)
-        if len(shape) != 2 or shape != tuple(self.shape) or min(shape) < 2:
-            raise ValueError(f"shape = {self.shape} must be two whole numbers of sites, each at least 2")
-        object.__setattr__(self, "shape", shape)
-        for name in ("m2", "lam"):
-            if not math.isfinite(getattr(self, name)):
-                raise ValueError(f"{name} = {getattr(self, name)} must be finite")
-        if self.lam < 0 or (self.lam == 0 and self.m2 <= 0):
-            raise ValueError(
-                f"lam = {self.lam:g} with m2 = {self.m2:g} leaves the action unbounded below or flat, "
-                "so exp(-S) cannot be normalised; take lam > 0, or lam = 0 with m2 > 0 (free field)"
-            )
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """``{"m2": m², "lam": λ}``."""
-        return {"m2": float(self.m2), "lam": float(self.lam)}
-
-    @property
-    def volume(self) -> int:
-        """Number of sites V = Lx Ly."""
-        return self.shape[0] * self.shape[1]
-
-    def __call__(self, phi: Array) -> Array:
-        """S per configuration: ``(..., Lx, Ly)`` → ``(...)``. Raises ValueError when the last two axes are not the
-        lattice."""
-        self._check(phi)
-        square = phi * phi
-        # Σ_μ (φ_x − φ_{x+μ})² summed over x is 4 Σ φ² − 2 Σ_bonds φφ': one pass over the bonds instead of two
-        # differences.
-        return (square * (4.0 + self.m2 + self.lam * square)).sum((-2, -1)) - 2.0 * bond_sum(phi)
-
-    def gradient(self, phi: Array) -> Array:
-        """∂S/∂φ_x = 2(4 + m²)φ_x + 4λφ_x³ − 2 Σ_{±μ} φ_{x±μ}, the shape of phi."""
-        self._check(phi)
-        return phi * (2.0 * (4.0 + self.m2) + 4.0 * self.lam * phi * phi) - 2.0 * neighbour_sum(phi)
-
-    def kick_(self, momentum: Array, padded: Array, scale: float, work: Array) -> None:
-        """momentum −= scale · ∂S/∂φ in place, batch last (see `Action.kick_`).
-
-        The gradient again, but as seven passes over memory without a temporary: on one core HMC is bound by
-        exactly these.
-        """
-        phi = padded[1:-1, 1:-1]
-        work.fill_(-2.0 * (4.0 + self.m2) * scale).addcmul_(phi, phi, value=-4.0 * self.lam * scale)
-        momentum.addcmul_(work, phi)
-        for neighbour in (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]):
-            momentum.add_(neighbour, alpha=2.0 * scale)
-
-    def free_spectrum(self) -> np.ndarray:
-        """K(p) = 2(p̂² + m²), ``(Lx, Ly)`` in FFT order. At λ = 0, ⟨|φ̃(p)|²⟩ = V / K(p)."""
-        return 2.0 * (lattice_momentum_squared(self.shape) + self.m2)
-
-    def identities(self, phi: Array) -> dict[str, tuple[Array, float]]:
-        """``s_identity``: ⟨S⟩/V + 2E − ½(4 + m²)⟨φ²⟩ = ¼, at m² = −4 ⟨S⟩/V = ¼ − 2E.
-
-        Configuration by configuration it is a quarter of the virial: the same information, in the form in which it is
-        usually quoted.
-        """
-        square = (phi * phi).mean((-2, -1))
-        energy = bond_sum(phi) / (2.0 * self.volume)
-        return {"s_identity": (self(phi) / self.volume + 2.0 * energy - 0.5 * (4.0 + self.m2) * square, 0.25)}
-
-    def _check(self, phi: Array) -> None:
-        if tuple(phi.shape[-2:]) != self.shape:
-            raise ValueError(f"phi has lattice axes {tuple(phi.shape[-2:])}; this action is on {self.shape}")
+ACTIONS: dict[str, type[Action]] = {kind.name: kind for kind in (Phi4, Graphene)}
+"""The actions by name."""
 
 
-_ACTIONS: dict[str, type[Phi4]] = {Phi4.name: Phi4}
+def couplings(name: str) -> tuple[str, ...]:
+    """Names of the couplings of an action. Raises ValueError for an unknown one."""
+    if name not in ACTIONS:
+        raise ValueError(f"action = {name!r} does not exist; choose one of: {', '.join(sorted(ACTIONS))}")
+    return tuple(field.name for field in fields(ACTIONS[name]) if field.name != "shape")  # type: ignore[arg-type]
 
 
 def action_from_name(name: str, shape: int | tuple[int, int], **parameters: float) -> Action:
@@ -179,21 +249,27 @@ def action_from_name(name: str, shape: int | tuple[int, int], **parameters: floa
 
     Parameters
     ----------
-    name: ``"phi4"``.
+    name: ``"phi4"`` or ``"graphene"``.
     shape: sites (Lx, Ly), or L for L × L.
-    parameters: the couplings by name, e.g. ``m2=-4, lam=5``.
+    parameters: the couplings by name, e.g. ``m2=-4, lam=5`` or ``g=1, u=0.5``.
 
     Raises ValueError for an unknown name (the known ones are listed), and for missing or unknown couplings.
     """
-    if name not in _ACTIONS:
-        raise ValueError(f"action = {name!r} does not exist; choose one of: {', '.join(sorted(_ACTIONS))}")
-    kind = _ACTIONS[name]
-    wanted = [field.name for field in fields(kind) if field.name != "shape"]
+    wanted = couplings(name)
     if set(parameters) != set(wanted):
         raise ValueError(
             f"action {name!r} takes the couplings {', '.join(wanted)}; got {', '.join(sorted(parameters)) or 'none'}"
         )
-    return kind(shape=(shape, shape) if isinstance(shape, int) else shape, **parameters)
+    return ACTIONS[name](shape=(shape, shape) if isinstance(shape, int) else shape, **parameters)  # type: ignore[call-arg]
+
+
+def _of(phi: Array) -> Any:
+    """The library that `phi` is an array of."""
+    if isinstance(phi, np.ndarray | float):
+        return np
+    import torch
+
+    return torch
 
 
 def _roll(phi: Array, shift: int, axis: int) -> Array:

@@ -89,7 +89,7 @@ def demo(
     figure = figure or out.with_suffix(".png")
     run_file = RunFile.open(context, out, force=force)
     check_output(figure, ".png", force=force)
-    theories = [build_action("phi4", m2, lam, side) for lam in lams or LAMS]
+    theories = [build_action("phi4", side, m2=m2, lam=lam) for lam in lams or LAMS]
     board = load_board(board_file)
     set_threads(threads)
     from lab_scripts.deployment import open_boards, program_flow

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 NAMES = {
     "M": "M", "abs_M": "|M|", "S": "S", "chi2": "χ₂", "E": "Ising energy E", "phi2": "⟨φ²⟩", "phi4": "⟨φ⁴⟩",
-    "binder": "Binder", "virial": "virial", "s_identity": "S identity", "zero_mode": "zero mode",
+    "binder": "Binder", "virial": "virial", "s_identity": "S identity", "zero_mode": "zero mode", "tadpole": "tadpole",
 }  # fmt: skip
 """What the field calls the observables of `anf.observables.summarise`, in the order of a table."""
 

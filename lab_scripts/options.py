@@ -15,10 +15,13 @@ from lab_scripts.exits import FileError, InputError, bad_input
 if TYPE_CHECKING:
     from anf.actions import Action
 
-ActionName = Annotated[str, typer.Option("--action", help="Lattice action.", show_default=True)]
-M2 = Annotated[float, typer.Option("--m2", help="Bare mass squared m².")]
-Lam = Annotated[float, typer.Option("--lam", help="Quartic coupling λ.")]
+ActionName = Annotated[str, typer.Option("--action", help="Lattice action: phi4 or graphene.", show_default=True)]
+M2 = Annotated[float, typer.Option("--m2", help="φ⁴: bare mass squared m².")]
+Lam = Annotated[float, typer.Option("--lam", help="φ⁴: quartic coupling λ.")]
+G = Annotated[float, typer.Option("--g", help="Graphene: gauge coupling g.")]
+U = Annotated[float, typer.Option("--u", help="Graphene: coupling u of the mass term.")]
 L = Annotated[int, typer.Option("--L", help="Lattice side, sites: L × L.")]
+TimeSites = Annotated[int | None, typer.Option("--Lt", help="Sites along time, T/g = 1/(Lt·g).", show_default="L")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random, the mock board included.")]
 Out = Annotated[Path, typer.Option("--out", help="Run file to write, netCDF: RUN.nc.")]
 FlowOut = Annotated[Path, typer.Option("--out", help="Flow file to write: NAME.safetensors.")]
@@ -36,12 +39,20 @@ BoardFile = Annotated[Path, typer.Option("--board", help="Board file in TOML.", 
 PAPER = PAPER_BOARD
 
 
-def build_action(name: str, m2: float, lam: float, side: int) -> Action:
-    """The action of --action, --m2, --lam and --L. Raises `InputError`."""
-    from anf.actions import action_from_name
+def build_action(name: str, side: int, *, time_sites: int | None = None, **values: float) -> Action:
+    """The action of --action, --L and --Lt, with those of `values` that are its couplings. Raises `InputError`."""
+    from anf.actions import action_from_name, couplings
 
     with bad_input():
-        return action_from_name(name, side, m2=m2, lam=lam)
+        chosen = {coupling: values[coupling] for coupling in couplings(name) if coupling in values}
+        return action_from_name(name, (time_sites or side, side), **chosen)
+
+
+def action_title(action: Action) -> str:
+    """The action in a line, as tables are headed."""
+    symbols = {"m2": "m²", "lam": "λ"}
+    numbers = ", ".join(f"{symbols.get(name, name)} = {value:g}" for name, value in action.parameters.items())
+    return f"{action.name} {action.shape[0]}×{action.shape[1]}, {numbers}"
 
 
 def set_threads(threads: int) -> None:

@@ -27,6 +27,7 @@ from lab_scripts.options import (
     Out,
     Seed,
     Threads,
+    action_title,
     build_action,
     set_threads,
 )
@@ -81,7 +82,7 @@ def sample(
     """
     report = Report(as_json=json_output)
     run_file = RunFile.open(context, out, force=force)
-    theory = build_action(action, m2, lam, side)
+    theory = build_action(action, side, m2=m2, lam=lam)
     board = load_board(board_file)
     set_threads(threads)
     import torch
@@ -135,7 +136,7 @@ def sample(
 
     observable_table(
         report,
-        f"{action} {side}×{side}, m² = {m2:g}, λ = {lam:g}: {configs} proposals, {layers.value} layers",
+        f"{action_title(theory)}: {configs} proposals, {layers.value} layers",
         drawn.estimates,
     )
     before = "" if "ess_before_tuning" not in statistics else f" (before tuning {statistics['ess_before_tuning']:.3f})"

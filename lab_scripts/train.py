@@ -62,7 +62,7 @@ def train(
     """
     report = Report(as_json=json_output)
     check_output(out, ".safetensors", force=force)
-    theory = build_action(action, m2, lam, side)
+    theory = build_action(action, side, m2=m2, lam=lam)
     set_threads(threads)
     from anf import recipes, training
     from anf.checkpoint import save_flow
@@ -122,7 +122,7 @@ def finetune(
     """
     report = Report(as_json=json_output)
     check_output(out, ".safetensors", force=force)
-    theory = build_action(action, m2, lam, side)
+    theory = build_action(action, side, m2=m2, lam=lam)
     set_threads(threads)
     from anf import recipes, training
     from anf.checkpoint import save_flow

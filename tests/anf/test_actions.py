@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anf.actions import Phi4, action_from_name, lattice_momentum_squared
+from anf.actions import Graphene, Phi4, action_from_name, lattice_momentum_squared
 
 SHAPES = [(2, 2), (3, 3), (4, 4), (4, 6), (2, 5)]
 
@@ -70,16 +70,6 @@ def test_numpy_and_torch_give_the_same_numbers() -> None:
     np.testing.assert_allclose(action.gradient(torch.tensor(phi)).numpy(), action.gradient(phi), rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_the_kick_of_the_integrator_is_minus_scale_times_the_gradient(shape: tuple[int, int]) -> None:
-    action, phi = Phi4(-3.0, 5.0, shape), field((*shape, 9))
-    padded = torch.tensor(np.pad(phi, ((1, 1), (1, 1), (0, 0)), mode="wrap"))
-    momentum = torch.ones((*shape, 9), dtype=torch.float64)
-    action.kick_(momentum, padded, 0.125, torch.empty_like(momentum))
-    expected = 1.0 - 0.125 * np.moveaxis(action.gradient(np.moveaxis(phi, -1, 0)), 0, -1)
-    np.testing.assert_allclose(momentum.numpy(), expected, rtol=1e-12, atol=1e-12)
-
-
 @settings(max_examples=30, deadline=None)
 @given(shift=st.tuples(st.integers(-5, 5), st.integers(-5, 5)), seed=st.integers(0, 1000))
 def test_action_does_not_change_under_translation_reflection_transposition_and_sign(
@@ -138,3 +128,50 @@ def test_an_unknown_action_names_the_known_ones_and_a_wrong_coupling_the_right_o
         action_from_name("ising", 4)
     with pytest.raises(ValueError, match="m2, lam; got g"):
         action_from_name("phi4", 4, g=1.0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_graphene_is_the_sum_of_equation_37_with_the_euclidean_sign(shape: tuple[int, int]) -> None:
+    phi, g, u = field(shape), 0.7, 0.4
+    total = (g**2 * phi**2 / (2 * np.pi) - u * np.cos(2 * np.sqrt(np.pi) * phi)).sum()
+    total += 0.5 * sum(((phi - np.roll(phi, -1, axis)) ** 2).sum() for axis in (0, 1))
+    assert Graphene(g, u, shape)(phi) == pytest.approx(total, rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gradient_of_graphene_matches_autograd_and_numpy(shape: tuple[int, int]) -> None:
+    action = Graphene(0.7, 0.4, shape)
+    phi = torch.tensor(field((7, *shape)), requires_grad=True)
+    action(phi).sum().backward()
+    torch.testing.assert_close(action.gradient(phi.detach()), phi.grad, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(action.gradient(phi.detach().numpy()), phi.grad.numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_graphene_changes_by_its_mass_term_under_a_shift_and_not_at_all_under_a_flip() -> None:
+    action, phi = Graphene(0.6, 0.5, (4, 6)), field((3, 4, 6))
+    shift = action.shift
+    cost = action.volume * action.g**2 / (2 * np.pi) * (2 * shift * phi.mean((-2, -1)) + shift**2)
+    np.testing.assert_allclose(action(phi + shift) - action(phi), cost, rtol=1e-10)
+    np.testing.assert_allclose(action(-phi), action(phi), rtol=1e-12)
+
+
+def test_graphene_at_u_0_has_the_declared_spectrum() -> None:
+    action, phi = Graphene(0.8, 0.0, (4, 6)), field((4, 6))
+    modes = np.abs(np.fft.fft2(phi)) ** 2
+    assert action(phi) == pytest.approx(0.5 * (action.free_spectrum() * modes).sum() / action.volume, rel=1e-12)
+
+
+def test_the_tadpole_is_the_mean_of_the_gradient() -> None:
+    # Neighbour terms cancel in the sum over sites.
+    action, phi = Graphene(0.8, 0.3, (4, 6)), field((5, 4, 6))
+    value, expected = action.identities(phi)["tadpole"]
+    np.testing.assert_allclose(value, action.gradient(phi).mean((-2, -1)), rtol=1e-10, atol=1e-13)
+    assert expected == 0.0
+
+
+@pytest.mark.parametrize(
+    ("g", "u", "message"), [(0.0, 0.1, "g = 0 must be above 0"), (1.0, -0.1, "u = -0.1"), (float("inf"), 0, "g = inf")]
+)
+def test_couplings_of_graphene_that_cannot_be_sampled_are_refused(g: float, u: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Graphene(g, u, (4, 4))

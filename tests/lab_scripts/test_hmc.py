@@ -3,15 +3,15 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from anf.actions import Phi4
+from anf.actions import Graphene, Phi4
 
 
 def test_a_run_file_holds_the_chains_and_their_action(xbar_json):
-    answer = xbar_json("hmc", "--L", 2, "--configs", 300, "--chains", 10, "--thermalisation", 100, "--out", "h.nc")
+    answer = xbar_json("hmc", "--L", 2, "--configs", 2000, "--chains", 10, "--thermalisation", 100, "--out", "h.nc")
     with xr.open_dataset("h.nc") as run:
         assert set(run.data_vars) == {"phi", "action"}
         assert run["phi"].dims == ("chain", "draw", "x", "y")
-        assert run["phi"].shape == (10, 30, 2, 2)
+        assert run["phi"].shape == (10, 200, 2, 2)
         assert run["action"].dims == ("chain", "draw")
         assert run["phi"].attrs["units"] == run["action"].attrs["units"] == "1"
         np.testing.assert_allclose(run["action"], Phi4(-4.0, 5.0, (2, 2))(run["phi"].to_numpy()), rtol=1e-12)
@@ -20,7 +20,9 @@ def test_a_run_file_holds_the_chains_and_their_action(xbar_json):
 
 def test_equal_seeds_give_equal_bits_and_other_seeds_do_not(xbar_json):
     values = [
-        xbar_json("hmc", "--L", 2, "--configs", 100, "--seed", seed, "--out", f"{k}.nc")["observables"]["S"]["value"]
+        xbar_json("hmc", "--L", 2, "--configs", 4000, "--chains", 20, "--seed", seed, "--out", f"{k}.nc")[
+            "observables"
+        ]["S"]["value"]
         for k, seed in enumerate((3, 3, 4))
     ]
     assert values[0] == values[1] != values[2]
@@ -36,10 +38,40 @@ def test_couplings_without_a_normalisable_weight_are_bad_input(xbar):
 def test_an_unknown_action_is_named_with_those_that_exist(xbar):
     result = xbar("hmc", "--action", "phi6", "--out", "h.nc")
     assert result.exit_code == 2
-    assert "'phi6' does not exist; choose one of: phi4" in result.stderr
+    assert "'phi6' does not exist; choose one of: graphene, phi4" in result.stderr
 
 
 def test_a_trajectory_of_no_length_is_bad_input(xbar):
     result = xbar("hmc", "--length", 0, "--out", "h.nc")
     assert result.exit_code == 2
     assert "trajectory_length = 0.0 must be positive" in result.stderr
+
+
+def test_chains_that_are_too_short_are_named_and_exit_code_1(xbar):
+    result = xbar("hmc", "--L", 4, "--configs", 100, "--out", "h.nc")
+    assert result.exit_code == 1
+    assert "autocorrelation times long, below 50; draw more" in result.stderr
+    with xr.open_dataset("h.nc") as run:
+        assert "draw more" in run.attrs["problems"]
+
+
+def test_graphene_on_a_rectangle_with_its_own_couplings(xbar_json):
+    answer = xbar_json(
+        "hmc", "--action", "graphene", "--g", 0.8, "--u", 0.2, "--L", 4, "--Lt", 6, "--configs", 8000, "--chains", 20,
+        "--out", "h.nc",
+    )  # fmt: skip
+    with xr.open_dataset("h.nc") as run:
+        assert run["phi"].shape == (20, 400, 6, 4)
+        np.testing.assert_allclose(run["action"], Graphene(0.8, 0.2, (6, 4))(run["phi"].to_numpy()), rtol=1e-9)
+    tadpole = answer["observables"]["tadpole"]
+    assert abs(tadpole["value"]) < 4 * tadpole["error"]
+
+
+def test_moves_can_be_chosen(xbar_json):
+    same = ("hmc", "--L", 4, "--configs", 20_000, "--chains", 40, "--seed", 1)
+    plain = xbar_json(*same, "--out", "a.nc")["observables"]
+    other = xbar_json(*same, "--no-symmetry", "--clusters", 1, "--fourier-mass2", 1, "--out", "b.nc")["observables"]
+    assert plain["S"]["value"] != other["S"]["value"]
+    for name in ("S", "chi2"):
+        error = np.hypot(plain[name]["error"], other[name]["error"])
+        assert abs(plain[name]["value"] - other[name]["value"]) < 4 * error

@@ -9,7 +9,7 @@ import xarray as xr
 from drivers.board import PAPER_BOARD
 from lab_scripts import runs
 
-HMC = ("hmc", "--L", 2, "--configs", 20, "--chains", 2, "--thermalisation", 20, "--seed", 4)
+HMC = ("hmc", "--L", 2, "--configs", 2000, "--chains", 10)
 
 
 def test_the_root_attributes_are_enough_to_run_it_again(xbar, tmp_path):
