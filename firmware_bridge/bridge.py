@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Annotated, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from firmware_bridge.isa import Words
+from firmware_bridge.isa import DAC_CHANNELS, Words
 from firmware_bridge.program import Program
+from firmware_bridge.singles import MAX_CHAIN_BITS, MAX_WIDTH
 from firmware_bridge.timing import SequencerTiming
+
+MAX_CODE = 0xFFFF
+MAX_CYCLES = (1 << 32) - 1
+"""What a register of the sequencer can hold."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,50 @@ class Result:
     cycles: int
 
 
+def _ordered(pair: tuple[int, int]) -> tuple[int, int]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"({pair[0]}, {pair[1]}) runs backwards; write (low, high)")
+    return pair
+
+
+Code = Annotated[int, Field(ge=0, le=MAX_CODE)]
+Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
+
+
+class SequencerLimits(BaseModel):
+    """What the sequencer refuses, whatever a program says; by default nothing. Rules: `firmware_bridge.limit_check`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: tuple[Annotated[tuple[Code, Code], AfterValidator(_ordered)], ...] = Field(
+        default=(), max_length=8 * DAC_CHANNELS
+    )
+    """(low, high), both allowed, of DAC channel 8·chip + channel; channels beyond the end are free."""
+    gain_code: Code | None = None
+    """The only value that GAIN may be given."""
+    registers: int = Field(default=0xFFFF, ge=0, le=0xFFFF)
+    """Bit r: register r of a DAC may be written."""
+    pulse_width: Annotated[tuple[Width, Width], AfterValidator(_ordered)] = (1, MAX_WIDTH)
+    """(low, high) in cycles, both allowed."""
+    pulse_interval: int = Field(default=0, ge=0, le=MAX_CYCLES)
+    """Least number of cycles, of those in which the sequencer is busy, between the starts of two pulses."""
+    sr_bits: int = Field(default=0, ge=0, le=MAX_CHAIN_BITS)
+    """The only length of a SHIFT; 0 for any."""
+
+    def __hash__(self) -> int:
+        # Looked up for every stream.
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(self.__dict__[name] for name in type(self).model_fields))
+
+
 class SequencerConfig(BaseModel):
-    """What a driver writes to the sequencer's registers before the first program."""
+    """What a driver writes to the sequencer's registers before the first program.
+
+    The first configuration latches `limits` and `watchdog_cycles`: they hold until power-up, whoever comes later.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,6 +96,9 @@ class SequencerConfig(BaseModel):
     """Wait before the safe frames: the DACs may be in a reset that somebody else has just begun."""
     safe_frames: tuple[int, ...] = ()
     """Frames that `safe()` sends to every DAC, in order, once bit lines are disconnected and muxes released."""
+    limits: SequencerLimits = SequencerLimits()
+    watchdog_cycles: int = Field(default=0, ge=0, le=MAX_CYCLES)
+    """Silence of the host after which the gateware makes the outputs safe; 0 for never."""
 
 
 class Bridge(Protocol):
@@ -57,13 +108,21 @@ class Bridge(Protocol):
         """Kind, serial number, versions and capacities."""
 
     def configure(self, config: SequencerConfig) -> None:
-        """Write the sequencer's registers."""
+        """Write the sequencer's registers.
+
+        Raises `ProtocolError` for limits or a watchdog other than those of the first configuration.
+        """
 
     def run(self, program: Program) -> Result:
-        """Execute a program. Raises `ProtocolError` or `TimingViolation` if a chip refuses; outputs are safe then."""
+        """Execute a program.
+
+        Raises `ProtocolError` before the first `configure`, `LimitError` at the first word that breaks a limit of the
+        sequencer, and `ProtocolError` or `TimingViolation` if a chip refuses. Outputs are safe then; what stands
+        before the refused word has been executed.
+        """
 
     def reset(self) -> None:
-        """Power-cycle the converters and registers (not the array): as after power-up."""
+        """Power-cycle the converters and registers (not the array): as after power-up. Latched limits stay."""
 
     def safe(self) -> None:
         """Bit lines disconnected, muxes released, DACs sent their safe frames; at any time, any number of times."""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_bridge.bridge import Identity, Result, SequencerConfig
+from firmware_bridge.bridge import Identity, Result, SequencerConfig, SequencerLimits
 from firmware_bridge.errors import BoardError, ConnectionLost, LimitError, ProtocolError, TimingViolation
 from firmware_bridge.remote.messages import (
     Failure,
@@ -94,8 +94,13 @@ def test_an_identity_arrives_as_it_is():
 
 def test_a_configuration_arrives_to_the_last_bit():
     config = SequencerConfig(
-        timing=SequencerTiming(clock_hz=1e8 / 3, adc_half_cycles=43), safe_wait_cycles=7, safe_frames=(0x05000A, 1)
-    )
+        timing=SequencerTiming(clock_hz=1e8 / 3, adc_half_cycles=43), safe_wait_cycles=7, safe_frames=(0x05000A, 1),
+        limits=SequencerLimits(
+            code=((0, 65535), (7, 7)), gain_code=0xFF, registers=0xFF35, pulse_width=(100, 200), pulse_interval=500,
+            sr_bits=16,
+        ),
+        watchdog_cycles=100_000_000,
+    )  # fmt: skip
     assert parse(SequencerConfig, config.model_dump_json().encode()) == config
 
 
