@@ -20,7 +20,7 @@ VARIANTS: dict[str, WriteVerifyConfig] = {
     "predictive": WriteVerifyConfig(),
     "one confirm": WriteVerifyConfig(confirm_reads=1),
     "one pass": WriteVerifyConfig(relax_waits_s=()),
-    "double reads": WriteVerifyConfig(read_repeats=2),
+    "single reads": WriteVerifyConfig(read_repeats=1),
     "window": WriteVerifyConfig(algorithm="window", max_cycles=200),
     "ispp": WriteVerifyConfig(algorithm="ispp", max_cycles=300, set_step_v=0.02, reset_step_v=0.03),
 }

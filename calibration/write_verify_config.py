@@ -35,8 +35,8 @@ class WriteVerifyConfig:
     """A cell further off than this in the end has failed, S: beyond what telegraph noise alone does to a good cell."""
 
     # -- reads ---------------------------------------------------------------------------------------------------------
-    read_repeats: int = 1
-    """Passes of the Hadamard patterns in one read of the array."""
+    read_repeats: int = 2
+    """Passes of the patterns in one read of the array."""
     confirm_reads: int = 2
     """Reads since its last pulse that must agree before a cell is done: a fluctuation in one read must not end it."""
     final_reads: int = 4

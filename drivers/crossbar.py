@@ -7,19 +7,19 @@ from types import TracebackType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import hadamard
 
 from drivers import ads8324, cd4051b, dac80508, opa4322
 from drivers.board import Board
 from drivers.dac80508 import Dac80508Bank
 from drivers.interlock import Interlock
+from drivers.pulse_table import pulse_table, real_numbers
+from drivers.read_patterns import ReadPatterns
 from drivers.sn74hc595 import Sn74hc595Chain
 from firmware_bridge.bridge import Bridge, Result
 from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.extremes import extremes
 from firmware_bridge.isa import DAC_CHANNELS, ISA_HASH, Codes, Mvm, Pulses, Wait, conversion_words, mask_indices
 from firmware_bridge.program import Program
-from firmware_bridge.singles import MAX_WIDTH
 
 Array = NDArray[np.float64]
 
@@ -97,6 +97,7 @@ class Crossbar:
         self._ldac_frame = dac80508.write_frame(dac80508.TRIGGER, dac80508.TRIGGER_LDAC)
         self._current_per_code = opa4322.output_to_current(ads8324.lsb_v(board.adc.vref_v), board.tia.rf_ohm)
         self._sl = np.arange(wiring.n_sl)
+        self._patterns = ReadPatterns.of(wiring.n_bl)
         self._full_scale_a = opa4322.full_scale_a(board.tia.rf_ohm, board.adc.vref_v)
         self._settle = board.timing.cycles(board.settle.dac_s)
         self._mux_settle = board.timing.cycles(board.settle.mux_s)
@@ -160,7 +161,7 @@ class Crossbar:
 
         Raises `LimitError` for an input beyond ``levels.input_v`` or not finite, and when an ADC's range is exceeded.
         """
-        volts = _floats("mvm: inputs", volts)
+        volts = real_numbers("mvm: inputs", volts)
         if volts.ndim == 0 or volts.shape[-1] != self.shape[1]:
             raise ProtocolError(
                 f"mvm: inputs have shape {volts.shape}; expected (…, {self.shape[1]}), one voltage per bit line"
@@ -170,7 +171,7 @@ class Crossbar:
 
     def measure(self, volts: ArrayLike) -> Readout:
         """Like `mvm` for a block (n, n_bl), with raw codes and cost, that of new zero-input offsets included."""
-        volts = _floats("measure: inputs", volts)
+        volts = real_numbers("measure: inputs", volts)
         if volts.ndim != 2 or volts.shape[1] != self.shape[1]:
             raise ProtocolError(f"measure: inputs have shape {volts.shape}; expected (n, {self.shape[1]})")
         return self._measure(volts)
@@ -201,24 +202,20 @@ class Crossbar:
         return Readout(current, codes, cycles, cycles * self.board.timing.period_s)
 
     def read_conductance(self, *, repeats: int = 1) -> Array:
-        """Conductance of every cell, (n_sl, n_bl) S, from `repeats` passes of Hadamard patterns.
+        """Conductance of every cell, (n_sl, n_bl) S, from `repeats` passes of patterns of ±``levels.verify_v``.
 
-        Each pass drives all bit lines at once with patterns of ±``levels.verify_v`` and their negatives. Their matrix H
-        satisfies HᵀH = N·1, so every cell is seen by all 2N conversions: the ADC's noise falls by √N against one line
-        at a time, and offsets cancel between the signs, so that a read after a pulse needs no new zero-input offsets.
+        The patterns (`drivers.read_patterns`) drive all bit lines at once, so every cell is seen by all conversions of
+        a pass: the ADC's noise falls by √n_bl against one line at a time. Each source line's offset is solved for
+        beside its cells, so that a read after a pulse needs no new zero-input offsets.
 
         Raises `LimitError` for fewer than one pass, and when an ADC's range is exceeded.
         """
         if repeats < 1:
             raise LimitError("repeats", repeats, 1)
-        n_bl = self.shape[1]
-        order = 1 << (n_bl - 1).bit_length()
-        pattern = hadamard(order)[:, :n_bl].astype(float)
-        block = self.board.levels.verify_v * np.concatenate([pattern, -pattern])
-        codes = self._convert(np.tile(block, (repeats, 1)))
-        plus, minus = codes.reshape(repeats, 2, order, self.shape[0]).mean(axis=0)
-        odd = (plus - minus) * (self._current_per_code / 2)
-        return odd.T @ pattern / (order * self.board.levels.verify_v)
+        signs, verify_v = self._patterns.signs, self.board.levels.verify_v
+        codes = self._convert(np.tile(verify_v * signs, (repeats, 1)))
+        mean_code = codes.reshape(repeats, len(signs), self.shape[0]).mean(axis=0)
+        return (self._patterns.solution @ mean_code).T * (self._current_per_code / verify_v)
 
     def _convert(self, volts: Array) -> NDArray[np.int16]:
         """Codes (n, n_sl), none clipped, of inputs (n, n_bl), in as many programs as the board's memories need."""
@@ -267,50 +264,13 @@ class Crossbar:
         nothing else is biased. Raises `ProtocolError` for a wrong shape, and `LimitError` for a value that is not
         finite or outside the board's limits; nothing is pulsed then.
         """
-        amplitude, gate, width = (
-            self._per_cell(name, values)
-            for name, values in (("amplitude_v", amplitude_v), ("gate_v", gate_v), ("width_s", width_s))
-        )
-        cells = ~np.isnan(amplitude)
-        for name, values, unit in (("amplitude_v", amplitude, "V"), ("gate_v", gate, "V"), ("width_s", width, "s")):
-            if not np.isfinite(values[cells]).all():
-                row, column = np.argwhere(cells & ~np.isfinite(values))[0]
-                raise LimitError(
-                    f"{name} of cell (SL {row}, BL {column})", float(values[row, column]), (-np.inf, np.inf), unit
-                )
-        row, column = np.nonzero(cells)
-        if not len(row):
-            return 0
-        reference = self.board.wiring.vform_v if forming else self.board.wiring.vcm_v
-        # One entry per distinct (column, amplitude, width), in that order.
-        keys = np.stack([column, amplitude[cells], width[cells]], axis=1)
-        entries, entry = np.unique(keys, axis=0, return_inverse=True)
-        entry = entry.reshape(-1)
-        lines = np.zeros((len(entries), self._codes.size), np.uint16)
-        lines[:, self._bl] = dac80508.volts_to_code(reference, self._span_v)
-        lines[np.arange(len(entries)), self._bl[entries[:, 0].astype(int)]] = dac80508.volts_to_code(
-            entries[:, 1] + reference, self._span_v
-        )
-        lines[entry, self._wl[row]] = dac80508.volts_to_code(gate[cells] + reference, self._span_v)
-        widths = np.array([self._width_cycles(w) for w in entries[:, 2]], np.uint32)
-        self._pulse_table(lines.reshape(len(entries), -1, DAC_CHANNELS), widths, forming)
-        return len(entries)
+        reference_v = self.board.wiring.vform_v if forming else self.board.wiring.vcm_v
+        codes, widths = pulse_table(self.board, amplitude_v, gate_v, width_s, reference_v)
+        if len(codes):
+            self._pulse(codes, widths, forming)
+        return len(codes)
 
-    def _per_cell(self, name: str, values: ArrayLike) -> Array:
-        array = _floats(f"apply_pulses: {name}", values)
-        if array.shape not in ((), self.shape):
-            raise ProtocolError(
-                f"apply_pulses: {name} has shape {array.shape}; expected {self.shape}, one per cell, or a scalar"
-            )
-        return np.broadcast_to(array, self.shape)
-
-    def _width_cycles(self, width_s: float) -> int:
-        shortest_s, longest_s = self.board.timing.period_s, MAX_WIDTH * self.board.timing.period_s
-        if not 0 < width_s <= longest_s:
-            raise LimitError("width_s", width_s, (shortest_s, longest_s), "s", source="instruction set")
-        return self.board.timing.cycles(width_s)
-
-    def _pulse_table(self, codes: Codes, widths: NDArray[np.uint32], forming: bool) -> None:
+    def _pulse(self, codes: Codes, widths: NDArray[np.uint32], forming: bool) -> None:
         if not self._initialised:
             self._initialise()
         block = (self.identity.program_words - MEMORY_RESERVE) // (1 + codes[0].size // 2)
@@ -388,14 +348,3 @@ class Crossbar:
             raise
         self.cycles += result.cycles
         return result
-
-
-def _floats(name: str, values: ArrayLike) -> Array:
-    """`values` as an array of floats, or a `ProtocolError` that names them."""
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind == "c":
-            raise TypeError("they are complex")
-        return np.asarray(array, float)
-    except (TypeError, ValueError) as error:
-        raise ProtocolError(f"{name} are not an array of real numbers: {error}") from error

@@ -6,6 +6,7 @@ import pytest
 from drivers.board import Board, load_board
 from drivers.connect import mock_board, open_crossbar
 from drivers.crossbar import ZERO_CONVERSIONS, Crossbar
+from drivers.read_patterns import ReadPatterns
 from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.isa import Gate, Mvm, OutputEnable, Pulses, Shift, SpiWrite, Wait
 from firmware_bridge.mock.ads8324 import AdcParams
@@ -19,6 +20,9 @@ IDEAL = MockParams.ideal()
 CODE_V = 5.0 / 65536
 CODE_A = 2 * 0.9 / 16384 / 3500.0
 """Current of one ADC code on the default board, A."""
+READ_V = 0.1
+WORST_ROUNDING_S = CODE_A / 2 / READ_V * np.abs(ReadPatterns.of(32).solution).sum(axis=1).max()
+"""Error of a read if every conversion is off by half a code, at its worst, S."""
 
 
 def conductance(crossbar):
@@ -396,7 +400,7 @@ def test_a_noiseless_read_is_exact_to_the_quantisation():
     crossbar = with_random_array()
     g = conductance(crossbar)
     # Half a code in every conversion at worst, and a test voltage that is rounded to a DAC code.
-    bound = CODE_A / 2 / 0.06 + g * (CODE_V / 2 / 0.06)
+    bound = WORST_ROUNDING_S + g * (CODE_V / 2 / READ_V)
     assert (np.abs(crossbar.read_conductance() - g) <= bound).all()
 
 
@@ -405,10 +409,11 @@ def test_the_error_of_a_read_is_that_of_the_converter_over_its_conversions(repea
     noisy = IDEAL.model_copy(update={"adc": AdcParams.ideal().model_copy(update={"noise_lsb_rms": 0.8})})
     crossbar = with_random_array(noisy)
     g = conductance(crossbar)
-    true_v = quantised(np.array(0.06))
-    error = crossbar.read_conductance(repeats=repeats) - g * (true_v / 0.06)
-    # Noise and rounding of 64 conversions for each pass; the RMS of 1024 errors is known to 2.2 %.
-    sigma = np.sqrt(0.8**2 + 1 / 12) * CODE_A / 0.06 / np.sqrt(64 * repeats)
+    true_v = quantised(np.array(READ_V))
+    error = crossbar.read_conductance(repeats=repeats) - g * (true_v / READ_V)
+    # Noise and rounding of 33 conversions for each pass; the RMS of 1024 errors is known to 2.2 %.
+    share = np.mean(np.sum(ReadPatterns.of(32).solution ** 2, axis=1))
+    sigma = np.sqrt(0.8**2 + 1 / 12) * CODE_A / READ_V * np.sqrt(share / repeats)
     assert np.sqrt(np.mean(error**2)) == pytest.approx(sigma, rel=0.1)
     assert abs(error.mean()) < 4 * sigma / 32
 
@@ -420,8 +425,27 @@ def test_offsets_cancel_in_a_read():
     crossbar = with_random_array(offsets)
     watch = Watch(crossbar)
     g = conductance(crossbar)
-    assert (np.abs(crossbar.read_conductance() - g) <= CODE_A / 2 / 0.06 + g * (CODE_V / 2 / 0.06)).all()
-    assert [m.count for m in watch.all(Mvm)] == [64]
+    assert (np.abs(crossbar.read_conductance() - g) <= WORST_ROUNDING_S + g * (CODE_V / 2 / READ_V)).all()
+    assert [m.count for m in watch.all(Mvm)] == [33]
+
+
+def test_all_1024_cells_are_read_in_2700_us_of_board_time():
+    crossbar = open_crossbar("mock", mock=IDEAL)
+    crossbar.read_conductance()
+    before_s = crossbar.board_time_s
+    crossbar.read_conductance()
+    assert crossbar.board_time_s - before_s <= 2.7e-3
+
+
+def test_lines_full_of_strongly_conducting_cells_do_not_leave_the_range_of_a_read():
+    """32 cells of 105 µS at 0.1 V are 336 µA, the range ends at 257 µA: the patterns never add them all."""
+    crossbar = open_crossbar("mock", mock=IDEAL)
+    crossbar.apply_pulses(1.8, 1.4, 1e-5)
+    g = conductance(crossbar)
+    assert g.min() > 100e-6
+    with pytest.raises(LimitError, match="clipped"):
+        crossbar.mvm(np.full(32, READ_V))
+    assert (np.abs(crossbar.read_conductance() - g) <= WORST_ROUNDING_S + g * (CODE_V / 2 / READ_V)).all()
 
 
 def test_a_read_needs_at_least_one_pass():
