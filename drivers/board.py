@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from drivers import dac80508
-from firmware_bridge.bridge import SequencerConfig
+from firmware_bridge.bridge import SequencerConfig, SequencerLimits
 from firmware_bridge.errors import BoardError
+from firmware_bridge.isa import DAC_CHANNELS
 from firmware_bridge.timing import SequencerTiming
 from firmware_bridge.wiring import Wiring
 
@@ -139,10 +140,33 @@ class Board(_Section):
         return self.wiring.n_sl, self.wiring.n_bl
 
     def sequencer(self) -> SequencerConfig:
-        """Registers of the sequencer for this board: its clock, and the frames that make the DACs safe."""
+        """Registers of the sequencer for this board: its clock, the frames that make the DACs safe, and the limits that
+        it holds against any program: those of single lines and pulses. `drivers.interlock` knows the rest."""
         reset = dac80508.write_frame(dac80508.TRIGGER, dac80508.TRIGGER_SOFT_RESET)
         return SequencerConfig(
-            timing=self.timing, safe_wait_cycles=self.timing.cycles(dac80508.RESET_WAIT_S), safe_frames=(reset,)
+            timing=self.timing,
+            safe_wait_cycles=self.timing.cycles(dac80508.RESET_WAIT_S),
+            safe_frames=(reset,),
+            limits=self._sequencer_limits(),
+        )
+
+    def _sequencer_limits(self) -> SequencerLimits:
+        limits, lsb_v = self.limits, self.dac.span_v / dac80508.FULL_SCALE
+        code = [(0, dac80508.FULL_SCALE - 1)] * (DAC_CHANNELS * self.wiring.n_dacs)
+        for channels, (low_v, high_v) in ((self.wiring.bl_dac, limits.bl_v), (self.wiring.wl_dac, limits.wl_v)):
+            # To the nearest code, as a voltage at its limit is converted.
+            pair = tuple(min(round(v / lsb_v), dac80508.FULL_SCALE - 1) for v in (low_v, high_v))
+            for channel in channels:
+                code[channel] = (pair[0], pair[1])
+        registers = (dac80508.NOP, dac80508.SYNC, dac80508.GAIN, dac80508.TRIGGER)
+        widths = [w for kind in (limits.set, limits.reset, limits.form) for w in kind.width_s]
+        return SequencerLimits(
+            code=tuple(code),
+            gain_code=dac80508.gain_code(gain=self.dac.gain, ref_divide=self.dac.ref_divide),
+            registers=sum(1 << r for r in registers) | 0xFF << dac80508.DAC0,
+            pulse_width=(self.timing.cycles(min(widths)), self.timing.cycles(max(widths))),
+            pulse_interval=self.timing.cycles(limits.pulse_interval_s),
+            sr_bits=self.wiring.sr_bits,
         )
 
 

@@ -8,11 +8,14 @@ from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from firmware_bridge.errors import ProtocolError
 from firmware_bridge.isa import DAC_CHANNELS, Words
 from firmware_bridge.program import Program
 from firmware_bridge.singles import MAX_CHAIN_BITS, MAX_WIDTH
 from firmware_bridge.timing import SequencerTiming
 
+BRDCAST = 6
+"""DAC80508 register that loads all channels at once."""
 MAX_CODE = 0xFFFF
 MAX_CYCLES = (1 << 32) - 1
 """What a register of the sequencer can hold."""
@@ -82,11 +85,17 @@ class SequencerLimits(BaseModel):
     def _hash(self) -> int:
         return hash(tuple(self.__dict__[name] for name in type(self).model_fields))
 
+    @cached_property
+    def register_mask(self) -> int:
+        """`registers`, without BRDCAST where any channel is limited: it would reach all of them."""
+        limited = any(pair != (0, MAX_CODE) for pair in self.code)
+        return self.registers & ~(1 << BRDCAST if limited else 0)
+
 
 class SequencerConfig(BaseModel):
     """What a driver writes to the sequencer's registers before the first program.
 
-    The first configuration latches `limits` and `watchdog_cycles`: they hold until power-up, whoever comes later.
+    The first configuration latches `limits`: they hold until power-up, whoever comes later.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -97,8 +106,6 @@ class SequencerConfig(BaseModel):
     safe_frames: tuple[int, ...] = ()
     """Frames that `safe()` sends to every DAC, in order, once bit lines are disconnected and muxes released."""
     limits: SequencerLimits = SequencerLimits()
-    watchdog_cycles: int = Field(default=0, ge=0, le=MAX_CYCLES)
-    """Silence of the host after which the gateware makes the outputs safe; 0 for never."""
 
 
 class Bridge(Protocol):
@@ -110,7 +117,7 @@ class Bridge(Protocol):
     def configure(self, config: SequencerConfig) -> None:
         """Write the sequencer's registers.
 
-        Raises `ProtocolError` for limits or a watchdog other than those of the first configuration.
+        Raises `ProtocolError` for limits other than those of the first configuration.
         """
 
     def run(self, program: Program) -> Result:
@@ -129,3 +136,20 @@ class Bridge(Protocol):
 
     def close(self) -> None:
         """Make safe and let go of the board."""
+
+
+def latch(held: SequencerConfig | None, config: SequencerConfig) -> None:
+    """Raise `ProtocolError` if a board that holds `held`, None before the first, cannot take `config`."""
+    if held is None or held.limits == config.limits:
+        return
+    for name in SequencerLimits.model_fields:
+        has, wanted = getattr(held.limits, name), getattr(config.limits, name)
+        if has != wanted:
+            value = "" if name == "code" else f" = {wanted}"
+            raise ProtocolError(
+                f"limits.{name}{value} differs from what the board holds since it was first configured"
+                f"{'' if name == 'code' else f', {has}'}; use the same board file, or power-cycle the board to change it"
+            )
+
+
+NOT_CONFIGURED = "the sequencer has not been configured, so that it has no limits yet; configure() first"

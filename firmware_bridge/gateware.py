@@ -32,14 +32,14 @@ class Register(NamedTuple):
     doc: str
 
 
-TIMING_BASE, TIMING_WIDTH, SAFE_FRAME_BASE = 0x10, 16, 0x20
+TIMING_BASE, TIMING_WIDTH, SAFE_FRAME_BASE, LIMIT_CODE_BASE = 0x10, 16, 0x20, 0x40
 TIMING_FIELDS = tuple(name for name in SequencerTiming.model_fields if name != "clock_hz")
 REGISTERS = (
     Register("ID", 0x00, 32, "read: XBAR in ASCII"),
     Register("VERSION", 0x01, 32, "read: version of the instruction set"),
     Register("MAP_HASH", 0x02, 32, "read: hash of the instruction set and of this map"),
-    Register("CONTROL", 0x03, 3, "write: bit 0 starts the program, 1 makes safe, 2 resets the sequencer"),
-    Register("STATUS", 0x04, 16, "read: bit 0 busy, 15:8 error code"),
+    Register("CONTROL", 0x03, 4, "write: bit 0 starts the program, 1 makes safe, 2 resets the sequencer, 3 latches limits"),
+    Register("STATUS", 0x04, 16, "read: bit 0 busy, 2 limits latched, 15:8 error code"),
     Register("ERROR_ADDRESS", 0x05, 16, "read: program word that was refused"),
     Register("RESULT_COUNT", 0x06, 16, "read: words in the result memory"),
     Register("CYCLES_LOW", 0x07, 32, "read: busy cycles since power-up, 31:0"),
@@ -54,6 +54,13 @@ REGISTERS = (
         for i, name in enumerate(TIMING_FIELDS)
     ),
     Register("SAFE_FRAME", SAFE_FRAME_BASE, 24, f"first of {SAFE_FRAMES} safe frames"),
+    Register("LIMIT_GAIN", 0x30, 17, "15:0 the only GAIN value, bit 16 any"),
+    Register("LIMIT_REGISTERS", 0x31, 16, "bit r: DAC register r may be written"),
+    Register("LIMIT_WIDTH_LOW", 0x32, 24, "shortest pulse, cycles"),
+    Register("LIMIT_WIDTH_HIGH", 0x33, 24, "longest pulse, cycles"),
+    Register("LIMIT_INTERVAL", 0x34, 32, "least busy cycles between the starts of two pulses"),
+    Register("LIMIT_SR_BITS", 0x35, 8, "the only length of a SHIFT, 0 any"),
+    Register("LIMIT_CODE", LIMIT_CODE_BASE, 32, "first of 64, one for each DAC channel: 31:16 highest code, 15:0 lowest"),
 )
 ADDRESS = {register.name: register.address for register in REGISTERS}
 PROGRAM_BASE, RESULT_BASE = 0x8000, 0x10000
@@ -78,6 +85,12 @@ class Fault(IntEnum):
     AFTER_END = 12
     RESULTS_FULL = 13
     STOPPED = 14
+    LIMIT_CODE = 15
+    LIMIT_REGISTER = 16
+    LIMIT_GAIN = 17
+    LIMIT_WIDTH = 18
+    LIMIT_INTERVAL = 19
+    LIMIT_CHAIN = 20
 
 
 FAULT_TEXT = {
@@ -96,6 +109,8 @@ FAULT_TEXT = {
     Fault.RESULTS_FULL: "the result memory is full; cut the program into several",
     Fault.STOPPED: "stopped on request",
 }
+LIMIT_FAULTS = frozenset(fault for fault in Fault if fault.name.startswith("LIMIT_"))
+"""Faults that `firmware_bridge.limit_check` explains."""
 
 
 def _hash() -> int:
@@ -124,7 +139,7 @@ def package() -> str:
         constant(name, value)
     lines += ["", "  // Registers, by word address on the host's bus"]
     for register in REGISTERS:
-        constant(f"REG_{register.name}", register.address, 6)
+        constant(f"REG_{register.name}", register.address, 8)
     lines += ["", "  // Why a word is refused"]
     for fault in Fault:
         constant(f"FAULT_{fault.name}", fault, 8)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from firmware_bridge.bridge import Identity, Result, SequencerConfig
+from firmware_bridge.bridge import NOT_CONFIGURED, Identity, Result, SequencerConfig, SequencerLimits, latch
 from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.gateware import (
     ADDRESS,
     FAULT_TEXT,
     GATEWARE_ID,
+    LIMIT_FAULTS,
     MAP_HASH,
     N_ADCS,
     N_DACS,
@@ -27,13 +28,14 @@ from firmware_bridge.gateware import (
     TIMING_WIDTH,
     Fault,
 )
-from firmware_bridge.isa import ISA_HASH, ISA_VERSION, Words
+from firmware_bridge.isa import DAC_CHANNELS, ISA_HASH, ISA_VERSION, Words
+from firmware_bridge.limit_check import LimitCheck
 from firmware_bridge.mock.board import MockBoard
 from firmware_bridge.mock.bridge import adc_timing, shift_timing, spi_timing
 from firmware_bridge.program import Program
 from firmware_bridge.rtl_model import GatewareModel, PinFrame
 
-START, SAFE, RESET = 1, 2, 4
+START, SAFE, RESET, LATCH = 1, 2, 4, 8
 
 
 class RtlBridge:
@@ -52,8 +54,9 @@ class RtlBridge:
             raise ProtocolError(f"the gateware says ID, VERSION, MAP_HASH = {found}, this software expects {wanted}")
         self.model.write(ADDRESS["DAC_PRESENT"], [(1 << len(board.dacs)) - 1])
         self.model.write(ADDRESS["ADC_PRESENT"], [(1 << len(board.adcs)) - 1])
-        self._config = SequencerConfig()
-        self.configure(self._config)
+        self._held: SequencerConfig | None = None
+        self._limits = LimitCheck(SequencerLimits())
+        self._configure(SequencerConfig())
         self._show_answers()
 
     # -- Bridge -------------------------------------------------------------------------------------------------------
@@ -77,6 +80,14 @@ class RtlBridge:
                 f"clock_hz = {timing.clock_hz:g} Hz, but this board has been running at "
                 f"{self._config.timing.clock_hz:g} Hz; open it anew"
             )
+        latch(self._held, config)
+        self._configure(config)
+        if self._held is None:
+            self._latch(config.limits)
+            self._held, self._limits = config, LimitCheck(config.limits)
+
+    def _configure(self, config: SequencerConfig) -> None:
+        timing = config.timing
         values = {name: getattr(timing, name) for name in TIMING_FIELDS}
         for name, value, most in (
             *((name, value, (1 << TIMING_WIDTH) - 1) for name, value in values.items()),
@@ -93,6 +104,20 @@ class RtlBridge:
         self._config = config
         self._pins.configure(config)
 
+    def _latch(self, limits: SequencerLimits) -> None:
+        for name, value in (
+            ("LIMIT_GAIN", 1 << 16 if limits.gain_code is None else limits.gain_code),
+            ("LIMIT_REGISTERS", limits.register_mask),
+            ("LIMIT_WIDTH_LOW", limits.pulse_width[0]),
+            ("LIMIT_WIDTH_HIGH", limits.pulse_width[1]),
+            ("LIMIT_INTERVAL", limits.pulse_interval),
+            ("LIMIT_SR_BITS", limits.sr_bits),
+        ):
+            self.model.write(ADDRESS[name], [value])
+        pairs = [*limits.code, *[(0, 0xFFFF)] * (DAC_CHANNELS * N_DACS - len(limits.code))]
+        self.model.write(ADDRESS["LIMIT_CODE"], [high << 16 | low for low, high in pairs])
+        self.model.command(LATCH)
+
     def run(self, program: Program) -> Result:
         try:
             for what, has, holds in (
@@ -107,12 +132,17 @@ class RtlBridge:
         except BaseException:
             self.safe()
             raise
-        return self.run_words(words)
+        start = self._cycle
+        result = self.run_words(words)
+        self._limits.follow(program, self._config.timing, start)
+        return result
 
     def run_words(self, words: Words) -> Result:
         """Execute a program's binary form, whatever it holds: the gateware checks it. Raises as `run` does."""
         start = self._cycle
         try:
+            if self._held is None:
+                raise ProtocolError(NOT_CONFIGURED)
             if len(words) > PROGRAM_WORDS:
                 raise LimitError("program words", len(words), PROGRAM_WORDS, source="gateware")
             self.model.write(PROGRAM_BASE, words)
@@ -124,6 +154,8 @@ class RtlBridge:
         # The gateware has made itself safe where it refuses a word.
         if fault := self.model.register("STATUS") >> 8:
             address = self.model.register("ERROR_ADDRESS")
+            if fault in LIMIT_FAULTS:
+                raise self._limits.explain(Program.from_words(words), self._config.timing, start)
             raise ProtocolError(f"word {address}: {FAULT_TEXT[Fault(fault)]}")
         results = self.model.read(RESULT_BASE, self.model.register("RESULT_COUNT"))
         return Result(results, self._cycle - start)

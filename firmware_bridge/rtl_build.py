@@ -20,7 +20,7 @@ SOURCES = Path(__file__).parent / "rtl"
 TOP = "xbar_core"
 MODULES = (
     "xbar_pkg", "word_memory", "spi_master", "chain_shifter", "adc_frontend", "pulse_gate", "stream_expander",
-    "sequencer", "xbar_core",
+    "limit_checker", "sequencer", "xbar_core",
 )  # fmt: skip
 VERILATE = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "--top-module", TOP)
 COMPILE = ("-std=c++17", "-O2", "-fPIC", "-shared", "-pthread")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_bridge.bridge import Identity, Result, SequencerConfig
+from firmware_bridge.bridge import NOT_CONFIGURED, Identity, Result, SequencerConfig, SequencerLimits, latch
 from firmware_bridge.errors import ProtocolError
 from firmware_bridge.gateware import PROGRAM_WORDS, RESULT_WORDS
 from firmware_bridge.isa import (
@@ -33,6 +33,7 @@ from firmware_bridge.isa import (
     Words,
     mask_indices,
 )
+from firmware_bridge.limit_check import LimitCheck
 from firmware_bridge.mock.ads8324 import AdcTiming, Ads8324
 from firmware_bridge.mock.board import MockBoard
 from firmware_bridge.mock.dac80508 import Dac80508, SpiTiming, crc8
@@ -56,9 +57,9 @@ class MockBridge:
         self.board = board
         self._serial = serial
         self._cycle = 0
-        self._config = SequencerConfig()
-        self._spi: dict[bool, SpiTiming] = {}
-        self.configure(self._config)
+        self._held: SequencerConfig | None = None
+        self._limits = LimitCheck(SequencerLimits())
+        self._configure(SequencerConfig())
 
     # -- Bridge ---------------------------------------------------------------------------------------------------
     def identify(self) -> Identity:
@@ -81,6 +82,13 @@ class MockBridge:
                 f"clock_hz = {timing.clock_hz:g} Hz, but this board has been running at "
                 f"{self._config.timing.clock_hz:g} Hz; open it anew"
             )
+        latch(self._held, config)
+        if self._held is None:
+            self._held, self._limits = config, LimitCheck(config.limits)
+        self._configure(config)
+
+    def _configure(self, config: SequencerConfig) -> None:
+        timing = config.timing
         self._config = config
         self._period = timing.period_s
         self._spi = {read: spi_timing(timing, read) for read in (False, True)}
@@ -91,6 +99,8 @@ class MockBridge:
         clock = Clock(self._config.timing, start)
         results: list[Words] = []
         try:
+            if self._held is None:
+                raise ProtocolError(NOT_CONFIGURED)
             for what, has, holds in (
                 ("has", program.n_words, PROGRAM_WORDS),
                 ("would return", program.n_results, RESULT_WORDS),
@@ -136,7 +146,11 @@ class MockBridge:
         if isinstance(instruction, Streaming):
             if clock.sampling is not None:
                 raise ProtocolError(f"{instruction.MNEMONIC} while a conversion is running; COLLECT first")
-            if not self._stream(instruction, clock, results):
+            start = clock.now
+            allowed = self._limits.allows(instruction, self._config.timing, start)
+            if allowed and self._stream(instruction, clock, results):
+                self._limits.count(instruction, self._config.timing, start)
+            else:
                 for single in instruction.expand():
                     self._execute(single, clock, results)
             return
@@ -150,6 +164,7 @@ class MockBridge:
                 if isinstance(instruction, SpiRead):
                     results.append(np.array(answers, np.uint32))
             case Shift():
+                self._limits.single(instruction, begin)
                 rise = (end - timing.sr_latch_cycles) * self._period
                 self.board.shift(instruction.word, instruction.bits, rise, self._shift)
             case OutputEnable():
@@ -159,6 +174,7 @@ class MockBridge:
             case Pulse():
                 if self.board.gate:
                     raise ProtocolError("PULSE while the bit lines are connected; GATE 0 first")
+                self._limits.single(instruction, begin)
                 self.board.pulse(instruction.width * self._period, begin * self._period)
             case Sample():
                 adcs = self._chips("ADC", instruction.adc_mask, len(self.board.adcs))
@@ -171,6 +187,8 @@ class MockBridge:
         """Frames to the chips of the mask; what each shifts out meanwhile."""
         read = isinstance(spi, SpiRead)
         timing = self._config.timing
+        chips = self._chips("DAC", spi.dac_mask, len(self.board.dacs))
+        self._limits.single(spi, begin)
         # A frame acts when its chip select rises.
         rise = begin + timing.spi_frame_cycles(spi.frame_bits, read=read) - timing.spi_cs_high_cycles
         return [
@@ -181,7 +199,7 @@ class MockBridge:
                 rise * self._period,
                 self._spi[read],
             )
-            for chip, frame in zip(self._chips("DAC", spi.dac_mask, len(self.board.dacs)), spi.frames, strict=True)
+            for chip, frame in zip(chips, spi.frames, strict=True)
         ]
 
     def _chips(self, kind: str, mask: int, there_are: int) -> list[int]:

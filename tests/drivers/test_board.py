@@ -34,7 +34,25 @@ def test_the_default_board_is_that_of_the_paper():
 
 
 def test_safe_frames_reset_the_dacs_after_the_wait_of_a_reset():
-    assert load_board().sequencer() == SequencerConfig(safe_wait_cycles=25_000, safe_frames=(0x05000A,))
+    config = load_board().sequencer()
+    assert (config.safe_wait_cycles, config.safe_frames) == (25_000, (0x05000A,))
+    assert config.timing == SequencerTiming()
+
+
+def test_the_sequencers_limits_are_those_of_the_lines_and_pulses(tmp_path):
+    text = PAPER_BOARD.read_text().replace("bl_v = [0.0, 5.0]", "bl_v = [0.5, 4.5]")
+    path = tmp_path / "board.toml"
+    path.write_text(text)
+    limits = load_board(path).sequencer().limits
+    # 5 V span: codes of 5 V / 65536; 5 V itself is one code too high.
+    assert limits.code[:32] == ((6554, 58982),) * 32
+    assert limits.code[32:] == ((0, 65535),) * 32
+    assert limits.gain_code == 0x00FF
+    # NOP, SYNC, GAIN, TRIGGER and the eight channels; never BRDCAST, CONFIG or read-only ones.
+    assert limits.register_mask == 0b1111_1111_0011_0101
+    assert limits.pulse_width == (100, 1_000_000)
+    assert limits.pulse_interval == 500
+    assert limits.sr_bits == 16
 
 
 def test_a_changed_value_is_read(tmp_path):

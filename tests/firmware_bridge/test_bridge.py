@@ -34,12 +34,6 @@ def test_a_limit_that_no_register_holds_is_refused(fields, message):
         SequencerLimits(**fields)
 
 
-def test_a_watchdog_that_no_register_holds_is_refused():
-    assert SequencerConfig(watchdog_cycles=2**32 - 1).watchdog_cycles == 2**32 - 1
-    with pytest.raises(ValidationError, match="less than or equal to 4294967295"):
-        SequencerConfig(watchdog_cycles=2**32)
-
-
 def test_equal_limits_have_equal_hashes():
     a, b = (SequencerLimits(code=((1, 2),), sr_bits=16) for _ in range(2))
     assert (a, hash(a)) == (b, hash(b))

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from calibration import write_verify
 from calibration.write_verify_config import WriteVerifyConfig
 from drivers.connect import mock_board, open_crossbar
-from firmware_bridge.bridge import SequencerConfig
+from firmware_bridge.bridge import SequencerConfig, SequencerLimits
 from firmware_bridge.errors import BoardError, LimitError, ProtocolError
-from firmware_bridge.gateware import FAULT_TEXT, RESULT_WORDS, Fault, package
+from firmware_bridge.gateware import ADDRESS, FAULT_TEXT, PROGRAM_BASE, REGISTERS, RESULT_WORDS, Fault, package
 from firmware_bridge.isa import (
     Collect,
     Gate,
@@ -186,9 +186,14 @@ timings = st.builds(
 )
 
 
-def pair(timing=None, seed=0):
+def pair(timing=None, seed=0, limits=None):
     """The same board behind both bridges."""
-    config = SequencerConfig(timing=timing or SequencerTiming(), safe_wait_cycles=25_000, safe_frames=(RESET,))
+    config = SequencerConfig(
+        timing=timing or SequencerTiming(),
+        safe_wait_cycles=25_000,
+        safe_frames=(RESET,),
+        limits=limits or SequencerLimits(),
+    )
     bridges = [bridge(MockBoard(WIRING, RESTLESS, seed=seed)) for bridge in (MockBridge, RtlBridge)]
     for bridge in bridges:
         bridge.configure(config)
@@ -225,9 +230,9 @@ def chips(board):
 LOOK = Program([Wait(3000), Sample(7), Collect()])
 
 
-def agree(program, timing=None, seed=0):
+def agree(program, timing=None, seed=0, limits=None):
     """Run on both bridges and compare; returns the outcome."""
-    mock, rtl = pair(timing, seed)
+    mock, rtl = pair(timing, seed, limits)
     expected, got = outcome(mock, program), outcome(rtl, program)
     if isinstance(expected[0], list):
         assert got == expected
@@ -266,6 +271,101 @@ def test_random_programs_give_the_same_words_cycles_and_chips(program, timing, s
 @given(program=programs(), timing=timings, seed=st.integers(0, 2**31))
 def test_ten_thousand_random_programs_give_the_same_words_cycles_and_chips(program, timing, seed):
     agree(program, timing, seed)
+
+
+# Wide enough that most programs pass, narrow enough that many do not.
+codes_allowed = st.one_of(st.just((0, 0xFFFF)), st.tuples(st.integers(0, 33_000), st.integers(33_000, 0xFFFF)))
+limits = st.builds(
+    SequencerLimits,
+    code=st.lists(codes_allowed, max_size=24).map(tuple),
+    gain_code=st.sampled_from([None, 0xFF, 0x1FF]),
+    registers=st.one_of(st.just(0xFFFF), st.integers(0, 0xFFFF).map(lambda bits: bits | 0xFF3F)),
+    pulse_width=st.tuples(st.integers(1, 500), st.integers(3000, 5000)),
+    pulse_interval=st.integers(0, 3000),
+    sr_bits=st.sampled_from([0, 0, 0, WIRING.sr_bits]),
+)
+
+
+@needs_verilator
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(program=programs(), limits=limits, seed=st.integers(0, 2**31))
+def test_limits_refuse_the_same_programs_with_the_same_words_and_let_the_others_pass(program, limits, seed):
+    agree(program, None, seed, limits)
+
+
+PULSE = Pulse(100)
+BEYOND = {
+    "a code": ({"code": ((0, 0xFFFF),) * 3 + ((10, 20),)}, SpiWrite(1, (0x0B0015,)), "code of DAC 0, channel 3 = 21"),
+    "a register": ({"registers": 0xFFF7}, SpiWrite(2, (0x030000,)), "register of DAC 1 = 3"),
+    "BRDCAST past a limited channel": ({"code": ((10, 20),)}, SpiWrite(1, (0x06000F,)), "register of DAC 0 = 6"),
+    "a gain": ({"gain_code": 0xFF}, SpiWrite(4, (0x0400FE,)), "GAIN of DAC 2 = 254"),
+    "a width": ({"pulse_width": (50, 99)}, PULSE, "width of a PULSE, cycles = 100 is outside 50 … 99"),
+    "a chain": ({"sr_bits": 40}, Shift(41, 0), "bits of a SHIFT = 41"),
+}
+
+
+@needs_verilator
+@pytest.mark.parametrize("what", BEYOND)
+@pytest.mark.parametrize("bridge", [0, 1], ids=["mock", "rtl"])
+def test_beyond_a_limit_nothing_is_sent_and_the_outputs_are_safe(what, bridge):
+    values, instruction, message = BEYOND[what]
+    board = pair(limits=SequencerLimits(**values))[bridge]
+    board.run(Program([Wait(READY), Shift(WIRING.sr_bits, WIRING.mux_word()), OutputEnable(True)]))
+    before = [d.registers for d in board.board.dacs]
+    with pytest.raises(LimitError, match=message):
+        board.run(Program([instruction]))
+    assert board.board.chain.outputs() is None
+    board.run(Program([Wait(READY)]))
+    assert [d.registers for d in board.board.dacs] == before
+
+
+@needs_verilator
+@pytest.mark.parametrize("bridge", [0, 1], ids=["mock", "rtl"])
+def test_pulses_of_two_programs_keep_their_interval(bridge):
+    board = pair(limits=SequencerLimits(pulse_interval=1000))[bridge]
+    board.run(Program([Wait(READY), PULSE]))
+    # The first pulse began 100 cycles before its program's END, the second begins one after its own first word.
+    with pytest.raises(LimitError, match="between the starts of two pulses = 902 is below the minimum of 1000"):
+        board.run(Program([Wait(798), PULSE]))
+    board.run(Program([Wait(READY), PULSE, Wait(900), PULSE]))
+
+
+@needs_verilator
+@pytest.mark.parametrize("bridge", [0, 1], ids=["mock", "rtl"])
+def test_limits_hold_until_power_up(bridge):
+    limits = SequencerLimits(sr_bits=40)
+    board = pair(limits=limits)[bridge]
+    with pytest.raises(ProtocolError, match=r"limits.sr_bits = 0 differs from what the board holds .*, 40; .*power-cycle"):
+        board.configure(SequencerConfig())
+    board.configure(SequencerConfig(limits=limits, safe_frames=(RESET,)))
+    board.reset()
+    with pytest.raises(LimitError, match="bits of a SHIFT"):
+        board.run(Program([Wait(READY), Shift(8, 0)]))
+
+
+@needs_verilator
+def test_no_register_access_opens_latched_limits():
+    rtl = pair(limits=SequencerLimits(sr_bits=40))[1]
+    for register in REGISTERS:
+        if register.name.startswith("LIMIT_"):
+            rtl.model.write(register.address, [0] * (64 if register.name == "LIMIT_CODE" else 1))
+    for command in (0, 4, 8):
+        rtl.model.command(command)
+    with pytest.raises(LimitError, match="bits of a SHIFT"):
+        rtl.run(Program([Shift(8, 0)]))
+
+
+@needs_verilator
+def test_nothing_runs_before_limits_are_latched():
+    for bridge in (MockBridge, RtlBridge):
+        with pytest.raises(ProtocolError, match=r"has not been configured.*configure\(\) first"):
+            bridge(MockBoard(WIRING, RESTLESS, seed=0)).run(Program([Nop()]))
+    model = RtlBridge(MockBoard(WIRING, RESTLESS, seed=0)).model
+    model.write(PROGRAM_BASE, Program([Nop()]).words())
+    model.write(ADDRESS["PROGRAM_LENGTH"], [2])
+    before = model.register("CYCLES_LOW")
+    model.command(1)
+    assert model.register("CYCLES_LOW") == before
 
 
 @needs_verilator

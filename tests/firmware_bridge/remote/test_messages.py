@@ -99,7 +99,6 @@ def test_a_configuration_arrives_to_the_last_bit():
             code=((0, 65535), (7, 7)), gain_code=0xFF, registers=0xFF35, pulse_width=(100, 200), pulse_interval=500,
             sr_bits=16,
         ),
-        watchdog_cycles=100_000_000,
     )  # fmt: skip
     assert parse(SequencerConfig, config.model_dump_json().encode()) == config
 
