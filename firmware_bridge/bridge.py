@@ -145,10 +145,11 @@ def latch(held: SequencerConfig | None, config: SequencerConfig) -> None:
     for name in SequencerLimits.model_fields:
         has, wanted = getattr(held.limits, name), getattr(config.limits, name)
         if has != wanted:
-            value = "" if name == "code" else f" = {wanted}"
+            # 64 pairs of codes help nobody.
+            value, other = ("", "") if name == "code" else (f" = {wanted}", f", {has}")
             raise ProtocolError(
-                f"limits.{name}{value} differs from what the board holds since it was first configured"
-                f"{'' if name == 'code' else f', {has}'}; use the same board file, or power-cycle the board to change it"
+                f"limits.{name}{value} differs from what the board holds since it was first configured{other}; use the "
+                "same board file, or power-cycle the board to change it"
             )
 
 

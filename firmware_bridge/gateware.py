@@ -38,7 +38,9 @@ REGISTERS = (
     Register("ID", 0x00, 32, "read: XBAR in ASCII"),
     Register("VERSION", 0x01, 32, "read: version of the instruction set"),
     Register("MAP_HASH", 0x02, 32, "read: hash of the instruction set and of this map"),
-    Register("CONTROL", 0x03, 4, "write: bit 0 starts the program, 1 makes safe, 2 resets the sequencer, 3 latches limits"),
+    Register(
+        "CONTROL", 0x03, 4, "write: bit 0 starts the program, 1 makes safe, 2 resets the sequencer, 3 latches limits"
+    ),
     Register("STATUS", 0x04, 16, "read: bit 0 busy, 2 limits latched, 15:8 error code"),
     Register("ERROR_ADDRESS", 0x05, 16, "read: program word that was refused"),
     Register("RESULT_COUNT", 0x06, 16, "read: words in the result memory"),
@@ -60,7 +62,9 @@ REGISTERS = (
     Register("LIMIT_WIDTH_HIGH", 0x33, 24, "longest pulse, cycles"),
     Register("LIMIT_INTERVAL", 0x34, 32, "least busy cycles between the starts of two pulses"),
     Register("LIMIT_SR_BITS", 0x35, 8, "the only length of a SHIFT, 0 any"),
-    Register("LIMIT_CODE", LIMIT_CODE_BASE, 32, "first of 64, one for each DAC channel: 31:16 highest code, 15:0 lowest"),
+    Register(
+        "LIMIT_CODE", LIMIT_CODE_BASE, 32, "first of 64, one for each DAC channel: 31:16 highest code, 15:0 lowest"
+    ),
 )
 ADDRESS = {register.name: register.address for register in REGISTERS}
 PROGRAM_BASE, RESULT_BASE = 0x8000, 0x10000

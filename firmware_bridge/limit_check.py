@@ -141,7 +141,7 @@ class LimitCheck:
             except LimitError as error:
                 return error
         raise ProtocolError(
-            "the gateware refused the program for a limit that it does not exceed; power-cycle the board, and report this"
+            "the gateware refused the program for a limit that it does not exceed; power-cycle it and report this"
         )
 
     @staticmethod

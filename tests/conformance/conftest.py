@@ -21,8 +21,7 @@ from firmware_bridge.remote.client import RemoteBridge
 from firmware_bridge.remote.links import Address
 
 BOARD = load_board()
-# Without the board's limits: what a chip or the sequencer itself refuses is what is looked at here. Those of limits have
-# their own cases.
+# Without the board's limits: what chips and the sequencer itself refuse is looked at here; limits have their own cases.
 SEQUENCER = BOARD.sequencer().model_copy(update={"limits": SequencerLimits()})
 
 

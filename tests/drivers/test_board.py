@@ -5,7 +5,6 @@ import re
 import pytest
 
 from drivers.board import PAPER_BOARD, Board, BoardFileError, load_board
-from firmware_bridge.bridge import SequencerConfig
 from firmware_bridge.timing import SequencerTiming
 
 TEXT = PAPER_BOARD.read_text()

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from firmware_bridge.bridge import SequencerConfig, SequencerLimits
+from firmware_bridge.bridge import SequencerLimits
 
 
 def test_limits_that_nobody_sets_forbid_nothing():

@@ -335,7 +335,9 @@ def test_pulses_of_two_programs_keep_their_interval(bridge):
 def test_limits_hold_until_power_up(bridge):
     limits = SequencerLimits(sr_bits=40)
     board = pair(limits=limits)[bridge]
-    with pytest.raises(ProtocolError, match=r"limits.sr_bits = 0 differs from what the board holds .*, 40; .*power-cycle"):
+    with pytest.raises(
+        ProtocolError, match=r"limits.sr_bits = 0 differs from what the board holds .*, 40; .*power-cycle"
+    ):
         board.configure(SequencerConfig())
     board.configure(SequencerConfig(limits=limits, safe_frames=(RESET,)))
     board.reset()
