@@ -1,11 +1,10 @@
-"""Pictures of runs."""
+"""The picture of the demonstration."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
@@ -17,18 +16,11 @@ from numpy.typing import NDArray
 from anf.analog import Deployment
 from anf.statistics import gamma_method
 from calibration.write_verify import WriteVerifyResult
-from lab_scripts.runs import publish
+from lab_scripts.figure_style import CROSSBAR, GREY, REFERENCE, STYLE, save
 
 if TYPE_CHECKING:
     from lab_scripts.demo import Point
 
-# Okabe and Ito: distinct for colour-blind eyes, on paper and on a projector.
-CROSSBAR, REFERENCE, ACCENT, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
-STYLE: Any = {
-    "font.size": 8, "axes.titlesize": 9, "axes.titleweight": "bold", "axes.titlelocation": "left",
-    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "axes.linewidth": 0.7,
-    "lines.linewidth": 1.4, "figure.dpi": 110,
-}  # fmt: skip
 _MAX_LAG = 40
 
 
@@ -63,12 +55,7 @@ def draw_demo(
         for column, point in enumerate(shown):
             _magnetisation(figure.add_subplot(grid[1, 1 + column]), point)
         _autocorrelation(figure.add_subplot(grid[1, 3]), points[0])
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            figure.savefig(partial, format="png")
-            publish(partial, path, force=force)
-        finally:
-            partial.unlink(missing_ok=True)
+        save(figure, path, force=force)
 
 
 def _map(axes: Axes, conductance_s: NDArray[np.float64], title: str, *, bar: bool = False) -> None:

@@ -77,6 +77,11 @@ def mvm(
                     vectors,
                     {"units": "V", "long_name": "bit-line voltage over the common mode"},
                 ),
+                "failed": (
+                    ("sl", "bl"),
+                    result.failure[:n_sl, :n_bl] > 0,
+                    {"long_name": "could not be programmed"},
+                ),
                 "g_target_s": (("sl", "bl"), matrix, {"units": "S", "long_name": "target conductance"}),
                 "g_read_s": (
                     ("sl", "bl"),

@@ -8,6 +8,7 @@ import numpy as np
 import typer
 import xarray as xr
 
+from calibration.characterise.experiment import programming_variables
 from calibration.targets import PATTERNS
 from calibration.write_verify import WriteVerifyConfig
 from drivers.board import load_board
@@ -57,13 +58,8 @@ def program(
     asked = np.isfinite(target_s)
     failed = result.failure > 0
     grid = ("sl", "bl")
-    variables = {
-        "g_target_s": (grid, result.g_target_s, {"units": "S", "long_name": "target conductance"}),
-        "g_read_s": (grid, result.g_read_s, {"units": "S", "long_name": "conductance read at the end"}),
-        "cycles": (grid, result.cycles.astype(np.int32), {"units": "1", "long_name": "write-verify cycles until done"}),
-        "failed": (grid, failed, {"long_name": "could not be programmed"}),
-        "failure": (grid, failure_text(result), {"long_name": "why it could not be programmed"}),
-    }  # fmt: skip
+    variables = programming_variables(result)
+    variables["failure"] = (grid, failure_text(result), {"long_name": "why it could not be programmed"})
     if truth is not None:
         variables["g_true_s"] = (grid, truth, {"units": "S", "long_name": "conductance that the mock's cells hold"})
     done = asked & ~failed

@@ -21,11 +21,19 @@ def reference() -> str:
         "## Exit codes",
         "| code | meaning |\n|---|---|\n" + "\n".join(f"| {code.value} | {text} |" for code, text in MEANING.items()),
     ]
+    return "\n\n".join(parts + _commands("xbar", group)) + "\n"
+
+
+def _commands(prefix: str, group: Any) -> list[str]:
+    parts = []
     for name, command in group.commands.items():
-        parts += [f"## `xbar {name}`", " ".join(command.help.split("\n\n")).replace("\n", " ")]
+        parts += [f"## `{prefix} {name}`", " ".join(command.help.split("\n\n")).replace("\n", " ")]
+        if hasattr(command, "commands"):
+            parts += _commands(f"{prefix} {name}", command)
+            continue
         rows = [_row(parameter) for parameter in command.params if parameter.name != "help"]
         parts.append("| parameter | default | |\n|---|---|---|\n" + "\n".join(rows))
-    return "\n\n".join(parts) + "\n"
+    return parts
 
 
 def _row(parameter: Any) -> str:
