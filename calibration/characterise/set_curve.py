@@ -53,9 +53,8 @@ class SetCurve(Experiment):
         )
         if not switches(run).any():
             raise ProtocolError(
-                f"none of the {reads[0, 0].size} cells on the first {self.columns} bit lines switches: their conductances "
-                f"differ by less than {MOVES_S * 1e6:g} µS over the word-line voltages; check `xbar doctor`, or whether "
-                "the cells are formed"
+                f"none of the {reads[0, 0].size} cells on the first {self.columns} bit lines switches: over the gate "
+                f"voltages their means differ by less than {MOVES_S * 1e6:g} µS; see `xbar doctor`, or form the cells"
             )
         return run
 
