@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from drivers.board import load_board
 from drivers.bridges import open_bridge
 from drivers.connect import open_crossbar
 from drivers.crossbar import Crossbar
+from firmware_bridge.bridge import SequencerConfig
 from firmware_bridge.errors import ConnectionLost, ProtocolError
 from firmware_bridge.isa import ISA_HASH, ISA_VERSION, Wait
 from firmware_bridge.program import Program
@@ -330,10 +332,15 @@ server.serve()
 """
 
 
+@contextmanager
 def process(*args, **options):
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, **options
-    )
+    ) as started:
+        try:
+            yield started
+        finally:
+            started.kill()  # a test that fails must not wait for it
 
 
 def test_a_server_killed_during_a_program_leaves_its_fate_unknown_to_the_host():
@@ -359,6 +366,7 @@ def test_a_signal_ends_the_server_with_130_and_the_host_learns_why(number):
         board, _, address = server.stdout.readline().strip().partition(" at ")
         assert board == "mock mock-0"
         bridge = RemoteBridge(Address.parse(address).connect, reconnects_s=(0.0,), keep_alive=False)
+        bridge.configure(SequencerConfig())
         bridge.run(PROGRAM)
         for _ in range(3):  # impatience must not interrupt making safe
             server.send_signal(number)
