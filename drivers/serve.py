@@ -55,11 +55,15 @@ def serve(
 
 @contextmanager
 def _undisturbed_at_the_end() -> Iterator[None]:
-    """The first signal interrupts what is inside; a second one must not interrupt making the outputs safe."""
+    """The first signal interrupts what is inside; later ones disturb neither making it safe nor the exit code."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}
 
+    interrupted = False
+
     def once(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
         for each in numbers:
             signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
@@ -69,8 +73,9 @@ def _undisturbed_at_the_end() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not interrupted:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def main() -> int:
