@@ -6,8 +6,10 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.special import iv
 
 from anf import exact
+from anf.actions import Action, Graphene, Phi4, bond_sum
 
 
 @pytest.mark.parametrize(
@@ -58,24 +60,90 @@ def test_a_single_site_is_a_one_dimensional_integral() -> None:
 
 def test_without_interaction_the_torus_reproduces_the_free_field() -> None:
     for L, m2 in itertools.product((2, 3), (2.0, 4.0)):
-        torus, closed = exact.phi4(L, m2, 0.0), exact.free_field((L, L), m2)
-        for name, value in vars(closed).items():
-            assert getattr(torus, name) == pytest.approx(value, rel=1e-9), (L, m2, name)
+        torus, closed = exact.phi4(L, m2, 0.0), exact.FreeField(Phi4(m2, 0.0, (L, L))).values
+        for name, value in closed.by_name().items():
+            assert torus.by_name()[name] == pytest.approx(value, rel=1e-9), (L, m2, name)
+        assert torus.free_energy == pytest.approx(closed.free_energy, rel=1e-9)
+    for L in (2, 3):
+        torus, closed = exact.graphene(L, 1.0, 0.0), exact.FreeField(Graphene(1.0, 0.0, (L, L))).values
+        for name, value in closed.by_name().items():
+            assert torus.by_name()[name] == pytest.approx(value, rel=1e-5), (L, name)
+        assert torus.free_energy == pytest.approx(closed.free_energy, abs=1e-7)
 
 
-def test_free_field_two_point_function_is_the_inverse_of_the_hessian() -> None:
-    shape, m2 = (3, 4), 0.5
-    hessian = np.zeros((12, 12))
-    for x, y in np.ndindex(shape):
-        hessian[4 * x + y, 4 * x + y] += 2 * (4 + m2)
-        for i, j in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-            hessian[4 * x + y, 4 * ((x + i) % 3) + (y + j) % 4] -= 2
-    covariance = np.linalg.inv(hessian)
-    e = exact.free_field(shape, m2)
-    assert e.free_energy == pytest.approx(0.5 * np.linalg.slogdet(hessian / (2 * np.pi))[1], rel=1e-12)
+@pytest.mark.parametrize("action", [Phi4(0.5, 0.0, (3, 4)), Graphene(0.9, 0.0, (3, 4))])
+def test_free_field_two_point_function_is_the_inverse_of_the_hessian(action: Action) -> None:
+    columns = [action.gradient(unit.reshape(3, 4)).reshape(12) for unit in np.eye(12)]
+    covariance = np.linalg.inv(np.stack(columns))
+    field = exact.FreeField(action)
+    np.testing.assert_allclose(field.two_point, covariance[0].reshape(3, 4), rtol=1e-12)
+    e = field.values
+    assert e.free_energy == pytest.approx(-0.5 * np.linalg.slogdet(2 * np.pi * covariance)[1], rel=1e-12)
     assert e.chi2 == pytest.approx(covariance.sum() / 12, rel=1e-12)
     assert e.phi2 == pytest.approx(covariance[0, 0], rel=1e-12)
     assert e.energy == pytest.approx((covariance[0, 1] + covariance[0, 4]) / 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("action", [Phi4(0.5, 0.0, (12, 5)), Graphene(0.9, 0.0, (12, 5))])
+def test_free_correlator_is_a_cosh_of_the_gap(action: Action) -> None:
+    field = exact.FreeField(action)
+    cosh = np.cosh(field.gap * (np.arange(12) - 6.0))
+    np.testing.assert_allclose(field.correlator, field.correlator[6] * cosh, rtol=1e-11)
+
+
+def test_gap_of_the_free_wire_is_that_of_the_boson() -> None:
+    assert 2.0 * np.sinh(exact.FreeField(Graphene(0.7, 0.0, (4, 4))).gap / 2.0) == pytest.approx(0.7 / np.sqrt(np.pi))
+
+
+def test_cosine_of_the_free_wire_tends_to_g_over_the_root_of_32_pi() -> None:
+    # G(0) → −ln(M²/32)/4π on a large lattice, hence ⟨cos⟩ = exp(−2πG(0)) → g/√(32π).
+    cosine = exact.FreeField(Graphene(0.05, 0.0, (1024, 1024))).values.cosine
+    assert cosine == pytest.approx(0.05 / np.sqrt(32 * np.pi), rel=1e-3)
+
+
+def test_moments_of_the_free_field_are_those_of_a_gaussian() -> None:
+    action = Graphene(0.9, 0.0, (4, 6))
+    white = np.fft.fft2(np.random.default_rng(0).standard_normal((200_000, 4, 6)))
+    phi = np.fft.ifft2(white / np.sqrt(action.free_spectrum())).real
+    series = {
+        "abs_M": np.abs(phi.mean((-2, -1))), "S": action(phi), "phi4": (phi**4).mean((-2, -1)),
+        "cos": np.cos(2 * np.sqrt(np.pi) * phi).mean((-2, -1)), "E": bond_sum(phi) / 48,
+    }  # fmt: skip
+    known = exact.FreeField(action).by_name()
+    for name, values in series.items():
+        assert abs(values.mean() - known[name]) < 3.5 * values.std() / np.sqrt(len(values)), name
+
+
+def test_closed_forms_of_an_interacting_action_are_refused() -> None:
+    with pytest.raises(ValueError, match="lam = 5 makes the action interact"):
+        exact.FreeField(Phi4(-4.0, 5.0, (4, 4)))
+    with pytest.raises(ValueError, match=r"u = 0\.5 makes the action interact"):
+        exact.FreeField(Graphene(1.0, 0.5, (4, 4)))
+
+
+def test_graphene_two_by_two_agrees_with_a_sum_over_the_dual_lattice_of_charges() -> None:
+    # exp(u cos ωφ) = Σ_n I_n(u) cos(nωφ): a Coulomb gas of charges n on the four sites, each weighted by a Gaussian.
+    g, u = 1.0, 0.5
+    action = Graphene(g, 0.0, (2, 2))
+    free = exact.FreeField(action)
+    charges = np.array(list(itertools.product(range(-5, 6), repeat=4)))
+    positions = np.array(list(np.ndindex(2, 2)))
+    green = np.array([[free.two_point[tuple((a - b) % 2)] for b in positions] for a in positions])
+    weight = np.prod(iv(np.abs(charges), u), axis=1)
+    gas = weight * np.exp(-2 * np.pi * np.einsum("ci,ij,cj->c", charges, green, charges))
+    e = exact.graphene(2, g, u)
+    assert e.free_energy == pytest.approx(free.values.free_energy - np.log(gas.sum()), abs=1e-8)
+    # ⟨M²⟩ of a Gaussian with imaginary sources ω n: its own, less the square of the mean that they draw.
+    drawn = 2 * np.sqrt(np.pi) * charges.sum(1) * free.values.chi2 / 4
+    assert e.chi2 == pytest.approx(free.values.chi2 - 4 * (gas * drawn**2).sum() / gas.sum(), rel=1e-6)
+
+
+def test_derivative_of_the_free_energy_of_the_wire_is_its_cosine() -> None:
+    h = 1e-3
+    slope = (exact.graphene(2, 1.0, 0.5 + h).free_energy - exact.graphene(2, 1.0, 0.5 - h).free_energy) / (2 * h)
+    cosine = exact.graphene(2, 1.0, 0.5).cosine
+    assert cosine is not None
+    assert slope == pytest.approx(-4 * cosine, rel=1e-5)
 
 
 def test_derivatives_of_the_free_energy_are_the_moments() -> None:
@@ -88,11 +156,11 @@ def test_derivatives_of_the_free_energy_are_the_moments() -> None:
 
 
 def test_four_by_four_has_converged_in_the_bond_dimension() -> None:
-    coarse = exact.phi4(4, -4.0, 5.5, bond_dimension=6)
-    assert coarse.chi2 == pytest.approx(1.75945408, rel=2e-7)
-    assert coarse.energy == pytest.approx(0.12147216, rel=2e-7)
-    assert coarse.phi2 == pytest.approx(0.21948256, rel=2e-7)
-    assert coarse.phi4 == pytest.approx(0.08962624, rel=2e-7)
+    coarse = exact.phi4(4, -4.0, 5.5)  # six terms; the numbers are those of seven
+    assert coarse.chi2 == pytest.approx(1.75945408, rel=6e-8)
+    assert coarse.energy == pytest.approx(0.12147216, rel=6e-8)
+    assert coarse.phi2 == pytest.approx(0.21948256, rel=6e-8)
+    assert coarse.phi4 == pytest.approx(0.08962624, rel=6e-8)
 
 
 def test_what_cannot_be_computed_to_the_stated_accuracy_is_refused() -> None:
@@ -102,5 +170,7 @@ def test_what_cannot_be_computed_to_the_stated_accuracy_is_refused() -> None:
         exact.phi4(2, -4.0, 0.0)
     with pytest.raises(ValueError, match="virial comes out at"):
         exact.phi4(3, -4.0, 5.0, bond_dimension=3)
-    with pytest.raises(ValueError, match="m2 = 0"):
-        exact.free_field((4, 4), 0.0)
+    with pytest.raises(ValueError, match=r"L = 4 is outside 2 … 3"):
+        exact.graphene(4, 1.0, 0.5)
+    with pytest.raises(ValueError, match=r"graphene.*virial comes out at"):
+        exact.graphene(3, 0.3, 0.5)

@@ -80,7 +80,7 @@ def proposals(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def test_metropolis_and_reweighting_agree_with_the_exact_free_field() -> None:
     phi, log_q = proposals(60_000, seed=1)
     log_p = -FREE(phi)
-    known = exact.free_field((3, 3), 1.0).by_name()
+    known = exact.FreeField(FREE).by_name()
     state = metropolis.accept(log_p, log_q, seed=2).state
     for estimates in (
         observables.summarise(FREE, phi, state=state),
@@ -93,7 +93,7 @@ def test_metropolis_and_reweighting_agree_with_the_exact_free_field() -> None:
 
 
 def test_errors_of_reweighted_ratios_cover_the_truth() -> None:
-    known = exact.free_field((3, 3), 1.0)
+    known = exact.FreeField(FREE).values
     pulls: dict[str, list[float]] = {"chi2": [], "E": [], "binder": []}
     for seed in range(100):
         phi, log_q = proposals(2000, seed)
