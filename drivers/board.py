@@ -105,6 +105,21 @@ class Limits(_Section):
     form: PulseLimits
 
 
+class Instruments(_Section):
+    """Bench instruments at the board's lines: where they are, and what they may source into a line.
+
+    The limits' defaults are what the amplifiers of the lines bear: inputs from 0.3 V below ground to the 5 V supply,
+    and a tenth of the 10 mA that their input protection carries (OPA4322-Q1, SLOS856, absolute maximum ratings,
+    recalled).
+    """
+
+    smu: str | None = Field(None, description="VISA address of the source-measure unit")
+    dmm: str | None = Field(None, description="VISA address of the multimeter")
+    min_voltage_v: float = Field(-0.3, le=0)
+    max_voltage_v: float = Field(5.0, ge=0)
+    max_current_a: float = Field(1e-3, ge=0)
+
+
 class Board(_Section):
     """One board: netlist, converters, waiting times, levels, limits."""
 
@@ -117,6 +132,7 @@ class Board(_Section):
     settle: SettleSettings
     levels: Levels
     limits: Limits
+    instruments: Instruments = Instruments()
 
     @model_validator(mode="after")
     def _levels_within_limits(self) -> Board:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from drivers.board import PAPER_BOARD, Board, load_board
 from drivers.bridges import open_bridge
 from drivers.crossbar import Crossbar
+from drivers.instruments import dmm, keithley
+from firmware_bridge.errors import ProtocolError
 from firmware_bridge.mock.board import MockBoard, MockParams
 from firmware_bridge.mock.bridge import MockBridge
+from firmware_bridge.mock.instruments import MockBench
 from firmware_bridge.rtl_bridge import RtlBridge
 
 
@@ -49,3 +53,34 @@ def mock_board(crossbar: Crossbar) -> MockBoard | None:
     """
     bridge = crossbar._interlock.bridge
     return bridge.board if isinstance(bridge, MockBridge | RtlBridge) else None
+
+
+def mock_bench(crossbar: Crossbar, *, smu_model: Literal["2400", "2450"] = "2450", seed: int = 0) -> MockBench:
+    """A source-measure unit and a multimeter beside the model behind a crossbar, each with a VISA address.
+
+    For work without instruments: their probes can be put at the board's test points, and they err as their data sheets
+    allow. `seed` is theirs.
+
+    >>> from drivers.instruments.dmm import open_dmm
+    >>> with open_crossbar("mock") as crossbar, mock_bench(crossbar) as bench, open_dmm(bench.address("dmm")) as meter:
+    ...     bench.connect("dmm", "VCM")
+    ...     round(meter.dc_voltage(3.0).value, 3)
+    2.5
+    """
+    board = mock_board(crossbar)
+    if board is None:
+        raise ProtocolError(
+            f"{crossbar.identity.kind} board {crossbar.identity.serial} is no model in this process: real instruments "
+            "belong to it; open 'mock' or 'rtl' for those of the mock"
+        )
+    sheets = {
+        "2400": (keithley.VOLTAGE_2400, keithley.CURRENT_2400),
+        "2450": (keithley.VOLTAGE_2450, keithley.CURRENT_2450),
+    }
+    tables = {
+        **dict(zip(("VOLT", "CURR"), sheets[smu_model], strict=True)),
+        "VOLT:DC": dmm.DC_VOLTAGE,
+        "CURR:DC": dmm.DC_CURRENT,
+        "RES": dmm.RESISTANCE,
+    }
+    return MockBench(board, tables, smu_model=smu_model, seed=seed)

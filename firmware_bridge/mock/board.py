@@ -81,6 +81,8 @@ class MockBoard:
         self._bl = np.array(wiring.bl_dac)
         self._wl = np.array(wiring.wl_dac)
         self._sl_at = {(a, m): sl for sl, (a, m) in enumerate(zip(wiring.sl_adc, wiring.sl_mux, strict=True))}
+        # From outside into each source line, A: see `inject`.
+        self.injected_a: Volts = np.zeros(wiring.n_sl)
         self.gate = False
         self._gate_s = self._biased_s = 0.0
         self._quiet = False  # known: the bit lines, connected or not, stand at a read voltage
@@ -201,6 +203,11 @@ class MockBoard:
         path = self._path(tuple(adcs), (position,), response, reference)
         path.codes(relative[None], float(np.abs(relative).max()), self._normals(1, len(adcs)), codes)
         return codes[0]
+
+    def inject(self, current_a: Volts) -> None:
+        """Let currents (n_sl,) A flow from outside into the source lines, from the next conversion on; see `probe`."""
+        self.injected_a = np.asarray(current_a, float)
+        self._paths.clear()
 
     def _sl_at_v(self, reference_v: float) -> Volts:
         """Every source line at the reference; its amplifier's offset acts through `Path`."""

@@ -120,8 +120,8 @@ class Route:
 class Path:
     """Everything between the bit lines and the codes of a fixed set of conversions, as arrays over those conversions.
 
-    ``I = T v``, ``V = offset − Rf I``, code = polynomial(V) + noise: one matrix product for the current, one for its
-    variance.
+    ``I = T v`` and what is injected, ``V = offset − Rf I``, code = polynomial(V) + noise: one matrix product for the
+    current, one for its variance.
     """
 
     def __init__(
@@ -133,6 +133,7 @@ class Path:
         self._outputs_of = {int(line): np.flatnonzero(lines == line) for line in set(lines) if line >= 0}
         self._rf = board.tia.rf_ohm[lines] * closed
         self._offset = board.tia.v_os_v[lines] * closed
+        self._injected_a = board.injected_a[lines]
         low, high = board.tia.output_range_v
         self._low, self._high = low - reference_v, high - reference_v
         self._adc_poly = np.stack([board.adcs[a].coefficients() for a in adcs])
@@ -171,7 +172,7 @@ class Path:
         transfer = response.transfer_s[self._lines]
         self._gain = np.ascontiguousarray((transfer * self._scale[:, None]).T)  # (n_bl, outputs): codes per V
         swing = self._rf * transfer.sum(axis=1)
-        zero = self._offset * (1.0 + swing)
+        zero = self._offset * (1.0 + swing) - self._rf * self._injected_a
         slope = self._adc_poly[:, 1]
         # How far the amplifiers' rails are from zero input, and what an input of 1 V moves: in the unit of the product.
         self._room = np.minimum(zero - self._low, self._high - zero) * slope

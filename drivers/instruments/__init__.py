@@ -1,0 +1,1 @@
+"""Bench instruments over VISA: source-measure units and a multimeter."""

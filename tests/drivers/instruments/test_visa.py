@@ -1,0 +1,148 @@
+"""Answers that cannot be used, each refused with instrument, command, answer, and what to do."""
+
+import subprocess
+import sys
+
+import pytest
+
+from drivers.instruments.smu import open_smu
+from drivers.instruments.visa import InstrumentError, InstrumentLost, ScpiInstrument, VisaLink
+from firmware_bridge.errors import BoardError, LimitError
+
+IDN = "MAKER,MODEL 7,42,1.0"
+
+
+class Seven(ScpiInstrument):
+    MODELS = (("MAKER", "7"),)
+
+
+def test_a_number_is_read_with_its_sign_and_exponent(simulated):
+    with VisaLink(**simulated(IDN, answers={"X?": "-1.25E-03"})) as link:
+        assert link.numbers("X?", 1) == [-1.25e-3]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("OVLD", "'OVLD' is not a number; check the instrument's front panel"),
+        ("+9.9E+37", "9.9E37 is SCPI's infinity, an overload; choose a larger range"),
+        ("-9.90000000E+37", "9.9E37 is SCPI's infinity, an overload"),
+        ("9.91E37", "9.91E37 is SCPI's NaN: nothing was measured"),
+        ("nan", "9.91E37 is SCPI's NaN: nothing was measured"),
+        ("inf", "nothing was measured"),
+        ("1,2", "2 values where 1 belong; is it the answer to another question?"),
+    ],
+)
+def test_an_answer_that_is_no_value_names_instrument_command_and_answer(simulated, answer, reason):
+    with (
+        VisaLink(**simulated(IDN, answers={"X?": answer})) as link,
+        pytest.raises(InstrumentError) as refusal,
+    ):
+        link.numbers("X?", 1)
+    text = str(refusal.value)
+    assert text.startswith(f"instrument at {link.address}: 'X?' was answered by {answer!r}: ")
+    assert reason in text
+
+
+def test_an_empty_line_is_not_an_answer(simulated):
+    with VisaLink(**simulated(IDN, answers={"X?": ""})) as link, pytest.raises(InstrumentError, match="an empty line"):
+        link.query("X?")
+
+
+def test_bytes_that_are_not_ascii_point_to_the_cable(simulated):
+    with (
+        VisaLink(**simulated(IDN, answers={"X?": "1\u00b5"})) as link,
+        pytest.raises(InstrumentError, match="not ASCII: check baud rate and cable"),
+    ):
+        link.query("X?")
+
+
+def test_after_a_missing_answer_nothing_more_is_asked(simulated, sent):
+    with VisaLink(**simulated(IDN, takes=["X?"])) as link:
+        with pytest.raises(InstrumentLost, match=r"no answer to 'X\?' within 0.05 s .*open it anew"):
+            link.query("X?")
+        with pytest.raises(InstrumentLost, match=r"'\*IDN\?' is not sent, since 'X\?' was not answered; open it anew"):
+            link.query("*IDN?")
+
+
+def test_an_interrupt_while_an_answer_is_under_way_loses_the_line(simulated, mocker):
+    with VisaLink(**simulated(IDN, answers={"X?": "1"})) as link:
+        mocker.patch.object(link._resource, "read_raw", side_effect=KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            link.query("X?")
+        with pytest.raises(InstrumentLost, match="open it anew"):
+            link.query("*IDN?")
+
+
+def test_a_late_answer_in_place_of_the_error_queue_is_noticed(simulated):
+    with VisaLink(**simulated(IDN, answers={":SYST:ERR?": "+1.0E-06"})) as link:
+        with pytest.raises(InstrumentLost, match=r"'\+1.0E-06', which is no entry of an error queue"):
+            Seven(link)
+        with pytest.raises(InstrumentLost):
+            link.query("*IDN?")
+
+
+def test_a_refused_command_raises_with_the_instruments_words(simulated):
+    with VisaLink(**simulated(IDN, takes=["A"])) as link:
+        it = Seven(link)
+        it.send("A")
+        with pytest.raises(
+            InstrumentError, match=r"7 42 at .* refused 'A; B; C': -113 Undefined header, -113 Undefined"
+        ):
+            it.send("A", "B", "C")
+        it.send("A")
+
+
+def test_an_error_queue_that_does_not_end_ends_here(simulated):
+    with (
+        VisaLink(**simulated(IDN, errors=("-350", "Queue overflow"))) as link,
+        pytest.raises(InstrumentError, match="the error queue does not end, last -350 Queue overflow"),
+    ):
+        Seven(link)
+
+
+def test_another_instrument_is_told_nothing(simulated, sent):
+    with (
+        VisaLink(**simulated("MAKER,MODEL 8,42,1.0")) as link,
+        pytest.raises(InstrumentError, match="is MAKER 8; Seven drives 7: check the address"),
+    ):
+        Seven(link)
+    assert sent == ["*IDN?"]
+
+
+@pytest.mark.parametrize("idn", ["MAKER", "1.0E-3"])
+def test_an_identity_of_another_form_is_refused(simulated, idn):
+    with VisaLink(**simulated(idn)) as link, pytest.raises(InstrumentError, match="not maker, model, serial, firmware"):
+        Seven(link)
+
+
+def test_an_unknown_model_lists_those_that_can_be_driven(simulated):
+    with pytest.raises(InstrumentError, match="is a 8; there are drivers for 2400 and 2450"):
+        open_smu(**simulated("MAKER,MODEL 8,42,1.0"))
+
+
+@pytest.mark.parametrize("address", ["nonsense", "TCPIP0::127.0.0.1::1::SOCKET"])
+def test_an_address_where_nothing_answers_says_what_to_check(address):
+    with pytest.raises(InstrumentLost) as refusal:
+        open_smu(address, timeout_s=0.5)
+    assert address in str(refusal.value)
+    assert "check" in str(refusal.value)
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_timeout_must_be_a_time(timeout_s):
+    with pytest.raises(LimitError, match="timeout_s"):
+        VisaLink("TCPIP0::127.0.0.1::1::SOCKET", timeout_s=timeout_s)
+
+
+def test_instrument_errors_are_errors_of_the_board():
+    assert issubclass(InstrumentLost, InstrumentError)
+    assert issubclass(InstrumentError, BoardError)
+
+
+def test_importing_the_drivers_does_not_import_pyvisa():
+    code = (
+        "import sys, drivers.instruments.smu, drivers.instruments.dmm, drivers.connect\n"
+        "assert 'pyvisa' not in sys.modules and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
