@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from arviz_stats.base import array_stats
 
 from anf.statistics import gamma_method
 
@@ -39,6 +38,8 @@ def diagnose(series: Mapping[str, np.ndarray]) -> Convergence:
 
     R̂ needs two chains: with one it is nan, which is a problem of its own. Raises ValueError as `gamma_method` does.
     """
+    from arviz_stats.base import array_stats  # a second that only this needs
+
     r_hat, taus, problems = {}, {}, []
     for name, values in series.items():
         chains = np.atleast_2d(np.asarray(values, float))

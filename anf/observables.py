@@ -47,7 +47,8 @@ def measure(action: Action, phi: Array) -> dict[str, np.ndarray]:
 
     M = (1/V) Σ φ (eq 28), abs_M, M2, M4; S, the whole action; phi2, phi4, the means over sites of φ² and φ⁴;
     E = (1/2V) Σ_x Σ_μ φ_x φ_{x+μ} (eq 26); chi2 = V M² (eq 25);
-    virial = (1/V) Σ φ ∂S/∂φ and zero_mode = M Σ ∂S/∂φ, both of exact mean 1; the identities of the action itself.
+    virial = (1/V) Σ φ ∂S/∂φ and zero_mode = M Σ ∂S/∂φ, both of exact mean 1; observables and identities of the action
+    itself.
     """
     phi = _as_numpy(phi)
     lead = phi.shape[:-2]
@@ -210,7 +211,7 @@ def _measure_block(action: Action, phi: np.ndarray) -> dict[str, np.ndarray]:
         "virial": (phi * gradient).mean((-2, -1)),
         "zero_mode": m * gradient.sum((-2, -1)),
     }
-    return values | {name: value for name, (value, _) in action.identities(phi).items()}
+    return values | action.observables(phi) | {name: value for name, (value, _) in action.identities(phi).items()}
 
 
 def _second_moment_length(correlator: np.ndarray) -> float:

@@ -4,11 +4,16 @@ proposals."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyerrors
+
+if TYPE_CHECKING:
+    import pyerrors
 
 _MIN_DRAWS = 10
+WINDOW = 2.0
+"""S of the Γ method: the assumed ratio of the decay time of ρ to τ_int."""
 
 
 @dataclass(frozen=True)
@@ -36,24 +41,12 @@ def gamma_method(series: np.ndarray) -> GammaResult:
     series: ``(draw,)`` or ``(chain, draw)``, at least 10 draws. Chains are replica of one ensemble.
     Raises ValueError for too few draws and for values that are not finite.
     """
-    chains = np.atleast_2d(np.asarray(series, dtype=np.float64))
-    if chains.ndim != 2 or chains.shape[1] < _MIN_DRAWS:
-        raise ValueError(
-            f"series has shape {np.shape(series)}; needs (draw,) or (chain, draw) with at least {_MIN_DRAWS} draws"
-        )
-    if not np.isfinite(chains).all():
-        raise ValueError(f"series holds {int((~np.isfinite(chains)).sum())} values that are not finite")
+    chains = _chains(series)
     value = float(chains.mean())
     if np.ptp(chains) == 0.0:
         return GammaResult(value, float("nan"), float("inf"), float("nan"), 0, 0.0, np.ones(chains.shape[1] // 2))
-    # Fluctuations about the mean of *all* chains: about each chain's own mean, short chains would read too small an
-    # error.
-    deltas = list(chains - value)
-    n_digits = len(str(len(deltas)))
-    names = [f"chain|{k:0{n_digits}d}" for k in range(len(deltas))]
-    length = [range(1, chains.shape[1] + 1)] * len(deltas)
-    obs = pyerrors.Obs(deltas, names, idl=length, means=[0.0] * len(deltas))
-    obs.gamma_method(S=2.0)
+    obs = markov_observable(chains)
+    obs.gamma_method(S=WINDOW)
     tau = float(obs.e_tauint["chain"])
     return GammaResult(
         value,
@@ -64,6 +57,50 @@ def gamma_method(series: np.ndarray) -> GammaResult:
         chains.size / (2.0 * tau),
         obs.e_rho["chain"],
     )
+
+
+def markov_observable(series: np.ndarray) -> pyerrors.Obs:
+    """The series of `gamma_method` as an observable of `pyerrors`, for what that library does with several of them."""
+    # It costs a second to import, which commands that need no errors should not pay.
+    import pyerrors
+
+    chains = _chains(series)
+    value = float(chains.mean())
+    # Fluctuations about the mean of *all* chains: about each chain's own mean, short chains would read too small an
+    # error.
+    deltas = list(chains - value)
+    n_digits = len(str(len(deltas)))
+    names = [f"chain|{k:0{n_digits}d}" for k in range(len(deltas))]
+    length = [range(1, chains.shape[1] + 1)] * len(deltas)
+    return pyerrors.Obs(deltas, names, idl=length, means=[0.0] * len(deltas)) + value
+
+
+def covariance(series: np.ndarray, window: int) -> np.ndarray:
+    """Covariance of the means of several series of the same chains, autocorrelation included: ``(n, n)``.
+
+    (Γ(0) + Σ_{t=1}^{window} (Γ(t) + Γ(t)ᵀ)) / N with Γ_ij(t) = ⟨δ_i(s) δ_j(s + t)⟩, for series ``(n, chain, draw)``.
+    Taking the correlations of single draws instead, as is often done, is wrong where the series differ in τ_int: a χ²
+    made with it does not follow its distribution.
+    """
+    deltas = series - series.mean((1, 2), keepdims=True)
+    draws = deltas.shape[2]
+    total = np.zeros((len(deltas), len(deltas)))
+    for t in range(min(window, draws - 1) + 1):
+        early, late = deltas[:, :, : draws - t], deltas[:, :, t:]
+        gamma = np.tensordot(early, late, ((1, 2), (1, 2))) / early[0].size
+        total += gamma if t == 0 else gamma + gamma.T
+    return total / deltas[0].size
+
+
+def _chains(series: np.ndarray) -> np.ndarray:
+    chains = np.atleast_2d(np.asarray(series, dtype=np.float64))
+    if chains.ndim != 2 or chains.shape[1] < _MIN_DRAWS:
+        raise ValueError(
+            f"series has shape {np.shape(series)}; needs (draw,) or (chain, draw) with at least {_MIN_DRAWS} draws"
+        )
+    if not np.isfinite(chains).all():
+        raise ValueError(f"series holds {int((~np.isfinite(chains)).sum())} values that are not finite")
+    return chains
 
 
 def ess(log_weights: np.ndarray) -> float:

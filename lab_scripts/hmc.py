@@ -10,7 +10,7 @@ import xarray as xr
 
 from lab_scripts.console import Report
 from lab_scripts.exits import OutsideBound, bad_input
-from lab_scripts.observables import observable_table, observables_json
+from lab_scripts.observables import observable_table, observables_json, report_mass_gap
 from lab_scripts.options import (
     M2,
     ActionName,
@@ -105,14 +105,16 @@ def hmc(
     observable_table(
         report,
         f"{action_title(theory)}: {result.action.size} configurations, {chains} chains",
+        theory,
         estimates,
     )
+    gap = report_mass_gap(report, theory, result.phi)
     report.say(
         f"acceptance {result.acceptance:.3f}, ⟨exp(−ΔH)⟩ {result.exp_minus_dh:.4f}, "
         f"{result.n_leapfrog} steps of {result.step_size:.3f}; {out}"
     )
     report.finish({
-        "out": str(out), **statistics, "observables": observables_json(estimates),
+        "out": str(out), **statistics, "observables": observables_json(estimates), **gap,
         "r_hat": verdict.r_hat, "autocorrelation_times": verdict.taus,
     })  # fmt: skip
     if not verdict.converged:

@@ -5,28 +5,52 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lab_scripts.console import Report, with_error
 
 if TYPE_CHECKING:
+    from anf.actions import Action
     from anf.observables import Estimate
 
 NAMES = {
     "M": "M", "abs_M": "|M|", "S": "S", "chi2": "χ₂", "E": "Ising energy E", "phi2": "⟨φ²⟩", "phi4": "⟨φ⁴⟩",
-    "binder": "Binder", "virial": "virial", "s_identity": "S identity", "zero_mode": "zero mode", "tadpole": "tadpole",
+    "binder": "Binder", "xi": "ξ (eq 27)", "xi_2nd": "ξ, second moment",
+    "cos": "⟨cos 2√π φ⟩", "condensate": "⟨ψ̄ψ⟩, O = √(32π)/g", "condensate_10": "⟨ψ̄ψ⟩, O = 10/g",
+    "virial": "virial", "s_identity": "S identity", "zero_mode": "zero mode", "tadpole": "tadpole",
 }  # fmt: skip
 """What the field calls the observables of `anf.observables.summarise`, in the order of a table."""
+_NOT_OF = {"graphene": ("E", "phi4", "binder", "xi")}
+"""What nobody asks of a theory."""
 
 
-def observable_table(report: Report, title: str, estimates: Mapping[str, Estimate]) -> None:
-    """Value with error, τ_int, and for identities the exact value and the pull."""
+def observable_table(report: Report, title: str, action: Action, estimates: Mapping[str, Estimate]) -> None:
+    """Value with error, τ_int, and for identities the exact value and the pull: what is asked of this action."""
     rows = []
-    for name in (n for n in NAMES if n in estimates):
+    for name in (n for n in NAMES if n in estimates and n not in _NOT_OF.get(action.name, ())):
         e = estimates[name]
         exact, pull = ("", "") if e.expected is None else (f"{e.expected:g}", f"{e.pull:+.1f} σ")
         rows.append(
             (NAMES[name], with_error(e.value, e.error), f"{e.tau_int:.2f}", f"{e.n_effective:.0f}", exact, pull)
         )
     report.table(title, ("observable", "value", "τ_int", "n_eff", "exact", "pull"), rows)
+
+
+def report_mass_gap(report: Report, action: Action, phi: np.ndarray, state: np.ndarray | None = None) -> dict[str, Any]:
+    """Say the mass gap of these chains with the quality of its fit, or why there is none; the same for programs."""
+    from anf.mass_gap import fit_mass_gap
+
+    try:
+        fit = fit_mass_gap(action, phi, state=state)
+    except ValueError as error:
+        report.say(f"no mass gap: {error}")
+        return {"mass_gap": None}
+    report.say(
+        f"mass gap {with_error(fit.gap, fit.error)}: cosh fitted to C(0, t) at t = {fit.first} … {fit.last}, "
+        f"χ²/dof {fit.chi2_per_dof:.2f}, p = {fit.p_value:.2f}"
+    )
+    plain = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(fit).items()}
+    return {"mass_gap": plain}
 
 
 def observables_json(estimates: Mapping[str, Estimate]) -> dict[str, Any]:

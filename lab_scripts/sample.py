@@ -13,7 +13,7 @@ import xarray as xr
 
 from drivers.board import load_board
 from lab_scripts.console import Report
-from lab_scripts.observables import observable_table, observables_json
+from lab_scripts.observables import observable_table, observables_json, report_mass_gap
 from lab_scripts.options import (
     M2,
     PAPER,
@@ -137,8 +137,10 @@ def sample(
     observable_table(
         report,
         f"{action_title(theory)}: {configs} proposals, {layers.value} layers",
+        theory,
         drawn.estimates,
     )
+    gap = report_mass_gap(report, theory, drawn.proposals.phi, drawn.state)
     before = "" if "ess_before_tuning" not in statistics else f" (before tuning {statistics['ess_before_tuning']:.3f})"
     report.say(
         f"ESS {statistics['ess']:.4f}{before}, forward (digital) {statistics['ess_forward_digital']:.4f}, "
@@ -150,7 +152,7 @@ def sample(
             f"{statistics['cycles']} clock cycles"
         )
     report.say(str(out))
-    report.finish({"out": str(out), **statistics, "observables": observables_json(drawn.estimates)})
+    report.finish({"out": str(out), **statistics, "observables": observables_json(drawn.estimates), **gap})
 
 
 def dataset(drawn: Samples, statistics: dict[str, Any]) -> xr.Dataset:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from anf import exact, metropolis, observables
-from anf.actions import Phi4
+from anf.actions import Graphene, Phi4
 
 ACTION = Phi4(-4.0, 5.0, (4, 4))
 
@@ -53,6 +53,25 @@ def test_correlation_length_of_a_pure_cosh_is_the_length_put_in(L: int) -> None:
 
 def test_correlation_length_is_nan_when_noise_makes_the_correlator_concave() -> None:
     assert np.isnan(observables.inverse_correlation_length(np.array([1.0, 0.9, 1.1, 0.9])))
+
+
+def test_condensate_of_the_wire_is_its_cosine_with_either_lattice_factor() -> None:
+    action = Graphene(0.5, 0.2, (4, 6))
+    phi = field((5, 4, 6))
+    values = observables.measure(action, phi)
+    np.testing.assert_allclose(values["cos"], np.cos(2 * np.sqrt(np.pi) * phi).mean((-2, -1)), rtol=1e-12)
+    for name, g_times_o in (("condensate", np.sqrt(32 * np.pi)), ("condensate_10", 10.0)):
+        expected = -np.exp(0.5772156649015329) / (2 * np.pi**1.5) * g_times_o * values["cos"]
+        np.testing.assert_allclose(values[name], expected, rtol=1e-12)
+
+
+def test_condensate_of_the_free_wire_tends_to_the_massless_schwinger_model() -> None:
+    # ⟨ψ̄ψ⟩ = −(e^γ / 2π^{3/2}) g at u = 0, T = 0, in the continuum
+    g = 0.05
+    cosine = exact.FreeField(Graphene(g, 0.0, (1024, 1024))).values.cosine
+    of_zero_field = Graphene(g, 0.0, (2, 2)).observables(np.zeros((1, 2, 2)))["condensate"][0]
+    assert cosine is not None
+    assert of_zero_field * cosine / g == pytest.approx(-0.1599, rel=2e-3)
 
 
 def test_measure_takes_torch_and_any_leading_axes_and_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy.signal import lfilter
@@ -15,6 +18,13 @@ def ar1(rho: float, n_chains: int, n: int, seed: int) -> np.ndarray:
     noise = rng.standard_normal((n_chains, n)) * np.sqrt(1 - rho**2)
     noise[:, 0] = rng.standard_normal(n_chains)
     return lfilter([1.0], [1.0, -rho], noise, axis=1)
+
+
+def test_the_error_analysis_is_loaded_when_it_is_needed_and_not_before() -> None:
+    code = (
+        "import sys, anf.observables, anf.convergence; sys.exit(bool({'pyerrors', 'arviz_stats'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(("rho", "tau"), [(0.0, 0.5), (0.5, 1.5), (0.9, 9.5)])

@@ -65,6 +65,31 @@ def test_graphene_on_a_rectangle_with_its_own_couplings(xbar_json):
         np.testing.assert_allclose(run["action"], Graphene(0.8, 0.2, (6, 4))(run["phi"].to_numpy()), rtol=1e-9)
     tadpole = answer["observables"]["tadpole"]
     assert abs(tadpole["value"]) < 4 * tadpole["error"]
+    gap = answer["mass_gap"]
+    assert gap["gap"] > 2 * np.arcsinh(0.8 / np.sqrt(np.pi) / 2)  # the cosine adds to the mass
+    assert len(gap["correlator"]) == 4
+    assert gap["p_value"] > 0.01
+
+
+def test_each_action_gets_its_own_table(xbar):
+    tables = [
+        xbar("hmc", "--action", name, "--L", 4, "--configs", 8000, "--out", f"{name}.nc").stdout
+        for name in ("phi4", "graphene")
+    ]
+    of_phi4, of_graphene = (
+        ("Ising energy E", "Binder", "ξ (eq 27)", "⟨φ⁴⟩"),
+        ("⟨ψ̄ψ⟩, O = √(32π)/g", "O = 10/g", "tadpole"),
+    )
+    for text in of_phi4:
+        assert text in tables[0]
+        assert text not in tables[1]
+    for text in of_graphene:
+        assert text not in tables[0]
+        assert text in tables[1]
+    for text in ("|M|", "χ₂", "virial"):
+        assert all(text in table for table in tables)
+    # Four sites along time leave C at t = 1 and 2: not enough for a cosh and a test of it.
+    assert all("no mass gap: C(0, t)" in table for table in tables)
 
 
 def test_moves_can_be_chosen(xbar_json):
