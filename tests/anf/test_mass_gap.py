@@ -14,7 +14,7 @@ FREE = Graphene(0.8, 0.0, (10, 6))
 
 
 def chains(action: Action, n: int, draws: int, seed: int, slow: float = 0.0) -> np.ndarray:
-    """Free fields ``(n, draws, Lx, Ly)``: each mode an AR(1) process, coefficient `slow` at p = 0 and falling with p."""
+    """Free fields ``(n, draws, Lx, Ly)``: each mode an AR(1) process, `slow` at p = 0 and less beyond."""
     rng = np.random.default_rng(seed)
     spectrum = action.free_spectrum()
     rho = slow * spectrum[0, 0] / spectrum
