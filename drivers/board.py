@@ -106,18 +106,21 @@ class Limits(_Section):
 
 
 class Instruments(_Section):
-    """Bench instruments at the board's lines: where they are, and what they may source into a line.
+    """Bench instruments at the board: where they are, and what they may do to it.
 
-    The limits' defaults are what the amplifiers of the lines bear: inputs from 0.3 V below ground to the 5 V supply,
-    and a tenth of the 10 mA that their input protection carries (OPA4322-Q1, SLOS856, absolute maximum ratings,
-    recalled).
+    Into a line, by default, what the amplifiers bear: inputs from 0.3 V below ground to the 5 V supply, and a tenth of
+    the 10 mA that their input protection carries (OPA4322-Q1, SLOS856, absolute maximum ratings, recalled).
+    Temperature: −40 … 85 °C, the range of the SN74HC595 (recalled), which is the narrowest on the board.
     """
 
     smu: str | None = Field(None, description="VISA address of the source-measure unit")
     dmm: str | None = Field(None, description="VISA address of the multimeter")
+    stage: str | None = Field(None, description="VISA address of the temperature stage")
     min_voltage_v: float = Field(-0.3, le=0)
     max_voltage_v: float = Field(5.0, ge=0)
     max_current_a: float = Field(1e-3, ge=0)
+    min_temperature_k: float = Field(233.15, gt=0)
+    max_temperature_k: float = Field(358.15, gt=0)
 
 
 class Board(_Section):

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from lab_scripts import characterise, compare_write_verify, demo, doctor, hmc, mvm, program, sample, serve, train
+from lab_scripts import bench, characterise, compare_write_verify, demo, doctor, hmc, mvm, program, sample, serve, train
 from lab_scripts.exits import MEANING, Exit, exit_code
 from lab_scripts.runs import COMMAND
 
@@ -60,6 +60,7 @@ app.command()(compare_write_verify.compare_write_verify)
 app.command()(mvm.mvm)
 app.add_typer(characterise.characterise, name="characterise")
 app.command()(characterise.figure)
+app.add_typer(bench.bench, name="bench")
 app.command()(train.train)
 app.command()(train.finetune)
 app.command()(hmc.hmc)

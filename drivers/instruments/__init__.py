@@ -1,1 +1,1 @@
-"""Bench instruments over VISA: source-measure units and a multimeter."""
+"""Bench instruments over VISA: source-measure units, a multimeter, a temperature stage. See docs/instruments.md."""

@@ -1,19 +1,84 @@
-"""The output of a source goes off on every way out: of a `with` block, by an error, by a signal, with a lost line."""
+"""Instruments whose output goes off on every way out: of a `with` block, by an error, by a signal, with a lost line.
+
+What nothing here can do anything about is a process that is killed, or a host without power.
+"""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
 
-from drivers.instruments.visa import InstrumentError, InstrumentLost, VisaLink
+from drivers.instruments.visa import InstrumentError, InstrumentLost, ScpiInstrument, VisaLink
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
-def switch_off(link: VisaLink) -> None:
+@dataclass(frozen=True)
+class Off:
+    """How an output is switched off, and what the instrument then answers."""
+
+    command: str
+    question: str
+    answer: str
+    what: str = "output"
+
+
+class Source(ScpiInstrument):
+    """An instrument with an output. A context manager; the output is off on every way out, or the user is told."""
+
+    OFF: Off
+
+    def __init__(self, link: VisaLink) -> None:
+        super().__init__(link)
+        self._terminable = _terminable()
+        # Also if nobody closes it: at the end of the interpreter, or when it is forgotten.
+        self._last_resort = weakref.finalize(self, _shut, link, self.OFF)
+
+    def __enter__(self) -> Self:
+        self._terminable.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        finally:
+            self._terminable.__exit__(None, None, None)
+
+    def close(self) -> None:
+        """Output off, and let go of the instrument."""
+        self._last_resort()
+
+    def output_off(self) -> None:
+        """Switch the output off and see that it is. Raises `InstrumentLost` if nobody can say."""
+        _switch_off(self.link, self.OFF)
+
+    @contextmanager
+    def _off_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.output_off()
+            raise
+
+
+def _shut(link: VisaLink, off: Off) -> None:
+    try:
+        _switch_off(link, off)
+    finally:
+        link.close()
+
+
+def _switch_off(link: VisaLink, off: Off) -> None:
     """Output off, on this line or, if it is lost, on a new one. Raises `InstrumentLost` unless the instrument says so.
 
     The settings are unknown after a new line was needed, so the lost one is not replaced.
@@ -21,29 +86,28 @@ def switch_off(link: VisaLink) -> None:
     with _signals_wait():
         try:
             if not link.lost:
-                _off_and_see(link)
+                _off_and_see(link, off)
                 return
         except InstrumentError:
-            link.lost = link.lost or "its output could not be switched off"
+            link.lost = link.lost or f"its {off.what} could not be switched off"
         try:
             with link.again() as fresh:
-                _off_and_see(fresh)
+                _off_and_see(fresh, off)
         except InstrumentError as error:
             raise InstrumentLost(
-                f"{link.name}: its output may still be ON, switch it off at the front panel now ({error})"
+                f"{link.name}: its {off.what} may still be ON, switch it off at the front panel now ({error})"
             ) from error
 
 
-def shut(link: VisaLink) -> None:
-    """Output off, and let go of the instrument."""
-    try:
-        switch_off(link)
-    finally:
-        link.close()
+def _off_and_see(link: VisaLink, off: Off) -> None:
+    link.write(off.command)
+    answer = link.query(off.question)
+    if answer != off.answer:
+        raise link.unusable(off.question, repr(answer), f"{off.answer} is expected after {off.command}")
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
+def _terminable() -> Iterator[None]:
     """Within this context a request to terminate (SIGTERM) raises `SystemExit`, where it would end the process at once.
 
     Whoever has a handler of their own keeps it, and so do threads, which cannot have one.
@@ -84,10 +148,3 @@ def _signals_wait() -> Iterator[None]:
 
 def _main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
-
-
-def _off_and_see(link: VisaLink) -> None:
-    link.write(":OUTP OFF")
-    answer = link.query(":OUTP?")
-    if answer != "0":
-        raise link.unusable(":OUTP?", repr(answer), "0 is expected after :OUTP OFF")

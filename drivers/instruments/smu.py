@@ -5,19 +5,15 @@ Sources: Series 2400 User's Manual, 2400S-900-01; Model 2450 Reference Manual, 2
 
 from __future__ import annotations
 
-import weakref
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Literal, Protocol
 
 from drivers.board import Instruments
 from drivers.instruments.accuracy import Accuracy, Reading, Span
 from drivers.instruments.keithley import CURRENT_2400, CURRENT_2450, VOLTAGE_2400, VOLTAGE_2450
-from drivers.instruments.output import shut, switch_off, terminable
-from drivers.instruments.visa import TIMEOUT_S, InstrumentError, ScpiInstrument, VisaLink, identify
+from drivers.instruments.output import Off, Source
+from drivers.instruments.visa import TIMEOUT_S, InstrumentError, VisaLink, identify
 from firmware_bridge.errors import LimitError, ProtocolError
 
 NPLC = (1.0, 10.0)
@@ -92,12 +88,13 @@ class _Setting:
         return "CURR" if self.function == "VOLT" else "VOLT"
 
 
-class _Keithley(ScpiInstrument):
+class _Keithley(Source):
     """What both models share; `_configure`, `_read` and `SETUP` are the dialects."""
 
     VOLTAGE: Accuracy
     CURRENT: Accuracy
     SETUP: tuple[str, ...]
+    OFF = Off(":OUTP OFF", ":OUTP?", "0")
 
     def __init__(self, link: VisaLink, limits: Instruments) -> None:
         super().__init__(link)
@@ -105,38 +102,10 @@ class _Keithley(ScpiInstrument):
         self.output = False
         self._four_wire, self._nplc = False, 1.0
         self._setting: _Setting | None = None
-        self._terminable = terminable()
-        # Also if nobody closes it: at the end of the interpreter, or when it is forgotten.
-        self._last_resort = weakref.finalize(self, shut, link)
         try:
             self.send("*RST", *self.SETUP)
         except BaseException:
             self.close()
-            raise
-
-    # -- life ----------------------------------------------------------------------------------------------------------
-    def __enter__(self) -> _Keithley:
-        self._terminable.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.close()
-        finally:
-            self._terminable.__exit__(None, None, None)
-
-    def close(self) -> None:
-        self.output = False
-        self._last_resort()
-
-    @contextmanager
-    def _off_on_error(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self.output_off()
             raise
 
     # -- settings ------------------------------------------------------------------------------------------------------
@@ -198,7 +167,11 @@ class _Keithley(ScpiInstrument):
 
     def output_off(self) -> None:
         self.output = False
-        switch_off(self.link)
+        super().output_off()
+
+    def close(self) -> None:
+        self.output = False
+        super().close()
 
     def measure(self, samples: int = 1) -> SourceMeasurement:
         if samples < 1:

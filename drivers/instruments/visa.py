@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from firmware_bridge.errors import BoardError, LimitError
 
 TERMINATION = "\n"
 TIMEOUT_S = 3.0
+SELF_TEST_S = 30.0
+"""How long a self-test may take."""
 _NO_MEASUREMENT = 9.905e37  # SCPI-1999, 7.2.1.5: infinity is 9.9E37, not a number 9.91E37
 _ERROR = re.compile(r'([+-]?\d+)\s*,\s*"(.*)"$')
 
@@ -26,6 +30,15 @@ class InstrumentError(BoardError):
 
 class InstrumentLost(InstrumentError):
     """No answer, or an answer out of step with the questions: the state of the instrument is unknown."""
+
+
+@dataclass(frozen=True)
+class SerialLine:
+    """Settings of a serial port; it has one stop bit."""
+
+    baud: int
+    data_bits: int = 8
+    parity: Literal["none", "odd", "even"] = "none"
 
 
 class VisaLink:
@@ -40,13 +53,12 @@ class VisaLink:
         address: str,
         *,
         timeout_s: float = TIMEOUT_S,
-        termination: str = TERMINATION,
-        baud: int | None = None,
+        line: SerialLine | None = None,
         visa_library: str = "@py",
     ) -> None:
         """Open `address`, a VISA resource name such as ``TCPIP0::192.168.0.5::5025::SOCKET``.
 
-        baud: of a serial line. visa_library: pyvisa's choice of backend; ``"@ivi"`` is an installed vendor library.
+        line: how a serial port is set. visa_library: pyvisa's choice of backend; ``"@ivi"`` is an installed vendor's.
 
         Raises `LimitError` for a timeout that is not positive and finite, `InstrumentLost` if nothing can be opened.
         """
@@ -55,21 +67,28 @@ class VisaLink:
         self.address = address
         self.name = f"instrument at {address}"
         self.lost = ""
-        self._settings: dict[str, Any] = dict(
-            timeout_s=timeout_s, termination=termination, baud=baud, visa_library=visa_library
-        )
+        self._settings: dict[str, Any] = dict(timeout_s=timeout_s, line=line, visa_library=visa_library)
         self._timeout_s = timeout_s
-        pyvisa = _pyvisa()
-        self._errors = (pyvisa.errors.Error, OSError)
-        options = {} if baud is None else {"baud_rate": baud}
+        self._errors = _line_errors()
+        options: dict[str, Any] = {}
+        if line is not None and address.upper().startswith("ASRL"):
+            parity = getattr(_pyvisa().constants.Parity, line.parity)
+            options = {"baud_rate": line.baud, "data_bits": line.data_bits, "parity": parity}
+        try:
+            _pyvisa().rname.ResourceName.from_string(address)
+        except _pyvisa().rname.InvalidResourceName as error:
+            raise InstrumentLost(
+                f"{address!r} is no VISA address; write TCPIP0::HOST::PORT::SOCKET, USB0::…::INSTR, "
+                "GPIB0::NUMBER::INSTR or ASRL/dev/TTY::INSTR"
+            ) from error
         try:
             # A backend tells of a refused connection in many ways, one of them a plain Exception.
-            self._resource = pyvisa.ResourceManager(visa_library).open_resource(
+            self._resource = _resource_manager(visa_library).open_resource(
                 address,
                 open_timeout=int(1e3 * timeout_s),
                 timeout=int(1e3 * timeout_s),
-                read_termination=termination,
-                write_termination=termination,
+                read_termination=TERMINATION,
+                write_termination=TERMINATION,
                 **options,
             )
         except Exception as error:
@@ -215,6 +234,13 @@ class ScpiInstrument:
         self.check(command)
         return parse_numbers(self.link, command, answer, count)
 
+    def self_test(self) -> None:
+        """Let the instrument test itself. Raises `InstrumentError` if it fails."""
+        answer = self.link.query("*TST?", extra_s=SELF_TEST_S)
+        if answer.lstrip("+") != "0":
+            raise self.link.unusable("*TST?", repr(answer), "it fails its self-test; switch it off and on, else repair")
+        self.check("*TST?")
+
     def check(self, after: str) -> None:
         """Empty the error queue. Raises `InstrumentError` with all that was in it."""
         found = []
@@ -246,6 +272,33 @@ def identify(link: VisaLink) -> tuple[str, str, str, str]:
         raise link.unusable("*IDN?", repr(answer), "not maker, model, serial, firmware; check the address")
     maker, model, serial, firmware = fields
     return maker, model.upper().removeprefix("MODEL").strip(), serial, firmware
+
+
+def _resource_manager(visa_library: str) -> Any:
+    """pyvisa's entrance to a backend."""
+    return _pyvisa().ResourceManager(visa_library)
+
+
+def resources(visa_library: str = "@py") -> list[str]:
+    """VISA addresses that can be found from here. Nothing is opened: a serial port may be anything.
+
+    Raw sockets (``TCPIP…::SOCKET``) cannot be found by anybody; VXI-11 answers to a broadcast on the default interface.
+    """
+    pyvisa = _pyvisa()
+    with warnings.catch_warnings():
+        # What pyvisa-py could find with more packages installed, and sockets that its broadcast leaves open.
+        warnings.simplefilter("ignore")
+        try:
+            return sorted(_resource_manager(visa_library).list_resources())
+        except pyvisa.errors.VisaIOError as error:
+            if error.error_code == pyvisa.constants.StatusCode.error_resource_not_found:
+                return []
+            raise InstrumentError(f"VISA resources cannot be listed: {error}; check the VISA library") from error
+
+
+def _line_errors() -> tuple[type[Exception], ...]:
+    """What a backend raises where a line fails."""
+    return _pyvisa().errors.Error, OSError
 
 
 def _pyvisa() -> Any:

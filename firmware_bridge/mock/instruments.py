@@ -40,14 +40,13 @@ class MockBench:
         *,
         smu_model: Literal["2400", "2450"] = "2450",
         seed: int = 0,
-        noise: float = 1.0,
     ) -> None:
         """`tables`: accuracies of the SMU (keys VOLT, CURR) and of the multimeter (VOLT:DC, CURR:DC, RES)."""
         self.probe = Probe(board)
         smu, dmm = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
         kind = {"2400": MockSmu2400, "2450": MockSmu2450}[smu_model]
-        self.smu = kind(self.probe, tables, smu, noise)
-        self.dmm = MockDmm(self.probe, tables, dmm, noise)
+        self.smu = kind(self.probe, tables, smu)
+        self.dmm = MockDmm(self.probe, tables, dmm)
         self._sockets = {"smu": ScpiSocket(self.smu), "dmm": ScpiSocket(self.dmm)}
 
     def __enter__(self) -> MockBench:
@@ -84,10 +83,10 @@ class MockBench:
 class _AtTheBoard(ScpiInstrument):
     """An instrument with two probes."""
 
-    def __init__(self, probe: Probe, tables: Mapping[str, ErrorTable], rng: np.random.Generator, noise: float) -> None:
+    def __init__(self, probe: Probe, tables: Mapping[str, ErrorTable], rng: np.random.Generator) -> None:
         self._probe, self._tables = probe, tables
         self._point: str | None = None
-        super().__init__(rng, noise)
+        super().__init__(rng)
 
     def connect(self, point: str | None) -> None:
         if point is not None:

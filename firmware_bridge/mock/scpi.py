@@ -41,7 +41,7 @@ class ErrorTable(Protocol):
 
 
 class ScpiInstrument(ABC):
-    """Settings by command, an error queue, and errors drawn from `rng` within the tables; `noise` scales the noise.
+    """Settings by command, an error queue, and errors drawn from `rng` within the tables.
 
     Attributes
     ----------
@@ -53,9 +53,9 @@ class ScpiInstrument(ABC):
     NO_ERROR = '0,"No error"'
     DEFAULTS: ClassVar[Mapping[str, str]]
 
-    def __init__(self, rng: np.random.Generator, noise: float = 1.0) -> None:
+    def __init__(self, rng: np.random.Generator) -> None:
         self.log: list[str] = []
-        self._rng, self._noise = rng, noise
+        self._rng = rng
         self._errors: deque[str] = deque()
         self._flaws: dict[tuple[str, float], tuple[float, float]] = {}
         self.reset()
@@ -128,7 +128,7 @@ class ScpiInstrument(ABC):
             return OVERLOAD
         gain, offset = self.flaw(table.quantity, span.full_scale)
         # Noise: a fiftieth of the offset's bound at one power line cycle (assumed; data sheets bound it far lower).
-        noise = 0.02 * self._noise * span.offset / math.sqrt(nplc) * self._rng.standard_normal()
+        noise = 0.02 * span.offset / math.sqrt(nplc) * self._rng.standard_normal()
         return value * (1 + gain * span.of_reading) + offset * span.offset + noise
 
 

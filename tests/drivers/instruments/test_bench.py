@@ -1,6 +1,8 @@
 """Drivers over sockets to instruments whose probes are at a mock board's test points."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -205,3 +207,10 @@ def test_claims_hold_for_every_instrument(crossbar):
 def test_a_probe_needs_a_test_point(bench, point):
     with pytest.raises(Exception, match="is not on this board"):
         bench.connect("smu", point)
+
+
+def test_the_example_of_the_documentation_prints_what_it_shows(capsys):
+    page = (Path(__file__).parents[3] / "docs" / "instruments.md").read_text()
+    ((code, shown),) = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", page, re.DOTALL)
+    exec(code, {})
+    assert capsys.readouterr().out == shown

@@ -31,8 +31,10 @@ def bench():
 
 def ends(bench, script, number):
     """Run a script until its source is on, send it a signal; its exit code."""
-    process = subprocess.Popen([sys.executable, "-c", script, bench.address("smu")], stdout=subprocess.PIPE, text=True)
-    with process:
+    # A shell starts what runs in its background with SIGINT ignored, and so would this test's child be.
+    listen = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL)}
+    args = (sys.executable, "-c", script, bench.address("smu"))
+    with subprocess.Popen(args, stdout=subprocess.PIPE, text=True, **listen) as process:
         assert process.stdout.readline() == "on\n"
         assert bench.smu.output
         process.send_signal(number)

@@ -4,9 +4,10 @@ import subprocess
 import sys
 
 import pytest
+import pyvisa
 
 from drivers.instruments.smu import open_smu
-from drivers.instruments.visa import InstrumentError, InstrumentLost, ScpiInstrument, VisaLink
+from drivers.instruments.visa import InstrumentError, InstrumentLost, ScpiInstrument, VisaLink, resources
 from firmware_bridge.errors import BoardError, LimitError
 
 IDN = "MAKER,MODEL 7,42,1.0"
@@ -121,12 +122,34 @@ def test_an_unknown_model_lists_those_that_can_be_driven(simulated):
         open_smu(**simulated("MAKER,MODEL 8,42,1.0"))
 
 
-@pytest.mark.parametrize("address", ["nonsense", "TCPIP0::127.0.0.1::1::SOCKET"])
-def test_an_address_where_nothing_answers_says_what_to_check(address):
-    with pytest.raises(InstrumentLost) as refusal:
+def test_an_address_where_nothing_answers_says_what_to_check():
+    address = "TCPIP0::127.0.0.1::1::SOCKET"
+    with pytest.raises(InstrumentLost, match=rf"{address}: .* check cable and power"):
         open_smu(address, timeout_s=0.5)
-    assert address in str(refusal.value)
-    assert "check" in str(refusal.value)
+
+
+@pytest.mark.parametrize("address", ["nonsense", "192.168.0.5:5025", ""])
+def test_what_is_no_address_is_told_what_one_looks_like(address):
+    with pytest.raises(InstrumentLost, match=rf"'{address}' is no VISA address; write TCPIP0::HOST::PORT::SOCKET"):
+        open_smu(address)
+
+
+def test_a_serial_port_that_is_not_there_says_what_to_check():
+    with pytest.raises(
+        InstrumentLost, match=r"ASRL/dev/ttyNONE::INSTR cannot be opened: .*; check that the instrument"
+    ):
+        open_smu("ASRL/dev/ttyNONE::INSTR")
+
+
+@pytest.mark.parametrize(("answer", "passes"), [("0", True), ("+0", True), ("1", False), ("", False)])
+def test_a_self_test_must_say_that_it_passed(simulated, answer, passes):
+    with VisaLink(**simulated(IDN, answers={"*TST?": answer})) as link:
+        it = Seven(link)
+        if passes:
+            it.self_test()
+        else:
+            with pytest.raises(InstrumentError, match=r"'\*TST\?' was answered by"):
+                it.self_test()
 
 
 @pytest.mark.parametrize("timeout_s", [0.0, -1.0, float("nan"), float("inf")])
@@ -140,9 +163,16 @@ def test_instrument_errors_are_errors_of_the_board():
     assert issubclass(InstrumentError, BoardError)
 
 
+def test_what_can_be_found_is_listed_without_being_opened(simulated, mocker):
+    libraries = [simulated("M,8,1,1", address=a)["visa_library"] for a in ("GPIB0::24::INSTR", "TCPIP0::a::1::SOCKET")]
+    opened = mocker.spy(pyvisa.ResourceManager, "open_resource")
+    assert [resources(library) for library in libraries] == [["GPIB0::24::INSTR"], []]
+    assert opened.call_count == 0
+
+
 def test_importing_the_drivers_does_not_import_pyvisa():
     code = (
-        "import sys, drivers.instruments.smu, drivers.instruments.dmm, drivers.connect\n"
+        "import sys, drivers.instruments.smu, drivers.instruments.dmm, drivers.instruments.catalogue, drivers.connect\n"
         "assert 'pyvisa' not in sys.modules and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
