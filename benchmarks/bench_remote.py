@@ -53,7 +53,7 @@ def main() -> int:
                 volts = np.random.default_rng(0).uniform(-0.1, 0.1, (BATCH, local.shape[1]))
                 assert np.array_equal(local.mvm(volts), remote.mvm(volts))
                 empty = Program([Nop()])
-                here, there = shortest(lambda: local._interlock.run(empty), lambda: remote._interlock.run(empty))
+                here, there = shortest(lambda: local._lines.run(empty), lambda: remote._lines.run(empty))
                 program_s = there - here
                 here, there = shortest(lambda: local.mvm(volts), lambda: remote.mvm(volts))
                 batch_s, board_s = there - here, local.measure(volts).board_time_s

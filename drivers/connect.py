@@ -51,7 +51,7 @@ def mock_board(crossbar: Crossbar) -> MockBoard | None:
 
     Calibration must not ask for it: what it needs, it has to measure.
     """
-    bridge = crossbar._interlock.bridge
+    bridge = crossbar._lines.interlock.bridge
     return bridge.board if isinstance(bridge, MockBridge | RtlBridge) else None
 
 

@@ -46,7 +46,7 @@ class Watch:
 
     def __init__(self, crossbar):
         self.programs = []
-        bridge = crossbar._interlock.bridge
+        bridge = crossbar._lines.interlock.bridge
         run = bridge.run
         bridge.run = lambda program: self.programs.append(program) or run(program)
 
@@ -179,8 +179,8 @@ def test_everything_a_crossbar_does_is_the_same_spelled_out_in_single_instructio
         yield conductance(crossbar)
 
     streamed, spelled = open_crossbar("mock", seed=11), open_crossbar("mock", seed=11)
-    run = spelled._interlock.bridge.run
-    spelled._interlock.bridge.run = lambda program: run(program.expanded())
+    run = spelled._lines.interlock.bridge.run
+    spelled._lines.interlock.bridge.run = lambda program: run(program.expanded())
     for a, b in zip(work(streamed), work(spelled), strict=True):
         assert np.array_equal(a, b)
 
@@ -291,7 +291,7 @@ def test_the_board_must_speak_this_instruction_set_and_have_these_chips():
 
 def test_a_bridge_that_returns_too_few_words_is_caught_and_the_board_made_safe():
     crossbar = open_crossbar("mock", mock=IDEAL)
-    bridge = crossbar._interlock.bridge
+    bridge = crossbar._lines.interlock.bridge
     run = bridge.run
 
     def losing(program):
@@ -553,7 +553,7 @@ def test_the_interlock_stands_between_the_dacs_in_reset_and_a_gate():
     program.append(Wait(100_000), Gate(False))
     before = conductance(crossbar)
     with pytest.raises(ProtocolError, match="BL 0 would be connected to a DAC whose output is unknown"):
-        crossbar._interlock.run(program)
+        crossbar._lines.interlock.run(program)
     assert np.array_equal(conductance(crossbar), before)
-    crossbar._interlock.bridge.run(program)
+    crossbar._lines.interlock.bridge.run(program)
     assert (conductance(crossbar) < 0.7 * before).mean() > 0.9

@@ -1,0 +1,224 @@
+"""What the board's lines are put through, as programs: codes in, codes out. `Crossbar` stands above, in volts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers import ads8324, cd4051b, dac80508, opa4322
+from drivers.board import Board
+from drivers.dac80508 import Dac80508Bank
+from drivers.interlock import Interlock
+from drivers.sn74hc595 import Sn74hc595Chain
+from firmware_bridge.bridge import Bridge, Result
+from firmware_bridge.errors import ProtocolError
+from firmware_bridge.isa import (
+    DAC_CHANNELS,
+    ISA_HASH,
+    Codes,
+    Mvm,
+    Pulses,
+    Wait,
+    conversion_words,
+    mask_indices,
+)
+from firmware_bridge.program import Program
+
+MEMORY_RESERVE = 256
+"""Program words kept free for what goes around a stream: its header, mux words, gate, and the return to rest."""
+
+AdcCodes = NDArray[np.int16]
+
+
+class LineControl:
+    """The sequencer's programs for one board, behind its interlock.
+
+    After any error the outputs are safe and the next operation initialises the board again.
+
+    Attributes
+    ----------
+    cycles: clock cycles spent by all programs so far.
+    changes: counts what may have changed cells or their offsets: pulses, and everything made safe.
+    """
+
+    def __init__(self, bridge: Bridge, board: Board) -> None:
+        """Check that the bridge fits this software and the board file, configure it, and bring all lines to rest."""
+        self.identity = bridge.identify()
+        self._refuse_foreign(board)
+        wiring = board.wiring
+        self.board = board
+        self.cycles = self.changes = 0
+        self.interlock = Interlock(bridge, board)
+        self._dac = Dac80508Bank(wiring.n_dacs, gain=board.dac.gain, ref_divide=board.dac.ref_divide)
+        self._chain = Sn74hc595Chain(wiring.sr_devices)
+        self._muxes = cd4051b.Cd4051bMuxes(wiring)
+        self._scan = self._muxes.scan()
+        self._bl = np.array(wiring.bl_dac)
+        self._wl = np.array(wiring.wl_dac)
+        self._bl_mask = sum(1 << d for d in sorted({c // DAC_CHANNELS for c in wiring.bl_dac}))
+        # Where the streamed results hold each source line: (position, ADC).
+        self._order = np.array(
+            [wiring.positions.index(m) * wiring.n_adcs + a for a, m in zip(wiring.sl_adc, wiring.sl_mux, strict=True)]
+        )
+        self._n_adcs = wiring.n_adcs
+        self._adc_mask = (1 << wiring.n_adcs) - 1
+        self._ldac_frame = dac80508.write_frame(dac80508.TRIGGER, dac80508.TRIGGER_LDAC)
+        self._sl = np.arange(wiring.n_sl)
+        self._full_scale_a = opa4322.full_scale_a(board.tia.rf_ohm, board.adc.vref_v)
+        self._settle = board.timing.cycles(board.settle.dac_s)
+        self._mux_settle = board.timing.cycles(board.settle.mux_s)
+        self._vcm_code = int(dac80508.volts_to_code(wiring.vcm_v, board.dac.span_v))
+        # Where the codes of the chips that drive bit lines hold each of them.
+        chips = mask_indices(self._bl_mask)
+        self._bl_channels = DAC_CHANNELS * len(chips)
+        self._bl_columns = np.array(
+            [chips.index(c // DAC_CHANNELS) * DAC_CHANNELS + c % DAC_CHANNELS for c in wiring.bl_dac]
+        )
+        self._bl_in_order = np.array_equal(self._bl_columns, np.arange(self._bl_channels))
+        self._block = min(
+            (self.identity.program_words - MEMORY_RESERVE) // (self._bl_channels // 2),
+            self.identity.result_words // (len(wiring.positions) * conversion_words(self._adc_mask)),
+        )
+        self._codes = np.zeros(DAC_CHANNELS * wiring.n_dacs, np.uint16)
+        self._reading = False
+        self.interlock.configure(board.sequencer())
+        self._initialise()
+
+    def _refuse_foreign(self, board: Board) -> None:
+        identity, wiring = self.identity, board.wiring
+        name = f"{identity.kind} board {identity.serial}"
+        if identity.isa_hash != ISA_HASH:
+            raise ProtocolError(
+                f"{name} speaks instruction set {identity.isa_hash:#010x}, this software {ISA_HASH:#010x}; load the "
+                "gateware of this release"
+            )
+        for what, has, needs in (
+            ("DACs", identity.n_dacs, wiring.n_dacs),
+            ("ADCs", identity.n_adcs, wiring.n_adcs),
+            ("shift-register bits", identity.sr_bits, wiring.sr_bits),
+        ):
+            if has != needs:
+                raise ProtocolError(f"{name} has {has} {what}, the board file says {needs}")
+
+    def close(self) -> None:
+        """Make the outputs safe and let go of the board."""
+        self.interlock.close()
+
+    def safe(self) -> None:
+        """Disconnect all lines and reset the DACs, now."""
+        self.interlock.safe()
+        self._reading = False
+        self.changes += 1
+        self._codes[:] = 0
+        self._initialised = False
+
+    # -- conversions -------------------------------------------------------------------------------------------------
+    def convert(self, codes: NDArray[np.uint16]) -> AdcCodes:
+        """ADC codes (n, n_sl), none clipped, of bit lines at DAC codes (n, n_bl), in as many programs as the board's
+        memories need. Raises `LimitError` when an ADC's range is exceeded."""
+        self._prepare_read()
+        wiring = self.board.wiring
+        if not self._bl_in_order:
+            lines, codes = codes, np.full((len(codes), self._bl_channels), self._vcm_code, np.uint16)
+            codes[:, self._bl_columns] = lines
+        blocks = codes.reshape(len(codes), self._bl_channels // DAC_CHANNELS, DAC_CHANNELS)
+        out = np.empty((len(codes), wiring.n_sl), np.int16)
+        for start in range(0, len(codes), self._block):
+            part = slice(start, start + self._block)
+            mvm = Mvm(
+                blocks[part],
+                self._bl_mask,
+                self._ldac_frame,
+                self._settle,
+                self._scan,
+                wiring.sr_bits,
+                self._adc_mask,
+                self._mux_settle,
+            )
+            program = Program([cd4051b.CONNECT, mvm, cd4051b.DISCONNECT])
+            results = ads8324.unpack(self.run(program).words, self._n_adcs)
+            np.take(results.reshape(len(out[part]), -1), self._order, axis=1, out=out[part])
+        ads8324.refuse_clipped(out, self._sl, self._full_scale_a)
+        return out
+
+    def wait(self, seconds: float) -> None:
+        """Let board time pass."""
+        self.run(Program([Wait(self.board.timing.cycles(seconds))]))
+
+    # -- pulses ------------------------------------------------------------------------------------------------------
+    def pulse(self, codes: Codes, widths: NDArray[np.uint32], forming: bool) -> None:
+        """Pulses of `widths` (n,) cycles with all DACs at `codes` (n, chips, 8), or none of them if one is refused."""
+        if not self._initialised:
+            self._initialise()
+        block = (self.identity.program_words - MEMORY_RESERVE) // (1 + codes[0].size // 2)
+        self._reading = False
+        self.changes += 1
+        programs = []
+        for start in range(0, len(codes), block):
+            part = slice(start, start + block)
+            program = Program()
+            self._chain.write(program, self._muxes.word(reference="form" if forming else "vcm"))
+            program.append(Pulses(codes[part], self._dac.mask, self._ldac_frame, self._settle, widths[part]))
+            self._rest(program)
+            programs.append(program)
+        try:
+            self.interlock.check(programs)
+        except BaseException:
+            self.safe()
+            raise
+        for program in programs:
+            self.run(program)
+
+    # -- states of the lines -----------------------------------------------------------------------------------------
+    def _initialise(self) -> None:
+        """From any state to rest: bit lines disconnected, DACs set up, muxes defined before they are enabled."""
+        program = Program()
+        program.append(cd4051b.DISCONNECT)
+        self._rest_codes()
+        self._dac.initialise(program, self.board.timing, self._codes.reshape(-1, DAC_CHANNELS))
+        self._chain.write(program, self._muxes.word())
+        self._chain.enable(program, True)
+        self.run(program)
+        self._initialised = True
+
+    def _rest(self, program: Program) -> None:
+        """Bit lines at the common mode, rows off, reference at the common mode."""
+        self._rest_codes()
+        self._write_codes(program)
+        self._chain.write(program, self._muxes.word())
+
+    def _rest_codes(self) -> None:
+        self._codes[self._bl] = self._vcm_code
+        self._codes[self._wl] = 0
+
+    def _prepare_read(self) -> None:
+        """Rows on and settled, if they are not."""
+        if not self._initialised:
+            self._initialise()
+        if self._reading:
+            return
+        program = Program()
+        self._codes[self._wl] = dac80508.volts_to_code(self.board.levels.wl_on_v, self.board.dac.span_v)
+        self._write_codes(program)
+        program.append(Wait(self._settle))
+        self.run(program)
+        self._reading = True
+
+    def _write_codes(self, program: Program) -> None:
+        self._dac.load(program, self._codes.reshape(-1, DAC_CHANNELS))
+        self._dac.ldac(program)
+
+    def run(self, program: Program) -> Result:
+        """Run a program. Whatever happens, the lines are safe before anyone hears of an error."""
+        try:
+            result = self.interlock.run(program)
+            if len(result.words) != program.n_results:
+                raise ProtocolError(
+                    f"{self.identity.kind} board {self.identity.serial} returned {len(result.words)} words, "
+                    f"the program asks for {program.n_results}"
+                )
+        except BaseException:
+            self.safe()
+            raise
+        self.cycles += result.cycles
+        return result
