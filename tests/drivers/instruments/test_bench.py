@@ -44,7 +44,7 @@ def within(reading, truth):
 
 def connect_bit_lines(crossbar, volts):
     crossbar.mvm(volts)
-    crossbar._run(Program([Gate(True)]))
+    crossbar._lines.run(Program([Gate(True)]))
 
 
 def test_bit_lines_carry_what_their_dacs_really_put_there(crossbar, bench, dmm):
@@ -127,11 +127,12 @@ def test_a_voltage_against_a_virtual_ground_ends_at_the_limit(crossbar, model):
 @both
 def test_a_cell_by_voltage_and_by_current(model):
     with open_crossbar("mock", mock=MockParams.ideal(), seed=3) as crossbar:
-        crossbar._codes[crossbar._wl] = 0
-        crossbar._codes[crossbar._wl[6]] = 64225
+        lines = crossbar._lines
+        lines._codes[lines._wl] = 0
+        lines._codes[lines._wl[6]] = 64225
         program = Program([])
-        crossbar._write_codes(program)
-        crossbar._run(program)
+        lines._write_codes(program)
+        lines.run(program)
         board = mock_board(crossbar)
         true_s = board.array.conductance_s(board.array.now_s)[6, 11]
         with mock_bench(crossbar, seed=2, smu_model=model) as bench, open_smu(bench.address("smu")) as smu:

@@ -38,7 +38,7 @@ def probe(board):
 def drive(crossbar, connect):
     """Bit lines connected to their DACs, or not, with the rows on and read voltages on the DACs."""
     crossbar.mvm(np.linspace(-0.1, 0.1, 32))
-    crossbar._run(Program([Gate(connect)]))
+    crossbar._lines.run(Program([Gate(connect)]))
 
 
 def test_a_driven_bit_line_stands_at_its_dac_less_what_its_driver_loses(crossbar, board, probe):
@@ -126,7 +126,7 @@ def test_an_amplifiers_output_is_what_its_converter_reads():
         probe.port("SL9").carry(100e-6)
         volts = np.linspace(-0.1, 0.1, 32)
         code = crossbar.measure(volts[None]).adc_code[0]
-        crossbar._run(Program([Gate(True)]))
+        crossbar._lines.run(Program([Gate(True)]))
         seen = [probe.port(f"TIA{i}").voltage_v(0.0) - 2.5 for i in range(32)]
     np.testing.assert_allclose(code * 1.8 / 16384, seen, atol=0.51 * 1.8 / 16384)
 
@@ -140,11 +140,12 @@ def test_a_cell_between_its_lines_with_one_row_on():
     with open_crossbar("mock", mock=MockParams.ideal(), seed=3) as crossbar:
         board = mock_board(crossbar)
         probe = Probe(board)
-        crossbar._codes[crossbar._wl] = 0
-        crossbar._codes[crossbar._wl[6]] = 64225  # 4.9 V
+        lines = crossbar._lines
+        lines._codes[lines._wl] = 0
+        lines._codes[lines._wl[6]] = 64225  # 4.9 V
         program = Program([])
-        crossbar._write_codes(program)
-        crossbar._run(program)
+        lines._write_codes(program)
+        lines.run(program)
         true_s = board.array.conductance_s(board.array.now_s)[6, 11]
         port = probe.port("CELL6,11")
         assert port.current_a(0.1) == pytest.approx(0.1 * true_s)
