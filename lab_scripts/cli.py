@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import sys
 import traceback
@@ -13,7 +12,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from lab_scripts import bench, characterise, compare_write_verify, demo, doctor, hmc, mvm, program, sample, serve, train
+from lab_scripts import (
+    bench,
+    characterise,
+    compare_write_verify,
+    demo,
+    doctor,
+    hmc,
+    mvm,
+    program,
+    sample,
+    serve,
+    stored_runs,
+    train,
+)
 from lab_scripts.exits import MEANING, Exit, exit_code
 from lab_scripts.runs import COMMAND
 
@@ -22,7 +34,7 @@ _EPILOG = "Exit codes: " + " · ".join(f"{code.value} {text}" for code, text in 
 
 class _Commands(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        ctx.meta[COMMAND] = shlex.join(["xbar", *args])
+        ctx.meta[COMMAND] = list(args)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -60,6 +72,7 @@ app.command()(compare_write_verify.compare_write_verify)
 app.command()(mvm.mvm)
 app.add_typer(characterise.characterise, name="characterise")
 app.command()(characterise.figure)
+app.add_typer(stored_runs.runs, name="runs")
 app.add_typer(bench.bench, name="bench")
 app.command()(train.train)
 app.command()(train.finetune)

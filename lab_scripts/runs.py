@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import datetime
 import functools
+import hashlib
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
 import xarray as xr
 
@@ -21,21 +25,48 @@ from lab_scripts.exits import FileError
 
 PACKAGES = ("xbar", "numpy", "scipy", "torch", "xarray", "h5netcdf", "pyerrors")
 COMMAND = "lab_scripts.command"
-"""Key of the command line in the root context's `meta`."""
+"""Key of the command line, a list of words, in the root context's `meta`."""
+OUTPUT_OPTIONS = ("--out", "--figure", "--vcd")
+"""Options that name a file to be written; every other word that is a file is an input."""
+INPUTS = "inputs"
+"""Group of a run file with the files that its command line names, byte by byte."""
+LARGEST_INPUT = 16 << 20
+"""A larger file is kept by its digest alone, bytes."""
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file that a command line names: the word that names it, the file itself, and its bytes when the run began.
+
+    A flow file that needs another beside it brings that as a second input with the same word.
+    """
+
+    word: str
+    path: Path
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the content, hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
 
 
 @dataclass(frozen=True)
 class RunFile:
-    """A run file to be: checked when the command begins, so that an hour's run does not end at a missing folder."""
+    """A run file to be: checked when the command begins, so that an hour's run does not end at a missing folder.
+
+    inputs: the files that the command line names, as they were when the run began.
+    """
 
     path: Path
     force: bool
     context: typer.Context
+    inputs: tuple[InputFile, ...]
 
     @classmethod
     def open(cls, context: typer.Context, path: Path, *, force: bool) -> RunFile:
         """Raises `FileError` if nothing can be written at `path`, or something is there and `force` was not given."""
-        return cls(check_output(path, ".nc", force=force), force, context)
+        return cls(check_output(path, ".nc", force=force), force, context, tuple(input_files(words(context))))
 
     def write(self, dataset: xr.Dataset, *, board: Path | None = None) -> None:
         """Write the variables with the attributes of this run; the file appears whole, at the end.
@@ -49,6 +80,8 @@ class RunFile:
                 name: {"zlib": True, "complevel": 1}
                 for name, variable in complete.data_vars.items() if variable.dtype.kind in "fiu"
             })  # fmt: skip
+            if self.inputs:
+                _pack(self.inputs).to_netcdf(partial, mode="a", group=INPUTS, engine="h5netcdf")
             publish(partial, self.path, force=self.force)
         finally:
             partial.unlink(missing_ok=True)
@@ -100,9 +133,47 @@ def provenance(context: typer.Context, board: Path | None) -> dict[str, Any]:
     return attributes
 
 
+def words(context: typer.Context) -> list[str]:
+    """The command as it was typed, in words, without the name of the program."""
+    return list(context.find_root().meta[COMMAND])
+
+
 def command_line(context: typer.Context) -> str:
     """The command as it was typed."""
-    return str(context.find_root().meta[COMMAND])
+    return shlex.join(["xbar", *words(context)])
+
+
+def split_option(word: str) -> tuple[str, str]:
+    """``--option=value`` as ``("--option=", "value")``, any other word as ``("", word)``."""
+    if word.startswith("--") and "=" in word:
+        option, _, value = word.partition("=")
+        return f"{option}=", value
+    return "", word
+
+
+def input_files(command: Sequence[str]) -> Iterator[InputFile]:
+    """The files that the words of a command name as inputs, with those that they need beside them."""
+    for before, word in zip(("", *command), command, strict=False):
+        option, value = split_option(word)
+        path = Path(value)
+        if before in OUTPUT_OPTIONS or option.rstrip("=") in OUTPUT_OPTIONS or not path.is_file():
+            continue
+        yield InputFile(value, path, path.read_bytes())
+        if path.suffix == ".safetensors":
+            from anf.checkpoint import read_record
+
+            if base := read_record(path).base_file:
+                beside = path.with_name(base)
+                yield InputFile(value, beside, beside.read_bytes())
+
+
+def _pack(inputs: Sequence[InputFile]) -> xr.Dataset:
+    variables = {}
+    for i, it in enumerate(inputs):
+        kept = it.content if len(it.content) <= LARGEST_INPUT else b""
+        attributes = {"word": it.word, "name": it.path.name, "sha256": it.sha256, "size": len(it.content)}
+        variables[f"file_{i}"] = (f"byte_{i}", np.frombuffer(kept, np.uint8), attributes)
+    return xr.Dataset(variables)
 
 
 def versions() -> dict[str, str]:

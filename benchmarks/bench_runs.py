@@ -1,0 +1,53 @@
+"""Run files: a folder of 10 000 listed through its index, and 1 GB opened; each beside its limit.
+
+python benchmarks/bench_runs.py
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from lab_scripts.run_store import open_run, summaries
+
+RUNS, LIMIT_LIST_S, LIMIT_OPEN_S = 10_000, 1.0, 1.0
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        first = folder / "run0.nc"
+        made = {"command": "xbar hmc", "created": "2026-01-01T00:00:00+00:00", "acceptance": 0.9}
+        xr.Dataset({"phi": ("x", np.zeros(4))}, attrs=made).to_netcdf(first, engine="h5netcdf")
+        for i in range(1, RUNS):
+            os.link(first, folder / f"run{i}.nc")
+        began = time.perf_counter()
+        summaries(folder)
+        index_s = time.perf_counter() - began
+        began = time.perf_counter()
+        found = summaries(folder)
+        list_s = time.perf_counter() - began
+        assert len(found) == RUNS
+        large = folder / "large.nc"
+        xr.Dataset({"phi": (("draw", "site"), np.zeros((1 << 17, 1024)))}, attrs=made).to_netcdf(
+            large, engine="h5netcdf"
+        )
+        began = time.perf_counter()
+        with open_run(large) as run:
+            assert run["phi"].nbytes == 1 << 30
+            value = float(run["phi"][1000, 5])
+        open_s = time.perf_counter() - began
+        assert value == 0
+    print(f"list {RUNS} runs: {list_s:.2f} s (limit {LIMIT_LIST_S:g} s); making their index, once: {index_s:.1f} s")
+    print(f"open a run of 1 GB and read a value: {open_s:.2f} s (limit {LIMIT_OPEN_S:g} s)")
+    return int(list_s > LIMIT_LIST_S or open_s > LIMIT_OPEN_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
