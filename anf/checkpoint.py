@@ -20,8 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 
-from anf.actions import Action
-from anf.flow import Flow, FlowConfig
+from anf.actions import Action, action_from_name
+from anf.flow import Flow
+from anf.flows import Architecture, build_flow
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -39,7 +40,7 @@ class FlowRecord(BaseModel):
     kind: Literal["base", "adapter"] = "base"
     action: str
     parameters: dict[str, float]
-    architecture: FlowConfig
+    architecture: Architecture
     lora_ranks: dict[str, int] = Field(default={}, description="rank by layer name")
     base_file: str | None = Field(default=None, description="adapter: name of the base file in the same folder")
     base_digest: str = Field(description="SHA-256 of the base weights")
@@ -115,7 +116,7 @@ def read_record(path: str | Path) -> FlowRecord:
 
 
 def load_flow(
-    path: str | Path, action: Action | None = None, architecture: FlowConfig | None = None
+    path: str | Path, action: Action | None = None, architecture: Architecture | None = None
 ) -> tuple[Flow, FlowRecord]:
     """The flow in `path` (an adapter brings its base along) and its record.
 
@@ -133,7 +134,9 @@ def load_flow(
         _require(path, "couplings of the action", record.parameters, dict(action.parameters))
     if architecture is not None:
         _require(path, "architecture", record.architecture.model_dump(), architecture.model_dump())
-    flow = Flow(record.architecture)
+    flow = build_flow(
+        record.architecture, action_from_name(record.action, record.architecture.shape, **record.parameters)
+    )
     for name, rank in record.lora_ranks.items():
         if name not in flow.base_layers():
             raise CheckpointError(f"{path}: LoRA for layer {name!r}, but the flow has {list(flow.base_layers())}")
@@ -214,8 +217,7 @@ def read_tensors(path: Path, keys: tuple[str, ...] | None = None) -> tuple[dict[
 
 
 def _base_tensor_names(flow: Flow) -> set[str]:
-    weights = {id(layer.weight) for layer in flow.base_layers().values()}
-    return {name for name, parameter in flow.named_parameters() if id(parameter) in weights}
+    return {name for name, _ in flow.named_parameters() if flow.group_of(name) == "weights"}
 
 
 def _require(path: Path, what: str, found: Any, wanted: Any) -> None:

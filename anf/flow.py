@@ -1,213 +1,172 @@
-"""The adaptive normalizing flow: coupling layers that share one network (paper, eqs 3-9).
+"""What a flow is to all that uses one: samplers, training, deployment on arrays, flow files.
 
-Half-lattice coding. The checkerboard halves are kept apart, batch last: (sites/2, batch) each. The frame is moved by
-one site from step to step, so that in the frame the frozen sites are always the odd ones: the shared network sees one
-parity only and no zeros (docs/decisions/0022).
+A flow moves the sites that are its own: all of them, or with `completed` the even half only, and then the odd half is
+drawn exactly from what it is given the even one (`anf.completion`). Fields are kept batch last, ``(sites, n)``.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from typing import Literal, Protocol
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from anf.actions import Action
+from anf.checkerboard import Checkerboard
+from anf.completion import Completion, EvenHalf, WholeLattice, completion
 from anf.layers import BaseLinear
 from anf.lora import LoRA
-from anf.mixer import Mixer, MixerConfig
-from anf.sitemap import SiteMap
+
+Group = Literal["weights", "lora", "bias", "time", "site", "base"]
 
 
 class FlowConfig(BaseModel):
-    """Architecture of a flow: with the parameters, all that is needed to rebuild it."""
+    """Architecture of a flow: with the parameters and the action, all that is needed to rebuild it.
+
+    Each kind of flow has its own, told apart by the field `kind`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    shape: tuple[int, int] = Field(description="lattice (Lx, Ly), sites")
-    couplings: int = Field(default=20, ge=2, description="T, coupling steps")
-    site_map: bool = Field(default=False, description="follow the affine coupling with a monotone map of each site")
-    mixer: MixerConfig = MixerConfig()
+    shape: tuple[int, int] = Field(description="lattice (Lx, Ly), sites; even")
+    completed: bool = Field(default=False, description="move the even sites only and draw the odd ones exactly")
 
     @model_validator(mode="after")
-    def _patches_tile_the_lattice(self) -> FlowConfig:
-        for axis, length in zip(("Lx", "Ly"), self.shape, strict=True):
-            if length < 2 or length % self.mixer.patch:
-                raise ValueError(f"{axis} = {length}: must be a positive multiple of patch = {self.mixer.patch}")
+    def _two_halves(self) -> FlowConfig:
+        Checkerboard(self.shape)
         return self
 
 
-Halves = tuple[torch.Tensor, torch.Tensor]
+class Target(Protocol):
+    """The action as the flow's own sites see it: S, or S_eff on the even half."""
+
+    def value_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """x (sites, n) -> value (n,) float64 and gradient (sites, n), without autograd graph."""
 
 
-@dataclass(frozen=True)
-class Coupling:
-    """What one coupling used: the frozen half and the affine image (sites/2, n), odd = (s1[, s3]) and even = (s2[, s4])
-    (1 or 2, sites/2, n), and log |det| of its Jacobian (n,), float64."""
+class Flow(torch.nn.Module, ABC):
+    """Draws of φ with their density q(φ), exact for whatever the layers returned.
 
-    frozen: torch.Tensor
-    odd: torch.Tensor
-    even: torch.Tensor
-    affine: torch.Tensor
-    log_det: torch.Tensor
+    Raises ValueError for a completed flow without an action.
+    """
 
+    config: FlowConfig
 
-class Flow(torch.nn.Module):
-    """x ~ N(0, 1) per site -> phi with density q(phi), exact for the s1, s2 that were used."""
-
-    def __init__(self, config: FlowConfig, seed: int = 0) -> None:
+    def __init__(self, config: FlowConfig, action: Action | None = None) -> None:
         super().__init__()
+        self.board = Checkerboard(config.shape)
+        self.completion: Completion | None = None
+        if config.completed and action is None:
+            raise ValueError("completed = True draws the odd sites from an action: give the action")
         self.config = config
-        generator = torch.Generator().manual_seed(seed)
-        outputs = 2 if config.site_map else 1
-        self.mixer = Mixer(config.shape, config.couplings, config.mixer, outputs, outputs, generator)
-        self.site_map = SiteMap(config.couplings) if config.site_map else None
-        self._sites, self._to_frame, self._from_frame = _tables(config)
-        self._unsites = torch.argsort(self._sites)
+        if action is not None:
+            self.aim(action)
+
+    def aim(self, action: Action) -> None:
+        """Draw the odd sites of a completed flow from the conditionals of `action`; else nothing changes.
+
+        log q remains exact for every action that is sampled; the weights are best for the one aimed at.
+        Raises ValueError for an action on another lattice.
+        """
+        if tuple(action.shape) != self.config.shape:
+            raise ValueError(f"action has shape {tuple(action.shape)}, the flow {self.config.shape}: they must agree")
+        if self.config.completed:
+            self.completion = completion(action)
 
     @property
     def sites(self) -> int:
-        return math.prod(self.config.shape)
+        """Number of sites that the flow itself moves."""
+        return self.board.half if self.config.completed else 2 * self.board.half
 
+    # -- what each kind of flow defines -------------------------------------------------------------------------------
+
+    @abstractmethod
     def base_layers(self) -> dict[str, BaseLinear]:
-        """The layers whose weights live in arrays, by name, in order of execution within a coupling."""
-        return {layer.name: layer for layer in self.mixer.base_layers()}
+        """The layers whose weights live in arrays, by name, in order of execution."""
 
-    def vectors_per_coupling(self) -> dict[str, int]:
-        """Input vectors that each base layer receives for one configuration in one coupling."""
-        return self.mixer.vectors()
+    @abstractmethod
+    def vectors_per_sample(self) -> dict[str, int]:
+        """Input vectors that each base layer receives for one configuration, by layer name."""
+
+    @abstractmethod
+    def group_of(self, parameter: str) -> Group:
+        """What a parameter is, by its name: ``weights`` live in arrays; the rest is digital: ``lora``, ``bias``,
+        ``time`` (all that depends on the step), ``site`` (maps of a site by itself) and ``base`` (the Gaussian)."""
+
+    @abstractmethod
+    def lora_layers(self) -> list[str]:
+        """The layers that `add_lora` serves unless told otherwise."""
+
+    @abstractmethod
+    def draw(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """n draws of the flow's own sites: x (sites, n) and log q(x) (n,) float64. Each layer is evaluated once per
+        step, and what it returned enters both."""
+
+    @abstractmethod
+    def density(self, x: torch.Tensor) -> torch.Tensor:
+        """log q (n,) float64 of x (sites, n), by the inverse. Digital layers only."""
+
+    @abstractmethod
+    def path_gradient(self, target: Target, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """One training step's worth of n draws: a scalar whose gradient is the path gradient of KL(q || p), its value
+        without meaning, and log w = −target − log q (n,) float64, detached."""
+
+    # -- what all have ------------------------------------------------------------------------------------------------
 
     def add_lora(self, rank: int, seed: int = 0, layers: list[str] | None = None) -> None:
-        """Attach fresh LoRA (which changes nothing yet) to `layers`, by default all matrices of the mixer blocks.
+        """Attach fresh LoRA (which changes nothing yet) to `layers`, by default `lora_layers()`.
 
         A matrix narrower than `rank` gets its full rank.
         """
         generator = torch.Generator().manual_seed(seed)
         base = self.base_layers()
-        for name in [n for n in base if n.startswith("blocks.")] if layers is None else layers:
+        for name in self.lora_layers() if layers is None else layers:
             n_out, n_in = base[name].weight.shape
             base[name].lora = LoRA(n_in, n_out, min(rank, n_in, n_out), generator=generator)
 
-    # -- sampling and density ---------------------------------------------------------------------------------------
-
-    def base_sample(self, n: int, generator: torch.Generator) -> torch.Tensor:
-        """n draws of the base, (sites, n), the even half first."""
-        weight = self.mixer.embed.weight
-        return torch.randn(self.sites, n, generator=generator, dtype=weight.dtype)
-
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """n independent draws: phi (n, Lx, Ly) and log q(phi) (n,), float64.
+        """n independent draws: phi (n, Lx, Ly) and log q(phi) (n,), float64, of the whole configuration.
 
-        The network is evaluated once per coupling and configuration, and what it returned enters both phi and log q:
-        with engines that are noisy, log q is the exact density given the noise. Fields are single precision,
-        which moves log q by 1e-5 or so.
+        With noisy engines log q is the exact density given the noise. Fields are single precision, which moves
+        log q by 1e-5 or so.
         """
-        return self.push(self.base_sample(n, generator))
-
-    def push(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """x (sites, n) as `base_sample` gives it -> phi (n, Lx, Ly), log q (n,) float64. Differentiable."""
-        log_q = log_normal(x)
-        halves = self.split(x)
-        for step in range(self.config.couplings):
-            halves, coupling = self.couple(halves, step)
-            log_q = log_q - coupling.log_det
-        return self.assemble(halves), log_q
-
-    def couple(self, halves: Halves, step: int) -> tuple[Halves, Coupling]:
-        """One coupling of two halves (sites/2, n): eq 7, then the site map, if any. Eq 4 says which half is frozen."""
-        frozen = halves[1 - step % 2]
-        odd, even = self.predict(frozen, step)
-        affine = moved = (halves[step % 2] - odd[0]) * torch.exp(-even[0])
-        log_det = -even[0].sum(0, dtype=torch.float64)
-        if self.site_map is not None:
-            mapped, log_slope = self.site_map(affine, even[1], step)
-            moved = mapped - odd[1]
-            log_det = log_det + log_slope.sum(0, dtype=torch.float64)
-        return _order(moved, frozen, step), Coupling(frozen, odd, even, affine, log_det)
-
-    def predict(self, frozen: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """From the frozen half (sites/2, n), per site of the active half: odd = (s1[, s3]) and even = (s2[, s4]).
-
-        Each is (1 or 2, sites/2, n). One evaluation of the network. s3 and s4 are the site map's: it yields
-        f(y; s4) - s3 for the y of eq 7.
-        """
-        odd, even = self.mixer(frozen[self._to_frame[step]], step)
-        back = self._from_frame[step]
-        return odd[:, back], even[:, back]
+        x, log_q = self.draw(n, generator)
+        if self.completion is None:
+            return self.board.assemble((x[: self.board.half], x[self.board.half :])), log_q
+        seed = int(torch.randint(2**62, (), generator=generator))
+        odd, log_p = self.completion.draw(np.ascontiguousarray(x.numpy()), np.random.default_rng(seed))
+        return self.board.assemble((x, torch.from_numpy(odd))), log_q + torch.from_numpy(log_p)
 
     @torch.no_grad()
-    def inverse(self, phi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """phi (n, Lx, Ly) -> x (sites, n) as `base_sample` orders it, and log q(phi) (n,) float64.
+    def log_prob(self, phi: torch.Tensor) -> torch.Tensor:
+        """log q(phi) (n,) float64 of configurations (n, Lx, Ly), by the inverse.
 
         Only digital: an array that is read again gives other noise, hence another map.
 
         Raises:
             ValueError: a layer has an engine, or the shape is not that of the flow.
         """
+        x = self.board.flatten(phi)
+        if self.completion is None:
+            return self.density(x)
+        even, odd = (half.contiguous() for half in x.split(self.board.half))
+        return self.density(even) + torch.from_numpy(self.completion.log_prob(odd.numpy(), even.numpy()))
+
+    def loss(self, action: Action, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """`path_gradient` towards p = exp(−S) of `action`; log w is that of whole configurations."""
+        return self.path_gradient(EvenHalf(action) if self.config.completed else WholeLattice(action), n, generator)
+
+    def require_digital(self) -> None:
+        """Raises ValueError, naming them, if layers have an engine."""
         engines = [name for name, layer in self.base_layers().items() if layer.engine is not None]
         if engines:
             raise ValueError(f"inverse needs digital layers, but {engines} have an engine: set engine = None first")
-        if phi.ndim != 3 or tuple(phi.shape[1:]) != self.config.shape:
-            raise ValueError(f"phi has shape {tuple(phi.shape)}, this flow needs (n, *{self.config.shape})")
-        halves = self.split(phi.reshape(phi.shape[0], -1).T[self._sites])
-        log_det = torch.zeros(phi.shape[0], dtype=torch.float64)
-        for step in reversed(range(self.config.couplings)):
-            frozen, moved = halves[1 - step % 2], halves[step % 2]
-            odd, even = self.predict(frozen, step)
-            log_det -= even[0].sum(0, dtype=torch.float64)
-            if self.site_map is not None:
-                moved, log_slope = self.site_map.inverse(moved + odd[1], even[1], step)
-                log_det += log_slope.sum(0, dtype=torch.float64)
-            halves = _order(moved * torch.exp(even[0]) + odd[0], frozen, step)
-        x = torch.cat(halves)
-        return x, log_normal(x) - log_det
-
-    def log_prob(self, phi: torch.Tensor) -> torch.Tensor:
-        """log q(phi) (n,) float64 of configurations (n, Lx, Ly), by the inverse; digital only."""
-        return self.inverse(phi)[1]
-
-    def split(self, x: torch.Tensor) -> Halves:
-        """(sites, n), even half first -> the two halves."""
-        even, odd = x.split(self.sites // 2)
-        return even, odd
-
-    def assemble(self, halves: Halves) -> torch.Tensor:
-        """Two halves (sites/2, n) -> configurations (n, Lx, Ly)."""
-        return torch.cat(halves)[self._unsites].T.reshape(-1, *self.config.shape)
 
 
 def log_normal(x: torch.Tensor) -> torch.Tensor:
     """log density (n,), float64, of independent unit normals x (sites, n)."""
     return -0.5 * (x * x).sum(0, dtype=torch.float64) - 0.5 * x.shape[0] * math.log(2 * math.pi)
-
-
-def _order(moved: torch.Tensor, frozen: torch.Tensor, step: int) -> Halves:
-    return (frozen, moved) if step % 2 else (moved, frozen)
-
-
-def _tables(config: FlowConfig) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Index tables: sites of the even half, then of the odd one (sites,); frozen half -> frame and frame -> active
-    half, (couplings, sites/2) each.
-
-    In the frame of step t, site (i, j) is the lattice's (i + t // 2, j + (t + 1) // 2): the sites with i + j odd are
-    the frozen ones of eq 4 at every t. They are listed patch by patch. Moving along the diagonal, every site takes
-    every place of its colour on the diagonal of a patch.
-    """
-    (lx, ly), p = config.shape, config.mixer.patch
-    grid = torch.arange(lx * ly).reshape(lx, ly)
-    parity = (torch.arange(lx)[:, None] + torch.arange(ly)[None, :]) % 2
-    sites = torch.cat([grid[parity == 0], grid[parity == 1]])
-    place = torch.empty(lx * ly, dtype=torch.long)
-    place[sites] = torch.arange(lx * ly) % (lx * ly // 2)
-
-    def patches(field: torch.Tensor) -> torch.Tensor:
-        return field.reshape(lx // p, p, ly // p, p).permute(0, 2, 1, 3).reshape(-1)
-
-    odd = patches(parity) == 1
-    to_frame, from_frame = [], []
-    for step in range(config.couplings):
-        seen = place[patches(torch.roll(grid, (-(step // 2), -((step + 1) // 2)), (0, 1)))]
-        to_frame.append(seen[odd])
-        from_frame.append(torch.argsort(seen[~odd]))
-    return sites, torch.stack(to_frame), torch.stack(from_frame)

@@ -18,6 +18,8 @@ class BaseLinear(torch.nn.Module):
     it is called with every vector of the layer as one batch (n_vectors, n_in) and returns (n_vectors, n_out), whatever
     executes it: a simulated array, a board. It must be differentiable if the flow is to be trained through it.
 
+    ``held``, where an array is known to hold other weights (n_out, n_in) than it should, takes the place of W.
+
     ``name`` is the dotted path of the layer within its flow; placement plans and weight files use it.
     """
 
@@ -27,6 +29,7 @@ class BaseLinear(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.randn(n_out, n_in, generator=generator) / n_in**0.5)
         self.lora: LoRA | None = None
         self.engine: Engine | None = None
+        self.held: torch.Tensor | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x (..., n_in) -> (..., n_out)."""
@@ -48,4 +51,5 @@ class BaseLinear(torch.nn.Module):
         return self(x.transpose(1, 2)).transpose(1, 2)
 
     def _digital_weight(self) -> torch.Tensor:
-        return self.weight if self.lora is None else self.weight + self.lora.delta()
+        weight = self.weight if self.held is None else self.held
+        return weight if self.lora is None else weight + self.lora.delta()

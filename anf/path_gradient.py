@@ -8,13 +8,18 @@ coupling, and with noisy engines score and map share the same draw by constructi
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
-from anf.flow import Flow, log_normal
+from anf.flow import Target, log_normal
+
+if TYPE_CHECKING:
+    from anf.mixer_flow import MixerFlow
 
 
-def push_with_score(flow: Flow, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """x (sites, n) -> phi (n, Lx, Ly) with its graph, log q (n,) float64, and d log q / d phi (n, Lx, Ly), detached."""
+def push_with_score(flow: MixerFlow, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """x (sites, n) -> its image (sites, n) with its graph, log q (n,) float64, and d log q / d image, detached."""
     x = x.detach().requires_grad_()
     log_q = log_normal(x).detach()
     halves, scores = flow.split(x), flow.split(-x.detach())
@@ -36,15 +41,14 @@ def push_with_score(flow: Flow, x: torch.Tensor) -> tuple[torch.Tensor, torch.Te
         )
         frozen = frozen + pulled
         scores = (frozen, active) if step % 2 else (active, frozen)
-    return flow.assemble(halves), log_q, flow.assemble(scores)
+    return torch.cat(halves), log_q, torch.cat(scores)
 
 
-def path_gradient_loss(flow: Flow, action, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """A scalar whose gradient is the path gradient, and log w = -S(phi) - log q(phi) (n,) float64, detached.
+def path_gradient_loss(flow: MixerFlow, target: Target, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A scalar whose gradient is the path gradient, and log w = -target - log q (n,) float64, detached.
 
     x (sites, n). -log w averages to KL - ln Z; the scalar's own value means nothing.
     """
-    phi, log_q, score = push_with_score(flow, x)
-    fixed = phi.detach()
-    force = action.gradient(fixed) + score
-    return (force * phi).sum() / phi.shape[0], -action(fixed).double() - log_q
+    image, log_q, score = push_with_score(flow, x)
+    value, gradient = target.value_and_gradient(image.detach())
+    return ((gradient + score) * image).sum() / image.shape[1], -value - log_q

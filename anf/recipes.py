@@ -11,8 +11,9 @@ from pathlib import Path
 
 from anf.actions import Action, Phi4
 from anf.checkpoint import WEIGHTS, load_flow, save_flow
-from anf.flow import Flow, FlowConfig
+from anf.flow import Flow
 from anf.mixer import MixerConfig
+from anf.mixer_flow import MixerFlow, MixerFlowConfig
 from anf.training import TrainingConfig, TrainingNoise, TrainingResult, evaluate, finetune, group_sizes, train
 
 # Of a matrix's full scale, 30 uS: 0.5 uS programming error and 0.1 uS read noise per cell.
@@ -23,7 +24,7 @@ PHI4_BASE_LAM = 5.5
 PHI4_ADAPTED_LAMS = (5.0, 6.0)
 
 
-def architecture(shape: tuple[int, int]) -> FlowConfig:
+def architecture(shape: tuple[int, int]) -> MixerFlowConfig:
     """The default flow for a lattice (Lx, Ly).
 
     At 4 x 4 a single patch, 904 base weights in five rectangles that fill 30 x 32 of one array (docs/decisions/0024);
@@ -31,8 +32,8 @@ def architecture(shape: tuple[int, int]) -> FlowConfig:
     """
     if shape == (4, 4):
         mixer = MixerConfig(patch=4, channels=16, channel_hidden=16, features=2)
-        return FlowConfig(shape=shape, couplings=8, site_map=True, mixer=mixer)
-    return FlowConfig(shape=shape, couplings=8, site_map=True, mixer=MixerConfig(channels=16, heads=2))
+        return MixerFlowConfig(shape=shape, couplings=8, site_map=True, mixer=mixer)
+    return MixerFlowConfig(shape=shape, couplings=8, site_map=True, mixer=MixerConfig(channels=16, heads=2))
 
 
 def base_training(seed: int = 0) -> TrainingConfig:
@@ -54,7 +55,7 @@ def make_phi4_l4(folder: Path = WEIGHTS, seed: int = 0, report=print) -> None:
 
     base = folder / "phi4_L4.safetensors"
     action = Phi4(PHI4_M2, PHI4_BASE_LAM, (4, 4))
-    flow = Flow(architecture(action.shape), seed)
+    flow = MixerFlow(architecture(action.shape), seed)
     config = base_training(seed)
     result = train(flow, action, config, progress=progress)
     report(_save(base, flow, action, config, result))

@@ -19,10 +19,9 @@ from anf.checkpoint import CheckpointError, read_tensors, write_tensors
 from anf.flow import Flow
 from anf.layers import Engine
 from anf.metropolis import accept
-from anf.path_gradient import path_gradient_loss
 from anf.statistics import ess, free_energy
 
-GROUPS = ("weights", "lora", "bias", "time", "site")
+GROUPS = ("weights", "lora", "bias", "time", "site", "base")
 DIGITAL = GROUPS[1:]
 
 Progress = Callable[[int, float, float, float], None]
@@ -114,20 +113,10 @@ def evaluate(flow: Flow, action: Action, n: int = 65_536, seed: int = 0, batch: 
 
 
 def parameter_groups(flow: Flow) -> dict[str, dict[str, torch.nn.Parameter]]:
-    """Parameters by group: ``weights`` (in the arrays), and the digital ``lora``, ``bias``, ``time`` (all that depends
-    on the step, but the site map) and ``site``."""
-    weights = {id(layer.weight) for layer in flow.base_layers().values()}
+    """Parameters by group (`Flow.group_of`): ``weights`` are those of the arrays, the rest is digital."""
     groups: dict[str, dict[str, torch.nn.Parameter]] = {group: {} for group in GROUPS}
     for name, parameter in flow.named_parameters():
-        if id(parameter) in weights:
-            group = "weights"
-        elif ".lora." in name:
-            group = "lora"
-        elif name.startswith("site_map."):
-            group = "site"
-        else:
-            group = "time" if name.endswith("_time") else "bias"
-        groups[group][name] = parameter
+        groups[flow.group_of(name)][name] = parameter
     return groups
 
 
@@ -141,7 +130,7 @@ def train(
     action: Action,
     config: TrainingConfig,
     *,
-    groups: Iterable[str] = ("weights", "bias", "time", "site"),
+    groups: Iterable[str] = ("weights", "bias", "time", "site", "base"),
     checkpoint: str | Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -158,8 +147,7 @@ def train(
         CheckpointError: nothing to resume from, or it belongs to another flow, action or configuration.
         ValueError: unknown group, nothing to train, lattice of the action not the flow's.
     """
-    if tuple(action.shape) != flow.config.shape:
-        raise ValueError(f"action has shape {tuple(action.shape)}, the flow {flow.config.shape}: they must agree")
+    flow.aim(action)
     members = parameter_groups(flow)
     chosen = list(groups)
     if unknown := set(chosen) - set(GROUPS):
@@ -213,16 +201,16 @@ def deployed(
                 f"effective weight of {name} has shape {tuple(weight.shape)}: needs finite values in "
                 f"{tuple(layers[name].weight.shape)}"
             )
-    before = {name: (layer.weight.data, layer.engine) for name, layer in layers.items()}
+    before = {name: (layer.held, layer.engine) for name, layer in layers.items()}
     try:
         for name, weight in effective_weights.items():
-            layers[name].weight.data = weight.to(layers[name].weight.dtype)
+            layers[name].held = weight.to(layers[name].weight.dtype)
         for name, engine in engines.items():
             layers[name].engine = engine
         yield
     finally:
-        for name, (data, old) in before.items():
-            layers[name].weight.data, layers[name].engine = data, old
+        for name, (held, old) in before.items():
+            layers[name].held, layers[name].engine = held, old
 
 
 def noisy_engine(weight: torch.Tensor, noise: TrainingNoise, generator: torch.Generator) -> Engine:
@@ -260,7 +248,9 @@ class _Run:
         self.parameters, self.checkpoint = parameters, checkpoint
         self.adam = torch.optim.Adam(parameters.values(), lr=config.learning_rate, betas=(0.9, 0.99))
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.frozen_digest = _digest({n: p for n, p in flow.named_parameters() if n not in parameters})
+        frozen = {n: p for n, p in flow.named_parameters() if n not in parameters}
+        held = {f"{n}.held": layer.held for n, layer in flow.base_layers().items() if layer.held is not None}
+        self.frozen_digest = _digest({**frozen, **held})
         self.step = 0
         self.first_loss = math.nan
         self.curve: list[tuple[int, float, float]] = []
@@ -288,8 +278,7 @@ class _Run:
         for group in self.adam.param_groups:
             group["lr"] = config.learning_rate * warm_up * decay
         with self._noise():
-            x = self.flow.base_sample(config.batch, self.generator)
-            loss, log_weight = path_gradient_loss(self.flow, self.action, x)
+            loss, log_weight = self.flow.loss(self.action, config.batch, self.generator)
             self.adam.zero_grad()
             loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), config.clip_norm)

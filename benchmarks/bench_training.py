@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from anf.actions import Phi4
-from anf.flow import Flow
+from anf.mixer_flow import MixerFlow
 from anf.recipes import architecture
 from anf.training import TrainingConfig, evaluate, train
 
@@ -35,7 +35,7 @@ def main() -> int:
     print("steps   CPU s     ESS    KL   acceptance")
     for steps in STEPS:
         # Each leg starts from nothing, so its time is that of a whole training.
-        flow = Flow(architecture(action.shape), arguments.seed)
+        flow = MixerFlow(architecture(action.shape), arguments.seed)
         start = process_time()
         train(flow, action, TrainingConfig(steps=steps, seed=arguments.seed))
         cpu = process_time() - start

@@ -66,7 +66,7 @@ def train(
     set_threads(threads)
     from anf import recipes, training
     from anf.checkpoint import save_flow
-    from anf.flow import Flow
+    from anf.mixer_flow import MixerFlow
 
     with bad_input():
         architecture = _changed(recipes.architecture(theory.shape), couplings=couplings)
@@ -82,7 +82,7 @@ def train(
             recipes.base_training(seed), steps=steps, batch=batch, learning_rate=learning_rate,
             noise_steps=3 * steps // 8 if noise_steps is None else noise_steps,
         )  # fmt: skip
-    flow = Flow(architecture, seed=seed)
+    flow = MixerFlow(architecture, seed=seed)
     checkpoint = out.with_suffix(".checkpoint")
     with report.task("Training") as step:
         result = training.train(

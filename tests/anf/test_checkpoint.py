@@ -10,27 +10,29 @@ import torch
 from anf import checkpoint
 from anf.actions import Phi4
 from anf.checkpoint import CheckpointError, load_flow, save_flow
-from anf.flow import Flow, FlowConfig
 from anf.mixer import MixerConfig
+from anf.mixer_flow import MixerFlow, MixerFlowConfig
 
-CONFIG = FlowConfig(shape=(4, 4), couplings=2, site_map=True, mixer=MixerConfig(patch=4, channels=4, channel_hidden=4))
+CONFIG = MixerFlowConfig(
+    shape=(4, 4), couplings=2, site_map=True, mixer=MixerConfig(patch=4, channels=4, channel_hidden=4)
+)
 ACTION = Phi4(-4.0, 5.5, (4, 4))
 
 
 @pytest.fixture
 def base(tmp_path):
     path = tmp_path / "base.safetensors"
-    save_flow(path, Flow(CONFIG, seed=1), ACTION, seed=1, command="xbar train", ess=0.5, summary={"steps": 3})
+    save_flow(path, MixerFlow(CONFIG, seed=1), ACTION, seed=1, command="xbar train", ess=0.5, summary={"steps": 3})
     return path
 
 
-def output(flow: Flow) -> torch.Tensor:
+def output(flow: MixerFlow) -> torch.Tensor:
     return flow.sample(5, torch.Generator().manual_seed(0))[0]
 
 
 def test_a_flow_comes_back_as_it_was_with_its_record(base):
     flow, record = load_flow(base, ACTION, CONFIG)
-    assert torch.equal(output(flow), output(Flow(CONFIG, seed=1)))
+    assert torch.equal(output(flow), output(MixerFlow(CONFIG, seed=1)))
     assert (record.seed, record.command, record.ess, record.summary) == (1, "xbar train", 0.5, {"steps": 3})
     assert record.parameters == {"m2": -4.0, "lam": 5.5}
     assert record.versions["torch"] == torch.__version__
@@ -55,11 +57,11 @@ def test_an_adapter_holds_no_base_weights_and_brings_its_base_along(base):
 
 
 def test_an_adapter_of_other_base_weights_is_refused_at_both_ends(base):
-    other = Flow(CONFIG, seed=2)
+    other = MixerFlow(CONFIG, seed=2)
     path = base.with_name("adapter.safetensors")
     with pytest.raises(CheckpointError, match="belongs to the base it was tuned on"):
         save_flow(path, other, ACTION, seed=2, command="", base=base)
-    save_flow(path, Flow(CONFIG, seed=1), ACTION, seed=1, command="", base=base)
+    save_flow(path, MixerFlow(CONFIG, seed=1), ACTION, seed=1, command="", base=base)
     save_flow(base, other, ACTION, seed=2, command="")
     with pytest.raises(CheckpointError, match="base weights"):
         load_flow(path)
@@ -79,12 +81,12 @@ def test_a_file_for_another_action_or_lattice_is_refused_naming_both(base, actio
 
 def test_another_architecture_is_refused_naming_both(base):
     with pytest.raises(CheckpointError, match=r'"couplings": 2.*needed .*"couplings": 20'):
-        load_flow(base, architecture=FlowConfig(shape=(4, 4)))
+        load_flow(base, architecture=MixerFlowConfig(shape=(4, 4)))
 
 
 def test_a_flow_is_not_saved_for_an_action_on_another_lattice(tmp_path):
     with pytest.raises(CheckpointError, match=r"\(6, 6\).*\(4, 4\)"):
-        save_flow(tmp_path / "x.safetensors", Flow(CONFIG), Phi4(-4.0, 5.5, (6, 6)), seed=0, command="")
+        save_flow(tmp_path / "x.safetensors", MixerFlow(CONFIG), Phi4(-4.0, 5.5, (6, 6)), seed=0, command="")
     assert not list(tmp_path.iterdir())
 
 
@@ -101,7 +103,7 @@ def test_damaged_missing_and_foreign_files_are_named(base, tmp_path):
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
-    flow = Flow(CONFIG)
+    flow = MixerFlow(CONFIG)
     with torch.no_grad():
         flow.mixer.embed.weight[0, 0] = float("nan")
     save_flow(tmp_path / "x.safetensors", flow, ACTION, seed=0, command="")
@@ -117,7 +119,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(base, monkeypat
 
     monkeypatch.setattr(os, "fsync", no_space)
     with pytest.raises(OSError, match="no space"):
-        save_flow(base, Flow(CONFIG, seed=9), ACTION, seed=9, command="")
+        save_flow(base, MixerFlow(CONFIG, seed=9), ACTION, seed=9, command="")
     assert base.read_bytes() == before
     assert list(base.parent.iterdir()) == [base]
 

@@ -8,8 +8,8 @@ import torch
 
 from anf import exact
 from anf.actions import Phi4
-from anf.flow import Flow, FlowConfig
 from anf.mixer import MixerConfig
+from anf.mixer_flow import MixerFlow, MixerFlowConfig
 from anf.sampling import Proposals, measure_ess_forward, propose, sample
 from anf.training import TrainingConfig, train
 
@@ -17,8 +17,10 @@ ACTION = Phi4(-4.0, 5.0, (2, 2))
 
 
 @pytest.fixture(scope="module")
-def flow() -> Flow:
-    made = Flow(FlowConfig(shape=(2, 2), couplings=4, mixer=MixerConfig(channels=4, token_hidden=4, channel_hidden=4)))
+def flow() -> MixerFlow:
+    made = MixerFlow(
+        MixerFlowConfig(shape=(2, 2), couplings=4, mixer=MixerConfig(channels=4, token_hidden=4, channel_hidden=4))
+    )
     train(made, ACTION, TrainingConfig(steps=150, batch=128))
     return made
 

@@ -7,8 +7,8 @@ import xarray as xr
 
 from anf.actions import Phi4
 from anf.checkpoint import load_flow
-from anf.flow import Flow, FlowConfig
 from anf.mixer import MixerConfig
+from anf.mixer_flow import MixerFlow, MixerFlowConfig
 from drivers.board import load_board
 from lab_scripts.deployment import open_boards
 from lab_scripts.exits import InputError
@@ -105,7 +105,7 @@ def test_a_flow_that_is_not_shipped_is_listed_with_those_that_are(xbar):
 
 
 def test_more_tiles_than_boards_are_refused_with_how_many_are_needed():
-    wide = Flow(FlowConfig(shape=(4, 4), mixer=MixerConfig(channels=48, token_hidden=48, channel_hidden=48)))
+    wide = MixerFlow(MixerFlowConfig(shape=(4, 4), mixer=MixerConfig(channels=48, token_hidden=48, channel_hidden=48)))
     with (
         pytest.raises(InputError, match=r"need \d+ arrays of 32 × 32, but there is 1; open more boards"),
         open_boards("zc706", load_board(), wide, seed=0),

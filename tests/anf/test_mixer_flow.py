@@ -6,19 +6,25 @@ import pytest
 import torch
 
 from anf.actions import Phi4
-from anf.flow import Flow, FlowConfig, log_normal
+from anf.completion import WholeLattice
+from anf.flow import log_normal
 from anf.mixer import MixerConfig
+from anf.mixer_flow import MixerFlow, MixerFlowConfig
 from anf.path_gradient import path_gradient_loss, push_with_score
 
-AFFINE = FlowConfig(shape=(4, 4), couplings=5, mixer=MixerConfig(channels=6, heads=2, token_hidden=5, channel_hidden=7))
-MAPPED = FlowConfig(shape=(4, 4), couplings=5, site_map=True, mixer=MixerConfig(patch=4, channels=6, channel_hidden=5))
-WIDE = FlowConfig(shape=(4, 6), couplings=4, site_map=True, mixer=MixerConfig(channels=4, blocks=2, features=3))
+AFFINE = MixerFlowConfig(
+    shape=(4, 4), couplings=5, mixer=MixerConfig(channels=6, heads=2, token_hidden=5, channel_hidden=7)
+)
+MAPPED = MixerFlowConfig(
+    shape=(4, 4), couplings=5, site_map=True, mixer=MixerConfig(patch=4, channels=6, channel_hidden=5)
+)
+WIDE = MixerFlowConfig(shape=(4, 6), couplings=4, site_map=True, mixer=MixerConfig(channels=4, blocks=2, features=3))
 ALL = pytest.mark.parametrize("config", [AFFINE, MAPPED, WIDE], ids=["affine", "site map", "4x6, two blocks"])
 
 
-def wild_flow(config: FlowConfig, seed: int = 3, dtype: torch.dtype = torch.float64) -> Flow:
+def wild_flow(config: MixerFlowConfig, seed: int = 3, dtype: torch.dtype = torch.float64) -> MixerFlow:
     """A flow whose parameters are all far from their initial values."""
-    flow = Flow(config, seed)
+    flow = MixerFlow(config, seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in flow.parameters():
@@ -26,8 +32,19 @@ def wild_flow(config: FlowConfig, seed: int = 3, dtype: torch.dtype = torch.floa
     return flow.to(dtype)
 
 
-def draws(flow: Flow, n: int, seed: int = 1) -> torch.Tensor:
+def draws(flow: MixerFlow, n: int, seed: int = 1) -> torch.Tensor:
     return flow.base_sample(n, torch.Generator().manual_seed(seed))
+
+
+def image(flow: MixerFlow, x: torch.Tensor) -> torch.Tensor:
+    """The flow's map, (sites, n) -> (sites, n)."""
+    return torch.cat(flow.push(x)[0])
+
+
+def pushed(flow: MixerFlow, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Configurations (n, Lx, Ly) and log q (n,) from draws of the base (sites, n)."""
+    halves, log_q = flow.push(x)
+    return flow.board.assemble(halves), log_q
 
 
 @ALL
@@ -36,7 +53,7 @@ def test_log_q_is_the_base_density_over_the_autograd_jacobian(config):
     x = draws(flow, 3)
     _, log_q = flow.push(x)
     for i in range(x.shape[1]):
-        jacobian = torch.autograd.functional.jacobian(lambda z: flow.push(z[:, None])[0].reshape(-1), x[:, i])
+        jacobian = torch.autograd.functional.jacobian(lambda z: image(flow, z[:, None]).reshape(-1), x[:, i])
         expected = log_normal(x)[i] - torch.linalg.slogdet(jacobian).logabsdet
         assert abs(log_q[i] - expected) < 1e-10
 
@@ -45,8 +62,8 @@ def test_log_q_is_the_base_density_over_the_autograd_jacobian(config):
 def test_inverse_undoes_sample_and_agrees_on_log_q(config):
     flow = wild_flow(config)
     x = draws(flow, 50)
-    phi, log_q = flow.push(x)
-    x_again, log_q_again = flow.inverse(phi)
+    halves, log_q = flow.push(x)
+    x_again, log_q_again = flow.inverse(torch.cat(halves))
     torch.testing.assert_close(x_again, x, rtol=0, atol=1e-10)
     torch.testing.assert_close(log_q_again, log_q, rtol=0, atol=1e-9)
 
@@ -55,7 +72,7 @@ def test_inverse_undoes_sample_and_agrees_on_log_q(config):
 def test_flipping_the_sign_flips_the_sample_and_keeps_log_q_to_the_last_bit(config):
     flow = wild_flow(config, dtype=torch.float32)
     x = draws(flow, 64)
-    (phi, log_q), (flipped, log_q_flipped) = flow.push(x), flow.push(-x)
+    (phi, log_q), (flipped, log_q_flipped) = (pushed(flow, z) for z in (x, -x))
     assert torch.equal(flipped, -phi)
     assert torch.equal(log_q_flipped, log_q)
     assert torch.equal(flow.log_prob(phi), flow.log_prob(-phi))
@@ -74,10 +91,10 @@ def test_each_coupling_leaves_the_frozen_checkerboard_of_equation_4_alone():
     halves = flow.split(draws(flow, 2))
     i, j = torch.meshgrid(torch.arange(4), torch.arange(4), indexing="ij")
     for step in range(MAPPED.couplings):
-        before = flow.assemble(halves)
+        before = flow.board.assemble(halves)
         halves, _ = flow.couple(halves, step)
         frozen = (i + j) % 2 != step % 2
-        after = flow.assemble(halves)
+        after = flow.board.assemble(halves)
         assert torch.equal(after[:, frozen], before[:, frozen])
         assert (after[:, ~frozen] != before[:, ~frozen]).all()
 
@@ -89,14 +106,14 @@ def test_moving_the_field_with_the_frame_gives_the_same_s1_and_s2():
         for name, p in flow.named_parameters():
             if name.endswith("_time"):
                 p[:] = p[0]
-    phi = flow.push(draws(flow, 2))[0]
+    phi = pushed(flow, draws(flow, 2))[0]
 
     def s1(step: int) -> torch.Tensor:
         field = torch.roll(phi, (step // 2, (step + 1) // 2), (1, 2))
-        halves = flow.split(field.reshape(2, -1).T[flow._sites])
+        halves = flow.split(flow.board.flatten(field))
         zeros = torch.zeros_like(halves[0])
         out = flow.predict(halves[1 - step % 2], step)[0][0]
-        back = flow.assemble((zeros, out) if step % 2 else (out, zeros))
+        back = flow.board.assemble((zeros, out) if step % 2 else (out, zeros))
         return torch.roll(back, (-(step // 2), -((step + 1) // 2)), (1, 2))
 
     for step in range(1, AFFINE.couplings):
@@ -108,10 +125,9 @@ def test_carried_score_is_the_gradient_of_log_q(config):
     flow = wild_flow(config)
     phi, log_q, score = push_with_score(flow, draws(flow, 7))
     field = phi.detach().requires_grad_()
-    inverse_with_graph = Flow.inverse.__wrapped__
-    (expected,) = torch.autograd.grad(inverse_with_graph(flow, field)[1].sum(), field)
+    (expected,) = torch.autograd.grad(flow.density(field).sum(), field)
     torch.testing.assert_close(score, expected, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(log_q, flow.log_prob(phi.detach()), rtol=0, atol=1e-9)
+    torch.testing.assert_close(log_q, flow.density(phi.detach()), rtol=0, atol=1e-9)
 
 
 def test_path_gradient_agrees_with_the_plain_gradient_of_the_kl_on_average():
@@ -121,8 +137,8 @@ def test_path_gradient_agrees_with_the_plain_gradient_of_the_kl_on_average():
     for seed in range(25):
         x = draws(flow, 100, seed)
         for estimates, loss in (
-            (path, path_gradient_loss(flow, action, x)[0]),
-            (plain, (lambda phi, log_q: (action(phi) + log_q).mean())(*flow.push(x))),
+            (path, path_gradient_loss(flow, WholeLattice(action), x)[0]),
+            (plain, (lambda phi, log_q: (action(phi) + log_q).mean())(*pushed(flow, x))),
         ):
             (gradient,) = torch.autograd.grad(loss, flow.site_map.log_a)
             estimates.append(gradient[-1])
@@ -139,7 +155,7 @@ def noisy(layer, generator):
     return product
 
 
-def with_noise(flow: Flow, seed: int) -> Flow:
+def with_noise(flow: MixerFlow, seed: int) -> MixerFlow:
     generator = torch.Generator().manual_seed(seed)
     for layer in flow.base_layers().values():
         layer.engine = noisy(layer, generator)
@@ -150,10 +166,10 @@ def with_noise(flow: Flow, seed: int) -> Flow:
 def test_with_noisy_engines_log_q_is_exact_for_the_draw_that_was_used(config):
     flow = wild_flow(config)
     x = draws(flow, 1)[:, 0]
-    phi, log_q = with_noise(flow, 5).push(x[:, None])
-    clean = wild_flow(config).push(x[:, None])[0]
+    phi, log_q = pushed(with_noise(flow, 5), x[:, None])
+    clean = pushed(wild_flow(config), x[:, None])[0]
     assert (phi - clean).abs().max() > 1e-3
-    jacobian = torch.autograd.functional.jacobian(lambda z: with_noise(flow, 5).push(z[:, None])[0].reshape(-1), x)
+    jacobian = torch.autograd.functional.jacobian(lambda z: image(with_noise(flow, 5), z[:, None]).reshape(-1), x)
     expected = log_normal(x[:, None])[0] - torch.linalg.slogdet(jacobian).logabsdet
     assert abs(log_q[0] - expected) < 1e-10
 
@@ -167,7 +183,7 @@ def test_with_noisy_engines_the_score_belongs_to_the_same_draw(config):
     log_q = with_noise(flow, 5).push(x)[1]
     (along_x,) = torch.autograd.grad(log_q.sum(), x)
     jacobian = torch.autograd.functional.jacobian(
-        lambda z: with_noise(flow, 5).push(z[:, None])[0].reshape(-1), x.detach()[:, 0]
+        lambda z: image(with_noise(flow, 5), z[:, None]).reshape(-1), x.detach()[:, 0]
     )
     torch.testing.assert_close(along_x[:, 0], jacobian.T @ score.reshape(-1), rtol=1e-8, atol=1e-8)
     assert phi.shape == score.shape
@@ -187,13 +203,16 @@ def test_every_layer_is_read_once_per_coupling_with_all_its_vectors_in_one_batch
     for name, layer in flow.base_layers().items():
         layer.engine = recorder(name, layer)
     x = draws(flow, 9)
-    phi, log_q = flow.push(x)
-    vectors = flow.vectors_per_coupling()
-    once = [(name, (9 * vectors[name], layer.weight.shape[1])) for name, layer in flow.base_layers().items()]
+    phi, log_q = pushed(flow, x)
+    vectors = flow.vectors_per_sample()
+    once = [
+        (name, (9 * vectors[name] // AFFINE.couplings, layer.weight.shape[1]))
+        for name, layer in flow.base_layers().items()
+    ]
     assert calls == once * AFFINE.couplings
     for layer in flow.base_layers().values():
         layer.engine = None
-    digital_phi, digital_log_q = flow.push(x)
+    digital_phi, digital_log_q = pushed(flow, x)
     torch.testing.assert_close(phi, digital_phi, rtol=0, atol=1e-4)
     torch.testing.assert_close(log_q, digital_log_q, rtol=0, atol=1e-3)
 
@@ -201,7 +220,7 @@ def test_every_layer_is_read_once_per_coupling_with_all_its_vectors_in_one_batch
 def test_inverse_refuses_engines_and_foreign_shapes():
     flow = wild_flow(AFFINE)
     with pytest.raises(ValueError, match=r"\(2, 4, 6\).*\(4, 4\)"):
-        flow.inverse(torch.zeros(2, 4, 6, dtype=torch.float64))
+        flow.log_prob(torch.zeros(2, 4, 6, dtype=torch.float64))
     flow.base_layers()["embed"].engine = lambda x: x
     with pytest.raises(ValueError, match=r"embed.*engine = None"):
         flow.log_prob(torch.zeros(2, 4, 4, dtype=torch.float64))
@@ -210,10 +229,10 @@ def test_inverse_refuses_engines_and_foreign_shapes():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"shape": (5, 4)}, "Lx = 5.*patch = 2"),
+        ({"shape": (5, 4)}, "Lx = 5.*even"),
         ({"shape": (4, 6), "mixer": MixerConfig(patch=4)}, "Ly = 6.*patch = 4"),
     ],
 )
 def test_a_lattice_that_patches_do_not_tile_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        FlowConfig(**arguments)
+        MixerFlowConfig(**arguments)
