@@ -88,14 +88,14 @@ def count(flow: Flow) -> tuple[LayerCount, ...]:
 
     Not counted: biases, time embedding, activations and site map, which are no MACs of a matrix.
     """
-    vectors, couplings = flow.vectors_per_coupling(), flow.config.couplings
+    vectors = flow.vectors_per_sample()
     return tuple(
         LayerCount(
             name,
             n_out=layer.weight.shape[0],
             n_in=layer.weight.shape[1],
-            vectors=vectors[name] * couplings,
-            uses=couplings,
+            vectors=vectors[name],
+            uses=flow.steps,
             rank=0 if layer.lora is None else layer.lora.a.shape[0],
         )
         for name, layer in flow.base_layers().items()

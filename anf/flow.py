@@ -87,6 +87,11 @@ class Flow(torch.nn.Module, ABC):
     def base_layers(self) -> dict[str, BaseLinear]:
         """The layers whose weights live in arrays, by name, in order of execution."""
 
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """How often each base layer is evaluated for one configuration."""
+
     @abstractmethod
     def vectors_per_sample(self) -> dict[str, int]:
         """Input vectors that each base layer receives for one configuration, by layer name."""

@@ -69,6 +69,11 @@ class MixerFlow(Flow):
     def base_layers(self) -> dict[str, BaseLinear]:
         return {layer.name: layer for layer in self.mixer.base_layers()}
 
+    @property
+    def steps(self) -> int:
+        """T, coupling steps."""
+        return self.config.couplings
+
     def vectors_per_sample(self) -> dict[str, int]:
         return {name: self.config.couplings * vectors for name, vectors in self.mixer.vectors().items()}
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from anf.counting import LayerCount, PublishedMixer, count, totals
-from anf.flow import Flow, FlowConfig
 from anf.mixer import MixerConfig
+from anf.mixer_flow import MixerFlow, MixerFlowConfig
 
 
 def test_the_vectors_counted_are_those_that_reach_the_layers() -> None:
-    flow = Flow(FlowConfig(shape=(4, 4), couplings=3, mixer=MixerConfig(channels=6, heads=2, blocks=2)))
+    flow = MixerFlow(MixerFlowConfig(shape=(4, 4), couplings=3, mixer=MixerConfig(channels=6, heads=2, blocks=2)))
     flow.add_lora(2)
     seen = dict.fromkeys(flow.base_layers(), 0)
 
