@@ -18,8 +18,10 @@ from lab_scripts import (
     compare_write_verify,
     demo,
     doctor,
+    figure,
     hmc,
     mvm,
+    performance,
     program,
     sample,
     serve,
@@ -71,11 +73,12 @@ app.command()(program.program)
 app.command()(compare_write_verify.compare_write_verify)
 app.command()(mvm.mvm)
 app.add_typer(characterise.characterise, name="characterise")
-app.command()(characterise.figure)
+app.command()(figure.figure)
 app.add_typer(stored_runs.runs, name="runs")
 app.add_typer(bench.bench, name="bench")
 app.command()(train.train)
 app.command()(train.finetune)
+app.command()(performance.performance)
 app.command()(hmc.hmc)
 app.command()(sample.sample)
 app.command()(demo.demo)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import matplotlib as mpl
@@ -20,18 +19,11 @@ from calibration.characterise.pattern import PAPER_TOLERANCE_S, errors_s
 from calibration.characterise.products import outputs, rms, sound_rows
 from calibration.characterise.set_curve import cell_means_s, switches
 from lab_scripts.figure_style import CROSSBAR, GREY, REFERENCE
+from lab_scripts.panels import Fill
 
 PANEL_IN = (3.6, 2.7)
 WIDE_IN = (6.6, 2.7)
 MICRO = 1e6
-
-
-def draw(name: str, run: xr.Dataset) -> Figure:
-    """The figure of a run of the characterisation `name`."""
-    size, fill = DRAWN[name]
-    figure = Figure(figsize=size, layout="constrained")
-    fill(figure, run)
-    return figure
 
 
 def _set_curve(figure: Figure, run: xr.Dataset) -> None:
@@ -153,7 +145,7 @@ def _note(axes: Axes, text: str, x: float, y: float, vertical: str) -> None:
     )
 
 
-DRAWN: dict[str, tuple[tuple[float, float], Callable[[Figure, xr.Dataset], None]]] = {
+DRAWN: dict[str, tuple[tuple[float, float], Fill]] = {
     "set-curve": (PANEL_IN, _set_curve),
     "levels": (WIDE_IN, _levels),
     "pattern": (WIDE_IN, _pattern),

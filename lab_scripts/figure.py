@@ -1,0 +1,78 @@
+"""`xbar figure`: a panel of the paper from one command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import xarray as xr
+
+from calibration.characterise import EXPERIMENTS
+from lab_scripts.characterise import PANELS, Yes, experiment_panel, measure
+from lab_scripts.console import Report, Step
+from lab_scripts.exits import InputError
+from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Seed
+from lab_scripts.panels import MADE_BY, Panel, check_pictures, finish
+from lab_scripts.performance_panels import PERFORMANCE
+from lab_scripts.runs import RunFile
+
+
+@dataclass(frozen=True)
+class Calculated:
+    """A panel whose run needs no board: `calculate(seed, progress)` gives its variables."""
+
+    panel: Panel
+    calculate: Callable[[int, Step], xr.Dataset]
+
+
+CALCULATED = {panel.label: Calculated(panel, calculate) for panel, calculate in PERFORMANCE}
+"""By the paper's number of the panel."""
+
+
+def figure(
+    context: typer.Context,
+    panel: Annotated[
+        str,
+        typer.Argument(help=f"Panel of the paper, or a characterisation: {', '.join((*PANELS, *CALCULATED))}, NAME."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Picture to write: NAME.pdf or NAME.svg; NAME.png beside it.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="Draw this run file; without it, make one anew: NAME.nc beside --out."),
+    ] = None,
+    backend: Backend = "mock",
+    board_file: BoardFile = PAPER,
+    seed: Seed = 0,
+    yes: Yes = False,
+    force: Force = False,
+    json_output: Json = False,
+) -> None:
+    """Redraw a panel of the paper: measure or calculate at the paper's size, or take an existing run, and draw.
+
+    The panels of Fig. 2 are measured on a board; those of Figs 3 and 4 need none.
+    """
+    report = Report(as_json=json_output)
+    name = PANELS.get(panel, panel)
+    if name not in EXPERIMENTS and panel not in CALCULATED:
+        known = ", ".join((*PANELS, *CALCULATED, *EXPERIMENTS))
+        raise InputError(f"panel {panel} is unknown; there are: {known}")
+    check_pictures(out, force=force)
+    chosen = CALCULATED.get(panel)
+    if source is None:
+        run_file = RunFile.open(context, out.with_suffix(".nc"), force=force)
+        if chosen is None:
+            source = measure(EXPERIMENTS[name](), run_file, report, backend, board_file, seed, yes=yes)
+        else:
+            source = _calculate(chosen, run_file, report, seed)
+    finish(experiment_panel(name) if chosen is None else chosen.panel, source, out, report, force=force)
+
+
+def _calculate(chosen: Calculated, run_file: RunFile, report: Report, seed: int) -> Path:
+    with report.task(chosen.panel.name) as step:
+        run = chosen.calculate(seed, step)
+    run.attrs[MADE_BY] = chosen.panel.name
+    run_file.write(run)
+    return run_file.path
