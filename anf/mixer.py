@@ -1,4 +1,4 @@
-"""The LoRA-mixer: predicts s1 and s2 of a coupling from the frozen half of the lattice (paper, eqs 13-20).
+"""The LoRA-mixer: predicts s1 and s2 of a coupling from the frozen sites (paper, eqs 13-20).
 
 Every matrix is a `BaseLinear`; the array sees nothing but products. All else is digital. The network is exactly odd
 in the field for s1 and exactly even for s2: the activation is the odd (even) part of tanh(z + b), where the bias and
@@ -11,6 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from anf.activation import even_part, odd_part
+from anf.circulant import circulant_linear
 from anf.layers import BaseLinear
 
 
@@ -19,9 +20,12 @@ class MixerConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    patch: int = Field(default=2, ge=2, description="P, side of a patch, sites; even: P*P/2 frozen sites each")
+    patch: int = Field(default=2, ge=2, description="P, side of a patch, sites; even: as many frozen as active sites")
+    window: int = Field(default=1, ge=1, description="side of the square of patches that the embedding of one sees")
     channels: int = Field(default=16, ge=1, description="C, features per token")
-    token_hidden: int = Field(default=16, ge=1, description="D_s, hidden width of token mixing")
+    token_hidden: int | None = Field(
+        default=16, ge=1, description="D_s, hidden width of token mixing; null: that of the tokens, circulant matrices"
+    )
     channel_hidden: int = Field(default=16, ge=1, description="hidden width of channel mixing")
     heads: int = Field(default=1, ge=1, description="token-mixing matrices; each serves channels / heads channels")
     blocks: int = Field(default=1, ge=1, description="m, mixer blocks")
@@ -38,23 +42,31 @@ class MixerConfig(BaseModel):
     @classmethod
     def _even_patch(cls, patch: int) -> int:
         if patch % 2:
-            raise ValueError(f"patch = {patch}: must be even, so that every patch holds P*P/2 sites of each colour")
+            raise ValueError(f"patch = {patch}: must be even, so that every patch holds as many sites of each colour")
         return patch
 
 
 class MixerBlock(torch.nn.Module):
     """Token mixing, then channel mixing, each with a residual (eqs 14, 15; no normalisation: docs/decisions/0021)."""
 
-    def __init__(self, tokens: int, steps: int, config: MixerConfig, name: str, generator: torch.Generator) -> None:
+    def __init__(
+        self, grid: tuple[int, int], steps: int, config: MixerConfig, name: str, generator: torch.Generator
+    ) -> None:
         super().__init__()
-        c, d_token, d_channel = config.channels, config.token_hidden, config.channel_hidden
+        c, d_token, d_channel, tokens = config.channels, config.token_hidden, config.channel_hidden, grid[0] * grid[1]
         heads = range(config.heads if tokens > 1 else 0)
-        self.w1 = torch.nn.ModuleList(BaseLinear(tokens, d_token, f"{name}.w1.{h}", generator) for h in heads)
-        self.w2 = torch.nn.ModuleList(BaseLinear(d_token, tokens, f"{name}.w2.{h}", generator) for h in heads)
+
+        def token_matrix(n_in: int | None, n_out: int | None, name: str) -> BaseLinear:
+            if n_in is None or n_out is None:
+                return circulant_linear(grid, name, generator)
+            return BaseLinear(n_in, n_out, name, generator)
+
+        self.w1 = torch.nn.ModuleList(token_matrix(tokens, d_token, f"{name}.w1.{h}") for h in heads)
+        self.w2 = torch.nn.ModuleList(token_matrix(d_token, tokens, f"{name}.w2.{h}") for h in heads)
         self.w3 = BaseLinear(c, d_channel, f"{name}.w3", generator)
         self.w4 = BaseLinear(d_channel, c, f"{name}.w4", generator)
         if tokens > 1:
-            self.token_bias = _normal(d_token, 1, generator=generator)
+            self.token_bias = _normal(d_token or 1, 1, generator=generator)
             self.token_time = _normal(steps, c, generator=generator)
             self.token_gain_time = torch.nn.Parameter(torch.ones(steps, c))
         self.channel_bias = _normal(d_channel, 1, generator=generator)
@@ -94,15 +106,23 @@ class Mixer(torch.nn.Module):
     """
 
     def __init__(
-        self, shape: tuple[int, int], steps: int, config: MixerConfig, odd: int, even: int, generator: torch.Generator
+        self,
+        grid: tuple[int, int],
+        pixels: int,
+        steps: int,
+        config: MixerConfig,
+        odd: int,
+        even: int,
+        generator: torch.Generator,
     ) -> None:
+        """grid: tokens along x and y. pixels: frozen sites in a patch, and active ones."""
         super().__init__()
-        self.tokens = shape[0] * shape[1] // config.patch**2
-        self.pixels = config.patch**2 // 2
+        self.tokens, self.pixels = grid[0] * grid[1], pixels
         self.config, self.odd = config, odd
-        self.embed = BaseLinear(self.pixels, config.channels, "embed", generator)
+        self._seen = _window(grid, config.window)
+        self.embed = BaseLinear(config.window**2 * pixels, config.channels, "embed", generator)
         self.blocks = torch.nn.ModuleList(
-            MixerBlock(self.tokens, steps, config, f"blocks.{i}", generator) for i in range(config.blocks)
+            MixerBlock(grid, steps, config, f"blocks.{i}", generator) for i in range(config.blocks)
         )
         self.output = BaseLinear(config.channels, self.pixels * config.features, "output", generator)
         self.pixel = BaseLinear(config.features, odd + config.even, "pixel", generator)
@@ -130,9 +150,12 @@ class Mixer(torch.nn.Module):
         return count
 
     def forward(self, frozen: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """frozen (sites/2, batch), patch by patch -> odd (odd, sites/2, batch) and even (even, sites/2, batch)."""
+        """frozen (tokens · pixels, batch), patch by patch -> odd (odd, tokens · pixels, batch) and even (even, ...)."""
         batch = frozen.shape[-1]
-        x = self.embed.columns(frozen.reshape(self.tokens, self.pixels, batch))
+        x = frozen.reshape(self.tokens, self.pixels, batch)
+        if self.config.window > 1:
+            x = x[self._seen].reshape(self.tokens, -1, batch)
+        x = self.embed.columns(x)
         for block in self.blocks:
             x = block(x, step)
         # The transposed convolution has stride = kernel = P: a plain matrix from a token to its patch's active sites.
@@ -145,6 +168,15 @@ class Mixer(torch.nn.Module):
         shapes = even_part(x[self.odd :], self.even_time[step, :, None, None])
         even = torch.tensordot(self.even_gain_time[step], shapes, 1) + self.even_mean_time[step, :, None, None]
         return odd, even
+
+
+def _window(grid: tuple[int, int], side: int) -> torch.Tensor:
+    """The patches (tokens, side²) that the embedding of each sees: around it, an even side reaching one further back,
+    where the frozen sites of the patch's own active ones are."""
+    (nx, ny), reach = grid, torch.arange(-(side // 2), side - side // 2)
+    x = (torch.arange(nx)[:, None] + reach) % nx
+    y = (torch.arange(ny)[:, None] + reach) % ny
+    return (x[:, None, :, None] * ny + y[None, :, None, :]).reshape(nx * ny, side * side)
 
 
 def _base_layers(module: torch.nn.Module) -> list[BaseLinear]:

@@ -1,8 +1,9 @@
 """The mixer flow: coupling layers that share one network, the LoRA-mixer (paper, eqs 3-9).
 
-Half-lattice coding. The checkerboard halves are kept apart, batch last: (sites/2, batch) each. The frame is moved by
-one site from step to step, so that in the frame the frozen sites are always the odd ones: the shared network sees one
-parity only and no zeros (docs/decisions/0022).
+Half-lattice coding. The sites that the flow moves are of two colours, kept apart, batch last: (sites/2, batch) each.
+On the whole lattice the colours are those of the checkerboard; on the even half (`completed`), rows of even x and rows
+of odd x. The frame is moved from step to step, so that in it the frozen sites always lie in the same places: the
+shared network sees one colour only and no zeros (docs/decisions/0022).
 """
 
 from __future__ import annotations
@@ -15,19 +16,20 @@ from pydantic import Field, model_validator
 
 from anf.actions import Action
 from anf.flow import Flow, FlowConfig, Group, Target, log_normal
+from anf.gaussian import GaussianBase
 from anf.layers import BaseLinear
 from anf.mixer import Mixer, MixerConfig
 from anf.path_gradient import path_gradient_loss
-from anf.sitemap import SiteMap
+from anf.sitemap import SITE_MAPS, Kind
 
 
 class MixerFlowConfig(FlowConfig):
     """Architecture of a mixer flow."""
 
     kind: Literal["mixer"] = "mixer"
-    completed: Literal[False] = False
     couplings: int = Field(default=20, ge=2, description="T, coupling steps")
-    site_map: bool = Field(default=False, description="follow the affine coupling with a monotone map of each site")
+    site_map: Kind | None = Field(default=None, description="monotone map of each site after the affine coupling")
+    fitted_base: bool = Field(default=False, description="Gaussian base with a spectrum of its own, not white")
     mixer: MixerConfig = MixerConfig()
 
     @model_validator(mode="after")
@@ -39,6 +41,7 @@ class MixerFlowConfig(FlowConfig):
 
 
 Halves = tuple[torch.Tensor, torch.Tensor]
+"""The two colours (sites/2, n)."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,24 @@ class Coupling:
 
 
 class MixerFlow(Flow):
-    """x ~ N(0, 1) per site -> phi with density q(phi), exact for the s1, s2 that were used."""
+    """White z (sites, n) -> x with density q(x), exact for the s1, s2 that were used."""
 
     config: MixerFlowConfig
 
     def __init__(self, config: MixerFlowConfig, seed: int = 0, action: Action | None = None) -> None:
+        """With an action, a fitted base starts from the action's Gaussian."""
         super().__init__(config, action)
         generator = torch.Generator().manual_seed(seed)
-        outputs = 2 if config.site_map else 1
-        self.mixer = Mixer(config.shape, config.couplings, config.mixer, outputs, outputs, generator)
-        self.site_map = SiteMap(config.couplings) if config.site_map else None
-        self._to_frame, self._from_frame = _tables(config)
+        outputs, patch = 1 if config.site_map is None else 2, config.mixer.patch
+        self.base = GaussianBase(self.board, config.completed) if config.fitted_base else None
+        if self.base is not None and action is not None:
+            self.base.follow(action)
+        grid = (config.shape[0] // patch, config.shape[1] // patch)
+        pixels = self.sites // (2 * grid[0] * grid[1])
+        self.mixer = Mixer(grid, pixels, config.couplings, config.mixer, outputs, outputs, generator)
+        self.site_map = None if config.site_map is None else SITE_MAPS[config.site_map](config.couplings)
+        self._order, self._to_frame, self._from_frame = _tables(config)
+        self._back = torch.argsort(self._order)
 
     def base_layers(self) -> dict[str, BaseLinear]:
         return {layer.name: layer for layer in self.mixer.base_layers()}
@@ -78,12 +88,14 @@ class MixerFlow(Flow):
         return {name: self.config.couplings * vectors for name, vectors in self.mixer.vectors().items()}
 
     def group_of(self, parameter: str) -> Group:
-        if parameter.endswith(".weight"):
-            return "weights"
         if ".lora." in parameter:
             return "lora"
+        if parameter.endswith((".weight", ".weight.original")):
+            return "weights"
         if parameter.startswith("site_map."):
             return "site"
+        if parameter.startswith("base."):
+            return "base"
         return "time" if parameter.endswith("_time") else "bias"
 
     def lora_layers(self) -> list[str]:
@@ -92,26 +104,30 @@ class MixerFlow(Flow):
 
     # -- sampling and density ---------------------------------------------------------------------------------------
 
-    def base_sample(self, n: int, generator: torch.Generator) -> torch.Tensor:
-        """n draws of the base, (sites, n), the even half first."""
-        weight = self.mixer.embed.weight
-        return torch.randn(self.sites, n, generator=generator, dtype=weight.dtype)
+    def white(self, n: int, generator: torch.Generator) -> torch.Tensor:
+        """n draws of white noise, (sites, n)."""
+        return torch.randn(self.sites, n, generator=generator, dtype=self.mixer.embed.weight.dtype)
 
     def draw(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        halves, log_q = self.push(self.base_sample(n, generator))
-        return torch.cat(halves), log_q
+        return self.push(self.white(n, generator))
 
     def path_gradient(self, target: Target, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        return path_gradient_loss(self, target, self.base_sample(n, generator))
+        return path_gradient_loss(self, target, self.white(n, generator))
 
-    def push(self, x: torch.Tensor) -> tuple[Halves, torch.Tensor]:
-        """x (sites, n) as `base_sample` gives it -> the two halves, log q (n,) float64. Differentiable."""
-        log_q = log_normal(x)
+    def push(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """White z (sites, n) -> x (sites, n), log q (n,) float64. Differentiable."""
+        x, log_q = self.colour(z)
         halves = self.split(x)
         for step in range(self.config.couplings):
             halves, coupling = self.couple(halves, step)
             log_q = log_q - coupling.log_det
-        return halves, log_q
+        return self.join(halves), log_q
+
+    def colour(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """White z (sites, n) -> a draw of the Gaussian base, the shape of z, and its log density (n,) float64."""
+        if self.base is None:
+            return z, log_normal(z)
+        return self.base.colour(z), log_normal(z) - self.base.log_det()
 
     def couple(self, halves: Halves, step: int) -> tuple[Halves, Coupling]:
         """One coupling of two halves (sites/2, n): eq 7, then the site map, if any. Eq 4 says which half is frozen."""
@@ -136,7 +152,7 @@ class MixerFlow(Flow):
         return odd[:, back], even[:, back]
 
     def inverse(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """x (sites, n), the even half first -> the draw of the base (sites, n) it came from, and log q(x) (n,) float64.
+        """x (sites, n) -> the white z (sites, n) it came from, and log q(x) (n,) float64.
 
         Raises ValueError if a layer has an engine.
         """
@@ -151,43 +167,59 @@ class MixerFlow(Flow):
                 moved, log_slope = self.site_map.inverse(moved + odd[1], even[1], step)
                 log_det = log_det + log_slope.sum(0, dtype=torch.float64)
             halves = _order(moved * torch.exp(even[0]) + odd[0], frozen, step)
-        base = torch.cat(halves)
-        return base, log_normal(base) - log_det
+        z = self.join(halves)
+        if self.base is not None:
+            z = self.base.whiten(z)
+            log_det = log_det + self.base.log_det()
+        return z, log_normal(z) - log_det
 
     def density(self, x: torch.Tensor) -> torch.Tensor:
         return self.inverse(x)[1]
 
     def split(self, x: torch.Tensor) -> Halves:
-        """(sites, n), even half first -> the two halves."""
-        even, odd = x.split(self.sites // 2)
-        return even, odd
+        """x (sites, n) -> its two colours."""
+        first, second = x[self._order].split(self.sites // 2)
+        return first, second
+
+    def join(self, halves: Halves) -> torch.Tensor:
+        """Two colours -> x (sites, n)."""
+        return torch.cat(halves)[self._back]
 
 
 def _order(moved: torch.Tensor, frozen: torch.Tensor, step: int) -> Halves:
     return (frozen, moved) if step % 2 else (moved, frozen)
 
 
-def _tables(config: MixerFlowConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    """Index tables: frozen half -> frame and frame -> active half, (couplings, sites/2) each.
+def _tables(config: MixerFlowConfig) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Index tables: places of the first colour, then of the second, in x (sites,); frozen colour -> frame and frame ->
+    active colour, (couplings, sites/2) each.
 
     In the frame of step t, site (i, j) is the lattice's (i + t // 2, j + (t + 1) // 2): the sites with i + j odd are
-    the frozen ones of eq 4 at every t. They are listed patch by patch. Moving along the diagonal, every site takes
-    every place of its colour on the diagonal of a patch.
+    the frozen ones of eq 4 at every t. On the even half it is (i + t, j + t): those with i and j odd are frozen, those
+    with i and j even active. Sites are listed patch by patch. Moving along the diagonal, every site takes every place
+    of its colour on the diagonal of a patch.
     """
     (lx, ly), p = config.shape, config.mixer.patch
-    grid = torch.arange(lx * ly).reshape(lx, ly)
-    parity = (torch.arange(lx)[:, None] + torch.arange(ly)[None, :]) % 2
-    sites = torch.cat([grid[parity == 0], grid[parity == 1]])
-    place = torch.empty(lx * ly, dtype=torch.long)
-    place[sites] = torch.arange(lx * ly) % (lx * ly // 2)
+    x, y = torch.meshgrid(torch.arange(lx), torch.arange(ly), indexing="ij")
+    own = (x + y) % 2 == 0 if config.completed else torch.ones_like(x, dtype=torch.bool)
+    second = x % 2 == 1 if config.completed else (x + y) % 2 == 1
+    place, number = torch.full((lx, ly), -1), torch.empty((lx, ly), dtype=torch.long)
+    for colour in (own & ~second, own & second):
+        place[colour] = torch.arange(int(colour.sum()))
+    if config.completed:
+        number[own] = torch.arange(int(own.sum()))
+    else:
+        number[~second], number[second] = torch.arange(lx * ly).split(lx * ly // 2)
+    order = torch.cat([number[own & ~second], number[own & second]])
 
     def patches(field: torch.Tensor) -> torch.Tensor:
         return field.reshape(lx // p, p, ly // p, p).permute(0, 2, 1, 3).reshape(-1)
 
-    odd = patches(parity) == 1
+    frozen, active = patches(own & second), patches(own & ~second)
     to_frame, from_frame = [], []
     for step in range(config.couplings):
-        seen = place[patches(torch.roll(grid, (-(step // 2), -((step + 1) // 2)), (0, 1)))]
-        to_frame.append(seen[odd])
-        from_frame.append(torch.argsort(seen[~odd]))
-    return torch.stack(to_frame), torch.stack(from_frame)
+        moved = (step, step) if config.completed else (step // 2, (step + 1) // 2)
+        seen = patches(torch.roll(place, (-moved[0], -moved[1]), (0, 1)))
+        to_frame.append(seen[frozen])
+        from_frame.append(torch.argsort(seen[active]))
+    return order, torch.stack(to_frame), torch.stack(from_frame)

@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from anf.flow import Target, log_normal
+from anf.flow import Target
 
 if TYPE_CHECKING:
     from anf.mixer_flow import MixerFlow
 
 
-def push_with_score(flow: MixerFlow, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """x (sites, n) -> its image (sites, n) with its graph, log q (n,) float64, and d log q / d image, detached."""
-    x = x.detach().requires_grad_()
-    log_q = log_normal(x).detach()
-    halves, scores = flow.split(x), flow.split(-x.detach())
+def push_with_score(flow: MixerFlow, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """White z (sites, n) -> its image (sites, n) with its graph, log q (n,) float64, d log q / d image, detached."""
+    x, log_q = flow.colour(z)
+    log_q = log_q.detach()
+    if not x.requires_grad:
+        x = x.detach().requires_grad_()
+    with torch.no_grad():
+        scores = flow.split(-z if flow.base is None else -flow.base.whiten(z))
+    halves = flow.split(x)
     for step in range(flow.config.couplings):
         halves, used = flow.couple(halves, step)
         active, frozen = scores[step % 2], scores[1 - step % 2]
@@ -41,14 +45,14 @@ def push_with_score(flow: MixerFlow, x: torch.Tensor) -> tuple[torch.Tensor, tor
         )
         frozen = frozen + pulled
         scores = (frozen, active) if step % 2 else (active, frozen)
-    return torch.cat(halves), log_q, torch.cat(scores)
+    return flow.join(halves), log_q, flow.join(scores)
 
 
-def path_gradient_loss(flow: MixerFlow, target: Target, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def path_gradient_loss(flow: MixerFlow, target: Target, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """A scalar whose gradient is the path gradient, and log w = -target - log q (n,) float64, detached.
 
-    x (sites, n). -log w averages to KL - ln Z; the scalar's own value means nothing.
+    z (sites, n), white. -log w averages to KL - ln Z; the scalar's own value means nothing.
     """
-    image, log_q, score = push_with_score(flow, x)
+    image, log_q, score = push_with_score(flow, z)
     value, gradient = target.value_and_gradient(image.detach())
     return ((gradient + score) * image).sum() / image.shape[1], -value - log_q

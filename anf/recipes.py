@@ -32,8 +32,8 @@ def architecture(shape: tuple[int, int]) -> MixerFlowConfig:
     """
     if shape == (4, 4):
         mixer = MixerConfig(patch=4, channels=16, channel_hidden=16, features=2)
-        return MixerFlowConfig(shape=shape, couplings=8, site_map=True, mixer=mixer)
-    return MixerFlowConfig(shape=shape, couplings=8, site_map=True, mixer=MixerConfig(channels=16, heads=2))
+        return MixerFlowConfig(shape=shape, couplings=8, site_map="tanh", mixer=mixer)
+    return MixerFlowConfig(shape=shape, couplings=8, site_map="tanh", mixer=MixerConfig(channels=16, heads=2))
 
 
 def base_training(seed: int = 0) -> TrainingConfig:

@@ -318,11 +318,12 @@ class _Run:
             yield
 
     def _limit_weights(self, limit: float) -> None:
+        # Of a circulant matrix what is limited is the kernel, relative to its scale.
         with torch.no_grad():
-            for layer in self.flow.base_layers().values():
-                if layer.weight.requires_grad:
-                    bound = float(limit * layer.weight.square().mean().sqrt())
-                    layer.weight.clamp_(-bound, bound)
+            for name, p in self.parameters.items():
+                if self.flow.group_of(name) == "weights":
+                    bound = float(limit * p.square().mean().sqrt())
+                    p.clamp_(-bound, bound)
 
     def save(self) -> None:
         assert self.checkpoint is not None

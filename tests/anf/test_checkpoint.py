@@ -14,7 +14,7 @@ from anf.mixer import MixerConfig
 from anf.mixer_flow import MixerFlow, MixerFlowConfig
 
 CONFIG = MixerFlowConfig(
-    shape=(4, 4), couplings=2, site_map=True, mixer=MixerConfig(patch=4, channels=4, channel_hidden=4)
+    shape=(4, 4), couplings=2, site_map="tanh", mixer=MixerConfig(patch=4, channels=4, channel_hidden=4)
 )
 ACTION = Phi4(-4.0, 5.5, (4, 4))
 

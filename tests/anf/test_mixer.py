@@ -11,7 +11,8 @@ from anf.mixer import Mixer, MixerConfig
 
 def network(config: MixerConfig, shape=(4, 4)) -> Mixer:
     generator = torch.Generator().manual_seed(4)
-    mixer = Mixer(shape, 3, config, odd=2, even=2, generator=generator).double()
+    grid = (shape[0] // config.patch, shape[1] // config.patch)
+    mixer = Mixer(grid, config.patch**2 // 2, 3, config, odd=2, even=2, generator=generator).double()
     with torch.no_grad():
         for p in mixer.parameters():
             p += 0.3 * torch.randn(p.shape, generator=generator, dtype=p.dtype)

@@ -27,7 +27,7 @@ from anf.training import (
 )
 
 CONFIG = MixerFlowConfig(
-    shape=(4, 4), couplings=2, site_map=True, mixer=MixerConfig(patch=4, channels=6, channel_hidden=6)
+    shape=(4, 4), couplings=2, site_map="tanh", mixer=MixerConfig(patch=4, channels=6, channel_hidden=6)
 )
 FREE = Phi4(3.0, 0.0, (4, 4))
 SHORT = TrainingConfig(steps=8, batch=32, report_every=2, checkpoint_every=4)
