@@ -9,7 +9,9 @@ from drivers.board import PAPER_BOARD, Board, load_board
 from drivers.bridges import open_bridge
 from drivers.crossbar import Crossbar
 from drivers.instruments import dmm, keithley
+from firmware_bridge.bridge import Bridge
 from firmware_bridge.errors import ProtocolError
+from firmware_bridge.journal import Journal, JournalBridge
 from firmware_bridge.mock.board import MockBoard, MockParams
 from firmware_bridge.mock.bridge import MockBridge
 from firmware_bridge.mock.instruments import MockBench
@@ -17,7 +19,12 @@ from firmware_bridge.rtl_bridge import RtlBridge
 
 
 def open_crossbar(
-    address: str = "mock", *, board: Board | str | Path = PAPER_BOARD, seed: int = 0, mock: MockParams | None = None
+    address: str = "mock",
+    *,
+    board: Board | str | Path = PAPER_BOARD,
+    seed: int = 0,
+    mock: MockParams | None = None,
+    journal: Path | None = None,
 ) -> Crossbar:
     """Open a board.
 
@@ -28,6 +35,8 @@ def open_crossbar(
     seed: of the mock board, behind `rtl` as well: its chips' errors, its array's devices and all noise. A served
         board has its own.
     mock: non-idealities of the mock board, default those of the datasheets and the paper.
+    journal: file that every program is written to before the board gets it. If it is there already, the run that it
+        belongs to goes on: until its end the board's answers come from it (`firmware_bridge.journal`).
 
     The token for a board server is the environment variable XBAR_TOKEN.
 
@@ -39,11 +48,17 @@ def open_crossbar(
         board = load_board(board)
     bridge = open_bridge(address, board=board, seed=seed, mock=mock)
     try:
-        return Crossbar(bridge, board)
+        return Crossbar(bridge if journal is None else _journalled(bridge, journal), board)
     except BaseException:
         # Nobody else can let go of the board.
         bridge.close()
         raise
+
+
+def _journalled(bridge: Bridge, path: Path) -> JournalBridge:
+    """The bridge behind a journal, new or gone on with."""
+    begin = Journal.resume if path.exists() else Journal.create
+    return JournalBridge(bridge, begin(path, bridge.identify()), rebuild=isinstance(bridge, MockBridge | RtlBridge))
 
 
 def mock_board(crossbar: Crossbar) -> MockBoard | None:
@@ -52,6 +67,8 @@ def mock_board(crossbar: Crossbar) -> MockBoard | None:
     Calibration must not ask for it: what it needs, it has to measure.
     """
     bridge = crossbar._lines.interlock.bridge
+    if isinstance(bridge, JournalBridge):
+        bridge = bridge.inner
     return bridge.board if isinstance(bridge, MockBridge | RtlBridge) else None
 
 

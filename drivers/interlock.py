@@ -34,6 +34,7 @@ from firmware_bridge.isa import (
     SpiWrite,
     mask_indices,
 )
+from firmware_bridge.journal import Resumed
 from firmware_bridge.program import Clock, Program
 
 LDAC_FRAME = dac.write_frame(dac.TRIGGER, dac.TRIGGER_LDAC)
@@ -104,9 +105,14 @@ class Interlock:
         lines, doses, clock = self._lines.copy(), self._doses.copy(), Clock(self.board.timing, self._cycle)
         for instruction in program:
             self._follow(instruction, lines, doses, clock)
-        self._doses = doses
+        before, self._doses = self._doses, doses
         try:
             result = self.bridge.run(program)
+        except Resumed:
+            # Nothing was sent, and the lines of this board are not those of the run that goes on.
+            self._doses = before
+            self._lines.power_up()
+            raise
         except BaseException:
             # Nobody knows how far it came: all of its pulses count, and the last one may have been just now.
             self._cycle = doses.last_pulse_cycle = clock.now

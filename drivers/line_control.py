@@ -22,6 +22,7 @@ from firmware_bridge.isa import (
     conversion_words,
     mask_indices,
 )
+from firmware_bridge.journal import Resumed
 from firmware_bridge.program import Program
 
 MEMORY_RESERVE = 256
@@ -172,14 +173,27 @@ class LineControl:
     # -- states of the lines -----------------------------------------------------------------------------------------
     def _initialise(self) -> None:
         """From any state to rest: bit lines disconnected, DACs set up, muxes defined before they are enabled."""
+        self._rest_codes()
+        self.run(self._bring_up())
+        self._initialised = True
+
+    def _restore(self) -> None:
+        """From any state to the one that this object believes in, when a run goes on that another process began.
+
+        Not counted in `cycles`, since a run that was resumed twice must count as one that was resumed once.
+        """
+        program = self._bring_up()
+        program.append(Wait(self._settle))
+        self.interlock.run(program)
+
+    def _bring_up(self) -> Program:
+        """From any state to the DACs at `_codes`, bit lines disconnected and muxes at rest."""
         program = Program()
         program.append(cd4051b.DISCONNECT)
-        self._rest_codes()
         self._dac.initialise(program, self.board.timing, self._codes.reshape(-1, DAC_CHANNELS))
         self._chain.write(program, self._muxes.word())
         self._chain.enable(program, True)
-        self.run(program)
-        self._initialised = True
+        return program
 
     def _rest(self, program: Program) -> None:
         """Bit lines at the common mode, rows off, reference at the common mode."""
@@ -211,7 +225,11 @@ class LineControl:
     def run(self, program: Program) -> Result:
         """Run a program. Whatever happens, the lines are safe before anyone hears of an error."""
         try:
-            result = self.interlock.run(program)
+            try:
+                result = self.interlock.run(program)
+            except Resumed:
+                self._restore()
+                result = self.interlock.run(program)
             if len(result.words) != program.n_results:
                 raise ProtocolError(
                     f"{self.identity.kind} board {self.identity.serial} returned {len(result.words)} words, "

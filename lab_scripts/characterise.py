@@ -40,7 +40,7 @@ def measure(
 ) -> Path:
     """Do it on a board and write the run file; returns its path."""
     board = load_board(board_file)
-    with open_crossbar(backend, board=board, seed=seed) as crossbar:
+    with open_crossbar(backend, board=board, seed=seed, journal=run_file.next_journal()) as crossbar:
         if experiment.wait_s > UNASKED_WAIT_S and crossbar.identity.kind != "mock" and not yes:
             raise InputError(
                 f"{experiment.name} waits {experiment.wait_s:g} s ({experiment.wait_s / 86400:.2g} days), and "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -23,13 +24,14 @@ from lab_scripts import (
     mvm,
     performance,
     program,
+    resume,
     sample,
     serve,
     stored_runs,
     train,
 )
 from lab_scripts.exits import MEANING, Exit, exit_code
-from lab_scripts.runs import COMMAND
+from lab_scripts.runs import COMMAND, JOURNAL, keep_unfinished
 
 _EPILOG = "Exit codes: " + " · ".join(f"{code.value} {text}" for code, text in MEANING.items()) + "."
 
@@ -55,6 +57,9 @@ class _Commands(TyperGroup):
                 traceback.print_exc()
             text = MEANING[code] if code is Exit.INTERRUPTED else str(error) or type(error).__name__
             print(f"xbar: {text}", file=sys.stderr)
+            unfinished = ctx.find_root().meta.get(JOURNAL)
+            if unfinished and keep_unfinished(unfinished):
+                print(f"xbar: go on with: xbar resume {shlex.quote(str(unfinished))}", file=sys.stderr)
             raise typer.Exit(code.value) from error
 
 
@@ -74,6 +79,7 @@ app.command()(compare_write_verify.compare_write_verify)
 app.command()(mvm.mvm)
 app.add_typer(characterise.characterise, name="characterise")
 app.command()(figure.figure)
+app.command()(resume.resume)
 app.add_typer(stored_runs.runs, name="runs")
 app.add_typer(bench.bench, name="bench")
 app.command()(train.train)

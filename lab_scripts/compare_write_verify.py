@@ -69,7 +69,7 @@ def compare_write_verify(
     with report.task("Comparing") as step:
         scores.update(
             compare(
-                lambda: open_crossbar(backend, board=board, seed=seed),
+                lambda: open_crossbar(backend, board=board, seed=seed, journal=run_file.next_journal()),
                 target_s,
                 chosen,
                 progress=lambda cycle, done, total, _: step(done, total, f"cycle {cycle}"),

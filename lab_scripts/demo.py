@@ -96,7 +96,7 @@ def demo(
     from lab_scripts.figures import draw_demo
 
     flows = _flows(theories, flow_files)
-    with open_boards("mock", board, flows[0], seed) as crossbars:
+    with open_boards("mock", board, flows[0], seed, run_file) as crossbars:
         programmed = program_flow(flows[0], crossbars, report)
         volts = np.random.default_rng(seed).uniform(-1, 1, (MVM_VECTORS, board.shape[1])) * board.levels.input_v
         current = crossbars[0].mvm(volts)

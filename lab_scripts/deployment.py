@@ -14,17 +14,21 @@ from drivers.connect import open_crossbar
 from drivers.crossbar import Crossbar
 from lab_scripts.console import Report, Step
 from lab_scripts.exits import bad_input
+from lab_scripts.runs import RunFile
 
 
 @contextmanager
-def open_boards(address: str, board: Board, flow: Flow, seed: int) -> Iterator[list[Crossbar]]:
+def open_boards(address: str, board: Board, flow: Flow, seed: int, run_file: RunFile) -> Iterator[list[Crossbar]]:
     """As many boards as the flow's matrices need; on the mock each with a seed of its own, from `seed` on."""
     with bad_input():
         n_arrays = plan(flow, board.shape).n_arrays
         if n_arrays > 1 and address != "mock":
             plan(flow, board.shape, max_arrays=1)
     with ExitStack() as stack:
-        yield [stack.enter_context(open_crossbar(address, board=board, seed=seed + i)) for i in range(n_arrays)]
+        yield [
+            stack.enter_context(open_crossbar(address, board=board, seed=seed + i, journal=run_file.next_journal()))
+            for i in range(n_arrays)
+        ]
 
 
 def program_flow(flow: Flow, crossbars: list[Crossbar], report: Report) -> Deployment:

@@ -50,7 +50,7 @@ def mvm(
             f"{board.name}); scale the inputs"
         )
     check_targets(target_s, WriteVerifyConfig())
-    with open_crossbar(backend, board=board, seed=seed) as crossbar:
+    with open_crossbar(backend, board=board, seed=seed, journal=run_file.next_journal()) as crossbar:
         result = program_array(crossbar, target_s, report)
         volts = np.zeros((len(vectors), board.shape[1]))
         volts[:, :n_bl] = vectors

@@ -50,7 +50,7 @@ def program(
     target_s = load_targets(target, board.shape)
     config = WriteVerifyConfig()
     check_targets(target_s, config)
-    with open_crossbar(backend, board=board, seed=seed) as crossbar:
+    with open_crossbar(backend, board=board, seed=seed, journal=run_file.next_journal()) as crossbar:
         result = program_array(crossbar, target_s, report, config)
         truth = true_conductance_s(crossbar)
         cycles, board_time_s = crossbar.cycles, crossbar.board_time_s

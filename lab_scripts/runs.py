@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
+import itertools
 import json
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import numpy as np
 import typer
 import xarray as xr
 
+from firmware_bridge.journal import has_pulses
 from lab_scripts.exits import FileError
 
 PACKAGES = ("xbar", "numpy", "scipy", "torch", "xarray", "h5netcdf", "pyerrors")
@@ -28,8 +31,14 @@ COMMAND = "lab_scripts.command"
 """Key of the command line, a list of words, in the root context's `meta`."""
 OUTPUT_OPTIONS = ("--out", "--figure", "--vcd")
 """Options that name a file to be written; every other word that is a file is an input."""
+COMMAND_FILE = "command.json"
+"""Beside the journals of a run: its command, where it was typed, and what it was made with."""
 INPUTS = "inputs"
 """Group of a run file with the files that its command line names, byte by byte."""
+RESUMING = "resuming"
+"""Key in the root context's `obj` by which `xbar resume` says that a command goes on with its journals."""
+JOURNAL = "lab_scripts.journal"
+"""Key in the root context's `meta` of the run file whose journals have been begun."""
 LARGEST_INPUT = 16 << 20
 """A larger file is kept by its digest alone, bytes."""
 
@@ -62,11 +71,34 @@ class RunFile:
     force: bool
     context: typer.Context
     inputs: tuple[InputFile, ...]
+    _boards: Iterator[int] = field(default_factory=itertools.count)
 
     @classmethod
     def open(cls, context: typer.Context, path: Path, *, force: bool) -> RunFile:
         """Raises `FileError` if nothing can be written at `path`, or something is there and `force` was not given."""
-        return cls(check_output(path, ".nc", force=force), force, context, tuple(input_files(words(context))))
+        run_file = cls(check_output(path, ".nc", force=force), force, context, tuple(input_files(words(context))))
+        folder = journal_folder(path)
+        if folder.exists() and not _resuming(context):
+            if not force:
+                raise FileError(
+                    f"--out {path}: a run that did not end is in {folder}; go on with it by `xbar resume {path}`, or "
+                    "throw it away with --force"
+                )
+            shutil.rmtree(folder)
+        return run_file
+
+    def next_journal(self) -> Path:
+        """Where the next board that this run opens writes its journal. They are gone once the run file is there."""
+        folder = journal_folder(self.path)
+        if not folder.exists():
+            folder.mkdir()
+            record = {
+                "words": words(self.context), "folder": os.getcwd(), "git_revision": git_revision(),
+                "versions": versions(), "inputs": {str(it.path): it.sha256 for it in self.inputs},
+            }  # fmt: skip
+            (folder / COMMAND_FILE).write_text(json.dumps(record))
+        self.context.find_root().meta[JOURNAL] = self.path
+        return folder / f"board{next(self._boards)}.journal"
 
     def write(self, dataset: xr.Dataset, *, board: Path | None = None) -> None:
         """Write the variables with the attributes of this run; the file appears whole, at the end.
@@ -85,6 +117,26 @@ class RunFile:
             publish(partial, self.path, force=self.force)
         finally:
             partial.unlink(missing_ok=True)
+        self.context.find_root().meta.pop(JOURNAL, None)
+        shutil.rmtree(journal_folder(self.path), ignore_errors=True)
+
+
+def journal_folder(path: Path) -> Path:
+    """Where the journals of the run are, while it is not finished, whose run file will be at `path`."""
+    return path.with_name(f"{path.name}.journal")
+
+
+def keep_unfinished(path: Path) -> bool:
+    """Whether there is something to go on with; if no board was given a pulse, the journals go, and there is not."""
+    folder = journal_folder(path)
+    if any(has_pulses(journal) for journal in folder.glob("board*.journal")):
+        return True
+    shutil.rmtree(folder, ignore_errors=True)
+    return False
+
+
+def _resuming(context: typer.Context) -> bool:
+    return bool((context.find_root().obj or {}).get(RESUMING))
 
 
 def check_output(path: Path, suffix: str, *, force: bool) -> Path:

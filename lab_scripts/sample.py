@@ -108,7 +108,7 @@ def sample(
                 modelled = model_arrays(flow, board, seed=seed)
                 engines = modelled(ArrayNoise(), generator)
             else:
-                crossbars = stack.enter_context(open_boards(backend, board, flow, seed))
+                crossbars = stack.enter_context(open_boards(backend, board, flow, seed, run_file))
                 programmed = program_flow(flow, crossbars, report)
                 modelled, engines = programmed.simulated, programmed.crossbar()
                 statistics |= {

@@ -100,7 +100,7 @@ def test_targets_at_the_ends_of_the_range_are_taken():
     boards.check_targets(np.array([[low, high, np.nan]]), WriteVerifyConfig())
 
 
-def test_an_interrupt_leaves_the_outputs_safe_and_no_file(xbar, tmp_path, mocker, matrix):
+def test_an_interrupt_leaves_the_outputs_safe_and_a_journal_to_go_on_from(xbar, tmp_path, mocker, matrix):
     opened = mocker.spy(importlib.import_module("lab_scripts.program"), "open_crossbar")
     read = 0
 
@@ -119,7 +119,8 @@ def test_an_interrupt_leaves_the_outputs_safe_and_no_file(xbar, tmp_path, mocker
     board = mock_board(opened.spy_return)
     assert not board.gate
     assert board.chain.oe_n
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["w.npy"]
+    # Pulses were given: what is known of them is kept.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.nc.journal", "w.npy"]
 
 
 def test_a_backend_that_this_release_lacks_is_a_board_error_that_says_so(xbar, matrix):

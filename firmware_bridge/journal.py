@@ -1,0 +1,274 @@
+"""A journal beside a run: every program is written down before a board gets it, and its words when they are back.
+
+So a run that was killed goes on where it was. The command is simply done again, with a `JournalBridge` that answers
+from the journal until that ends: commands are deterministic given what the board answers, so they come to the same
+place by the same way, and nothing that the journal has confirmed is sent to the board again.
+
+A journal is append-only: `MAGIC`, then records of a kind (1 byte), a length, a CRC-32 of all three, and a payload. What
+changes an array is on the disk, by fsync, before the board gets it; that it was executed need not be, since pulses in
+doubt count as given. A record that was cut short by the end of the file
+never happened; one that is damaged before the end is refused, since pulses may be written after it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import zlib
+from collections import deque
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+
+from firmware_bridge.bridge import Bridge, Identity, Result, SequencerConfig
+from firmware_bridge.errors import BoardError
+from firmware_bridge.isa import Pulse, Pulses, Words
+from firmware_bridge.program import Program
+
+MAGIC = b"XBARJRN1"
+_HEADER = struct.Struct("<BII")
+_DONE = struct.Struct("<Q")
+_DIGEST_BYTES = 16
+
+
+class Kind(IntEnum):
+    """What a record says."""
+
+    BOARD = 1
+    """Kind and serial of the board."""
+    BEGUN = 2
+    """The board will be given the program with this digest; then a byte, 1 if it has pulses."""
+    DONE = 3
+    """It has been executed: cycles, result words."""
+    RESUMED = 4
+    """Another process goes on from here; a program that was begun and not done is in doubt."""
+
+
+class JournalError(BoardError):
+    """A journal that cannot be written, or not be gone on from."""
+
+
+class Resumed(Exception):
+    """The journal has ended and the board itself is next: bring its lines to where they would be, then run again."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A program by its digest, and what came of it; None: it was begun, and nobody knows how far it came."""
+
+    digest: bytes
+    result: Result | None
+
+
+class Journal:
+    """The file. Use `create` or `resume`.
+
+    Attributes
+    ----------
+    steps: what it held when it was opened. lost_bytes: length of a last record that was cut short, and is dropped.
+    """
+
+    def __init__(self, path: Path, file: int, steps: list[Step], lost_bytes: int) -> None:
+        self.path, self.steps, self.lost_bytes = path, steps, lost_bytes
+        self._file = file
+
+    @classmethod
+    def create(cls, path: Path, identity: Identity) -> Journal:
+        """A new one. Raises `JournalError` if there is one already or it cannot be written."""
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise JournalError(f"journal {path}: {error.strerror}; nothing was sent to the board") from error
+        journal = cls(path, file, [], 0)
+        journal._write(MAGIC)
+        journal.append(Kind.BOARD, _board(identity), sync=True)
+        return journal
+
+    @classmethod
+    def resume(cls, path: Path, identity: Identity) -> Journal:
+        """Go on with one. Raises `JournalError` if it is damaged, or another board's."""
+        content = read_bytes(path)
+        records, end = parse(path, content)
+        if not records:
+            # Cut short before anything was sent.
+            path.unlink()
+            return cls.create(path, identity)
+        if records[0] != (Kind.BOARD, _board(identity)):
+            raise JournalError(
+                f"journal {path}: belongs to board {records[0][1].decode()}, this is {_board(identity).decode()}; "
+                "connect that board"
+            )
+        file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        os.ftruncate(file, end)
+        journal = cls(path, file, steps(records), len(content) - end)
+        journal.append(Kind.RESUMED, b"", sync=True)
+        return journal
+
+    def append(self, kind: Kind, payload: bytes, *, sync: bool) -> None:
+        """Write a record; with `sync` it is on the disk when this returns. Raises `JournalError`."""
+        head = _HEADER.pack(kind, len(payload), _crc(kind, payload))
+        self._write(head + payload)
+        if sync:
+            os.fdatasync(self._file)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            written = os.write(self._file, data)
+        except OSError as error:
+            raise JournalError(f"journal {self.path}: {error.strerror}; make room, then resume the run") from error
+        if written != len(data):
+            raise JournalError(f"journal {self.path}: the disk is full; make room, then resume the run")
+
+    def close(self) -> None:
+        """Let go of the file. Any number of times."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def read_bytes(path: Path) -> bytes:
+    """The journal at `path`. Raises `JournalError` if it cannot be read or is none."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise JournalError(f"journal {path}: {error.strerror}") from error
+    if not content.startswith(MAGIC) and not MAGIC.startswith(content):
+        raise JournalError(f"{path} is not a journal of this version")
+    return content
+
+
+def parse(path: Path, content: bytes) -> tuple[list[tuple[Kind, bytes]], int]:
+    """Records, and where the whole ones end. Raises `JournalError` for damage before the end."""
+    records: list[tuple[Kind, bytes]] = []
+    position = len(MAGIC)
+    while position + _HEADER.size <= len(content):
+        kind, length, crc = _HEADER.unpack_from(content, position)
+        end = position + _HEADER.size + length
+        payload = content[position + _HEADER.size : end]
+        if end > len(content) or (crc != _crc(kind, payload) and end == len(content)):
+            break  # cut short
+        if crc != _crc(kind, payload):
+            done = sum(kind is Kind.DONE for kind, _ in records)
+            raise JournalError(
+                f"journal {path}: is damaged at byte {position} of {len(content)}; {done} programs before that are "
+                "whole, and what was sent to the board after them is not known: do not resume; read the array and "
+                "program anew"
+            )
+        records.append((Kind(kind), payload))  # the CRC has passed: a kind that this version wrote
+        position = end
+    return records, min(position, len(content))
+
+
+def steps(records: list[tuple[Kind, bytes]]) -> list[Step]:
+    """The programs of a journal in order. One that was begun twice was found in doubt and begun again."""
+    found: list[Step] = []
+    begun: bytes | None = None
+    for kind, payload in records:
+        if kind is Kind.BEGUN:
+            begun = payload[:_DIGEST_BYTES]
+        elif kind is Kind.DONE and begun is not None:
+            found.append(Step(begun, _unpack(payload)))
+            begun = None
+    return found if begun is None else [*found, Step(begun, None)]
+
+
+def has_pulses(path: Path) -> bool:
+    """Whether a board may have been given pulses. Raises `JournalError`."""
+    records, _ = parse(path, read_bytes(path))
+    return any(kind is Kind.BEGUN and payload[_DIGEST_BYTES] for kind, payload in records)
+
+
+class JournalBridge:
+    """Wraps `inner`; same interface.
+
+    rebuild: the board began anew with this process, as the mock does, so that what the journal holds is executed again
+        on it (and must give the same); else it is only answered from the journal.
+
+    At the end of the journal a board that was not rebuilt gets a program with pulses that is in doubt not again: they
+    count as given, and the next read shows what they did. Then `run` raises `Resumed`, once, and takes the next program
+    as the one that restores the lines; it is not written down.
+    """
+
+    def __init__(self, inner: Bridge, journal: Journal, *, rebuild: bool) -> None:
+        self.inner, self._journal, self._rebuild = inner, journal, rebuild
+        self._held = deque(journal.steps)
+        self._must_restore = bool(journal.steps) and not rebuild
+        self._restoring = False
+        self._timing = SequencerConfig().timing
+
+    def identify(self) -> Identity:
+        return self.inner.identify()
+
+    def configure(self, config: SequencerConfig) -> None:
+        self._timing = config.timing
+        self.inner.configure(config)
+
+    def run(self, program: Program) -> Result:
+        if self._restoring:
+            self._restoring = False
+            return self.inner.run(program)
+        digest = _digest(program.words())
+        pulses = any(isinstance(i, Pulse | Pulses) for i in program)
+        if self._held:
+            step = self._held.popleft()
+            self._refuse_another_way(step, digest)
+            if step.result is not None:
+                return self._repeated(program, step.result) if self._rebuild else step.result
+            if pulses and not self._rebuild:
+                return self._done(Result(np.zeros(0, np.uint32), program.cycles(self._timing)))
+        if self._must_restore:
+            self._must_restore, self._restoring = False, True
+            raise Resumed
+        self._journal.append(Kind.BEGUN, digest + bytes([pulses]), sync=pulses)
+        return self._done(self.inner.run(program))
+
+    def _refuse_another_way(self, step: Step, digest: bytes) -> None:
+        if step.digest != digest:
+            raise JournalError(
+                f"journal {self._journal.path}: {len(self._held)} programs before its end the run takes another way "
+                "than it took before; resume with the same version of this program, its libraries and inputs"
+            )
+
+    def _repeated(self, program: Program, recorded: Result) -> Result:
+        result = self.inner.run(program)
+        if result.cycles != recorded.cycles or not np.array_equal(result.words, recorded.words):
+            raise JournalError(
+                f"journal {self._journal.path}: the model gives other words than it gave before; resume with the same "
+                "version of this program, board file and seed"
+            )
+        return result
+
+    def _done(self, result: Result) -> Result:
+        words = np.ascontiguousarray(result.words, np.uint32).tobytes()
+        self._journal.append(Kind.DONE, _DONE.pack(result.cycles) + words, sync=False)
+        return result
+
+    def reset(self) -> None:
+        self.inner.reset()
+
+    def safe(self) -> None:
+        self.inner.safe()
+
+    def close(self) -> None:
+        self.inner.close()
+        self._journal.close()
+
+
+def _board(identity: Identity) -> bytes:
+    return f"{identity.kind} {identity.serial}".encode()
+
+
+def _digest(words: Words) -> bytes:
+    return hashlib.blake2b(words.tobytes(), digest_size=_DIGEST_BYTES).digest()
+
+
+def _crc(kind: int, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(struct.pack("<BI", kind, len(payload))))
+
+
+def _unpack(payload: bytes) -> Result:
+    (cycles,) = _DONE.unpack_from(payload)
+    return Result(np.frombuffer(payload, np.uint32, offset=_DONE.size), cycles)

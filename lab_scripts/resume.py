@@ -1,0 +1,78 @@
+"""`xbar resume`: go on with a run that was interrupted or killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from firmware_bridge.journal import parse, read_bytes, steps
+from lab_scripts.console import Report
+from lab_scripts.exits import FileError
+from lab_scripts.runs import COMMAND_FILE, RESUMING, git_revision, journal_folder, versions
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="Run file that the interrupted command was to write, netCDF.")],
+) -> None:
+    """Go on with a run on boards that was interrupted or killed, from its journals.
+
+    What they confirm is not sent to a board again: a verified cell is not pulsed twice. Pulses that were under way are
+    taken as given, and the next read shows what they did. On the mock the result is that of a run which was never
+    interrupted, bit for bit.
+    """
+    report = Report(as_json=False)
+    folder = journal_folder(run)
+    command = _command(run, folder)
+    report.say(shlex.join(["xbar", *command["words"]]))
+    for journal in sorted(folder.glob("board*.journal")):
+        report.say(f"{journal.name}: {_state(journal)}")
+    os.chdir(command["folder"])
+    from lab_scripts.cli import app
+
+    code = typer.main.get_command(app).main(
+        command["words"], prog_name="xbar", standalone_mode=False, obj={RESUMING: True}
+    )
+    raise typer.Exit(code or 0)
+
+
+def _command(run: Path, folder: Path) -> dict[str, Any]:
+    """The interrupted command. Raises `FileError` if it cannot be gone on with as it was begun."""
+    if not folder.is_dir():
+        raise FileError(f"{run}: nothing to resume; there is no {folder}" + (", the run is complete" * run.exists()))
+    try:
+        command = json.loads((folder / COMMAND_FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise FileError(f"{folder / COMMAND_FILE}: {error}; begin the run anew with --force") from error
+    for name, digest in command["inputs"].items():
+        path = Path(command["folder"], name)
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise FileError(f"{path}: is not the file that the run began with (SHA-256 {digest}); put that back")
+    for what, was, now in (
+        ("revision", command["git_revision"], git_revision()),
+        ("versions", command["versions"], versions()),
+    ):
+        if was != now:
+            raise FileError(
+                f"{run}: was begun with {what} {was}, this is {now}: another version may go another way; install "
+                "what it was begun with, or begin anew with --force"
+            )
+    return command
+
+
+def _state(journal: Path) -> str:
+    content = read_bytes(journal)
+    records, end = parse(journal, content)
+    programs = steps(records)
+    done = sum(step.result is not None for step in programs)
+    text = f"{done} programs done"
+    if done < len(programs):
+        text += ", one under way"
+    if lost := len(content) - end:
+        text += f", and the beginning of a record ({lost} bytes), which says that nothing more was sent"
+    return text

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import errno
+import os
+
+import numpy as np
+import pytest
+
+from firmware_bridge.bridge import Identity, Result, SequencerConfig
+from firmware_bridge.isa import Nop, Pulse, Wait
+from firmware_bridge.journal import Journal, JournalBridge, JournalError, Kind, Resumed, Step, parse, steps
+from firmware_bridge.program import Program
+
+IDENTITY = Identity("zc706", "7", 1, 2, 8, 8, 64, 24576, 24576)
+READ = Program([Wait(10)])
+PULSE = Program([Pulse(5)])
+
+
+class Board:
+    """Executes nothing and says what it was given."""
+
+    def __init__(self, dies_at=None):
+        self.given, self.dies_at = [], dies_at
+
+    def identify(self):
+        return IDENTITY
+
+    def configure(self, config):
+        pass
+
+    def run(self, program):
+        self.given.append(program)
+        if len(self.given) == self.dies_at:
+            raise KeyboardInterrupt
+        return Result(np.array([len(self.given)], np.uint32), 100 + len(self.given))
+
+    def reset(self):
+        pass
+
+    safe = close = reset
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "board.journal"
+
+
+def begin(path, board, programs):
+    journal = JournalBridge(board, Journal.create(path, IDENTITY), rebuild=False)
+    return [journal.run(program) for program in programs]
+
+
+def go_on(path, board, rebuild=False):
+    journal = JournalBridge(board, Journal.resume(path, IDENTITY), rebuild=rebuild)
+    journal.configure(SequencerConfig())
+    return journal
+
+
+def test_what_is_confirmed_is_answered_and_not_sent_again(path):
+    first = begin(path, Board(), [READ, PULSE])
+    board = Board()
+    bridge = go_on(path, board)
+    for before, program in zip(first, (READ, PULSE), strict=True):
+        again = bridge.run(program)
+        assert (again.words.tolist(), again.cycles) == (before.words.tolist(), before.cycles)
+    assert board.given == []
+
+
+def test_after_the_journal_the_lines_are_restored_once_and_that_is_not_written_down(path):
+    begin(path, Board(), [READ])
+    board = Board()
+    bridge = go_on(path, board)
+    bridge.run(READ)
+    with pytest.raises(Resumed):
+        bridge.run(PULSE)
+    restore = Program([Nop()])
+    bridge.run(restore)
+    bridge.run(PULSE)
+    bridge.run(READ)
+    assert board.given == [restore, PULSE, READ]
+    records, _ = parse(path, path.read_bytes())
+    assert [kind.name for kind, _ in records] == ["BOARD", "BEGUN", "DONE", "RESUMED", "BEGUN", "DONE", "BEGUN", "DONE"]
+    assert len(steps(records)) == 3
+
+
+@pytest.mark.parametrize("program", [READ, PULSE], ids=["a read", "pulses"])
+def test_in_doubt_a_read_is_done_again_and_pulses_are_not(path, program):
+    with pytest.raises(KeyboardInterrupt):
+        begin(path, Board(dies_at=2), [READ, program])
+    board = Board()
+    bridge = go_on(path, board)
+    bridge.run(READ)
+    if program is PULSE:
+        result = bridge.run(PULSE)
+        assert (len(result.words), result.cycles) == (0, PULSE.cycles(SequencerConfig().timing))
+        assert board.given == []
+    else:
+        with pytest.raises(Resumed):
+            bridge.run(READ)
+        bridge.run(Program())
+        bridge.run(READ)
+        assert board.given == [Program(), READ]
+    bridge.close()
+    assert [step.result is not None for step in Journal.resume(path, IDENTITY).steps] == [True, True]
+
+
+def test_a_board_that_began_anew_is_given_everything_again_and_must_agree(path):
+    begin(path, Board(), [READ, PULSE])
+    board = Board()
+    bridge = go_on(path, board, rebuild=True)
+    bridge.run(READ)
+    bridge.run(PULSE)
+    bridge.run(PULSE)
+    assert board.given == [READ, PULSE, PULSE]
+    board = Board()
+    board.given = [None]
+    with pytest.raises(JournalError, match="the model gives other words than it gave before"):
+        go_on(path, board, rebuild=True).run(READ)
+
+
+def test_a_run_that_takes_another_way_is_stopped_before_the_board_gets_anything(path):
+    begin(path, Board(), [READ, PULSE])
+    board = Board()
+    with pytest.raises(JournalError, match="takes another way than it took before"):
+        go_on(path, board).run(PULSE)
+    assert board.given == []
+
+
+def test_pulses_are_on_the_disk_before_the_board_gets_them(path, mocker):
+    happened = []
+    mocker.patch("os.fdatasync", side_effect=lambda file: happened.append("fsync"))
+    board = Board()
+    mocker.patch.object(board, "run", side_effect=lambda p: happened.append(p) or Result(np.zeros(0, np.uint32), 1))
+    bridge = JournalBridge(board, Journal.create(path, IDENTITY), rebuild=False)
+    happened.clear()
+    bridge.run(PULSE)
+    assert happened == ["fsync", PULSE]
+    happened.clear()
+    bridge.run(READ)
+    assert happened == [READ]
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), None], ids=["refused", "short"])
+def test_nothing_is_sent_when_the_disk_is_full(path, mocker, failure):
+    board = Board()
+    bridge = JournalBridge(board, Journal.create(path, IDENTITY), rebuild=False)
+    mocker.patch("os.write", side_effect=failure, return_value=3)
+    with pytest.raises(JournalError, match="make room, then resume the run"):
+        bridge.run(PULSE)
+    assert board.given == []
+
+
+def test_a_journal_cut_anywhere_holds_a_beginning_of_what_happened(path):
+    with pytest.raises(KeyboardInterrupt):
+        begin(path, Board(dies_at=3), [READ, PULSE, PULSE])
+    content = path.read_bytes()
+    whole = steps(parse(path, content)[0])
+    assert [step.result is not None for step in whole] == [True, True, False]
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        journal = Journal.resume(path, IDENTITY)
+        journal.close()
+        for held, step in zip(journal.steps, whole, strict=False):
+            assert held.digest == step.digest
+            assert held.result is None or held.result.cycles == step.result.cycles
+        assert sum(held.result is not None for held in journal.steps) <= 2
+        # What is left is whole again.
+        again, end = parse(path, path.read_bytes())
+        assert again[-1][0] in (Kind.RESUMED, Kind.BOARD)
+        assert end == path.stat().st_size
+
+
+def test_damage_before_the_end_is_refused(path):
+    begin(path, Board(), [READ, PULSE])
+    content = bytearray(path.read_bytes())
+    records, _ = parse(path, bytes(content))
+    position = content.index(records[1][1])
+    content[position] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match=r"is damaged at byte \d+ of \d+; 0 programs before that are whole"):
+        Journal.resume(path, IDENTITY)
+
+
+def test_another_boards_journal_is_refused(path):
+    begin(path, Board(), [READ])
+    other = Identity("zc706", "8", 1, 2, 8, 8, 64, 24576, 24576)
+    with pytest.raises(JournalError, match="belongs to board zc706 7, this is zc706 8"):
+        Journal.resume(path, other)
+
+
+def test_an_existing_journal_is_not_begun_again(path):
+    Journal.create(path, IDENTITY).close()
+    with pytest.raises(JournalError, match="File exists; nothing was sent to the board"):
+        Journal.create(path, IDENTITY)
+
+
+def test_something_else_is_not_taken_for_a_journal(path):
+    path.write_bytes(b"netCDF, perhaps")
+    with pytest.raises(JournalError, match="is not a journal of this version"):
+        Journal.resume(path, IDENTITY)
+
+
+def test_a_program_begun_again_after_doubt_counts_once():
+    one, two = b"1" * 16, b"2" * 16
+    done = (5).to_bytes(8, "little")
+    found = steps([(Kind.BEGUN, one), (Kind.RESUMED, b""), (Kind.BEGUN, one), (Kind.DONE, done), (Kind.BEGUN, two)])
+    assert [(step.digest, step.result and step.result.cycles) for step in found] == [(one, 5), (two, None)]
+    assert isinstance(found[0], Step)
+
+
+def test_close_lets_go_of_the_file(path):
+    bridge = JournalBridge(Board(), Journal.create(path, IDENTITY), rebuild=False)
+    file = bridge._journal._file
+    bridge.close()
+    bridge.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(file)
