@@ -44,6 +44,21 @@ class GaussianBase(torch.nn.Module):
         total = torch.zeros(len(self.log_amplitude), dtype=log_a.dtype).index_add_(0, orbit, log_a)
         self.log_amplitude.copy_(total / torch.bincount(orbit))
 
+    @torch.no_grad()
+    def enlarge(self, other: GaussianBase) -> None:
+        """Take over the base of a lattice no larger: ln a in real space, offset by offset, and nothing farther out.
+
+        An offset of half a period is one of both signs: its entry is shared between them.
+        """
+        small, large = other.shape, self.shape
+        old = np.fft.ifft2(other.log_amplitude.double().numpy()[other._orbit.numpy()]).real
+        new = np.zeros(large)
+        for dx in range(-(small[0] // 2), small[0] // 2 + 1):
+            for dy in range(-(small[1] // 2), small[1] // 2 + 1):
+                shared = (2 if 2 * abs(dx) == small[0] else 1) * (2 if 2 * abs(dy) == small[1] else 1)
+                new[dx % large[0], dy % large[1]] += old[dx % small[0], dy % small[1]] / shared
+        self.set_spectrum(np.exp(-2 * np.fft.fft2(new).real))
+
     def spectrum(self) -> np.ndarray:
         """K(p) = a(p)^(−2), (Lx, Ly) in FFT order."""
         return np.exp(-2 * self.log_amplitude.detach().double().numpy())[self._orbit.numpy()]

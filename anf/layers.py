@@ -34,7 +34,7 @@ class BaseLinear(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x (..., n_in) -> (..., n_out)."""
         if self.engine is None:
-            return x @ self._digital_weight().T
+            return x @ self.digital_weight().T
         n_out, n_in = self.weight.shape
         y = self.engine(x.reshape(-1, n_in)).reshape(*x.shape[:-1], n_out)
         return y if self.lora is None else y + self.lora(x)
@@ -45,11 +45,12 @@ class BaseLinear(torch.nn.Module):
         The flow keeps its batch in the last, contiguous dimension, where a digital product is one wide GEMM.
         """
         if self.engine is None:
-            weight = self._digital_weight()
+            weight = self.digital_weight()
             # For one group this is a single GEMM; matmul of a matrix by a 3-D tensor would copy x.
             return torch.bmm(weight.expand(x.shape[0], *weight.shape), x)
         return self(x.transpose(1, 2)).transpose(1, 2)
 
-    def _digital_weight(self) -> torch.Tensor:
+    def digital_weight(self) -> torch.Tensor:
+        """W, or what is held instead, with the LoRA, (n_out, n_in)."""
         weight = self.weight if self.held is None else self.held
         return weight if self.lora is None else weight + self.lora.delta()

@@ -1,0 +1,242 @@
+"""The field flow: a neural differential equation whose matrices are the arrays', in a split that is exact.
+
+On the even half of the lattice (the odd half is completed exactly)
+
+    dx/dt = Σ_a cos(aπt) [W_a · (x, sin ω₁x, …, sin ω_F x) + the same of the site itself],
+
+odd in x, with kernels W_a tied by the symmetries of the lattice. It is carried out in steps of 1/n that move one colour
+of sites at a time by what the other colours say, forward through the colours and backward. So the Jacobian is a
+product of slopes of one-dimensional maps, digital, at any n; what the arrays return never enters it (docs/theory.md).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from anf.actions import Action
+from anf.checkerboard import Checkerboard
+from anf.flow import Flow, FlowConfig, Group, Target, log_normal
+from anf.gaussian import GaussianBase
+from anf.layers import BaseLinear
+from anf.split import Products, SplitPass, path_gradient, time_table
+from anf.tied import Orbits
+
+
+class FieldFlowConfig(FlowConfig):
+    """Architecture of a field flow."""
+
+    kind: Literal["field"] = "field"
+    completed: Literal[True] = True
+    sweeps: int = Field(default=8, ge=1, description="n: each moves all colours forward, then backward, by half of 1/n")
+    sines: int = Field(default=4, ge=0, description="F, sines of each site beside the field itself")
+    cosines: int = Field(default=4, ge=1, description="terms of the kernels in time")
+
+
+class TiedKernel(torch.nn.Module):
+    """Kernels of all base layers: values (cosines, 1 + F, n_orbits), scaled by their distance; orbit 0 is unused."""
+
+    def __init__(self, orbits: Orbits, colours: torch.Tensor, cosines: int, n_features: int) -> None:
+        super().__init__()
+        self.values = torch.nn.Parameter(torch.zeros(cosines, n_features, len(orbits)))
+        self.scale = orbits.scale
+        order = colours.reshape(-1)
+        offsets = orbits.index[order][:, order]  # sites colour by colour
+        n_colours, m = colours.shape
+        own = torch.arange(len(order)) // m
+        zero = n_features * len(orbits)
+        feature = torch.arange(n_features)[None, :, None] * len(orbits)
+        index = offsets.reshape(-1, n_colours, 1, m) + feature
+        index[own[:, None] == torch.arange(n_colours)] = zero
+        self.index = index.reshape(n_colours, m, -1)
+        """(C, m, C(1 + F)m): place of every weight in a flat kernel; that of the colour's own sites holds zero."""
+
+    def matrices(self) -> torch.Tensor:
+        """(cosines, C, m, C(1 + F)m), zero for the colour's own sites."""
+        flat = (self.values * self.scale.to(self.values.dtype)).flatten(1)
+        flat = torch.cat([flat, flat.new_zeros(len(flat), 1)], 1)
+        return flat[:, self.index.reshape(-1)].reshape(len(flat), *self.index.shape)
+
+    def others(self, colour: int) -> torch.Tensor:
+        """Columns of a colour's matrix that belong to other colours, (K,)."""
+        width = self.index.shape[2] // self.index.shape[0]
+        column = torch.arange(self.index.shape[2])
+        return column[column // width != colour]
+
+
+class TiedLinear(BaseLinear):
+    """A base layer whose matrix is expanded from a tied kernel: that of one colour and one cosine in time.
+
+    Its inputs are the features of the sites of all *other* colours: bit lines of its own colour do not exist.
+    """
+
+    def __init__(self, kernel: TiedKernel, cosine: int, colour: int) -> None:
+        torch.nn.Module.__init__(self)
+        self.name = f"cosine.{cosine}.colour.{colour}"
+        self.lora, self.engine, self.held = None, None, None
+        self.cosine, self.colour = cosine, colour
+        self._kernel = (kernel,)  # in a tuple, not to be registered a second time
+        self.columns_of_others = kernel.others(colour)
+
+    @property
+    def weight(self) -> torch.Tensor:  # type: ignore[override]
+        """(m, K), expanded."""
+        return self._kernel[0].matrices()[self.cosine, self.colour][:, self.columns_of_others]
+
+
+class FieldFlow(Flow):
+    """x = R ε on the even half, moved by the exact split; the odd half is drawn given the even one."""
+
+    config: FieldFlowConfig
+
+    def __init__(self, config: FieldFlowConfig, action: Action) -> None:
+        super().__init__(config, action)
+        self.orbits = Orbits(self.board)
+        self.colours = colour_sites(self.board)
+        n_features = 1 + config.sines
+        self.base = GaussianBase(self.board, completed=True)
+        self.kernel = TiedKernel(self.orbits, self.colours, config.cosines, n_features)
+        self.own_time = torch.nn.Parameter(torch.zeros(config.cosines, n_features))
+        self.omega = torch.nn.Parameter(torch.arange(1.0, n_features))
+        self.layers = torch.nn.ModuleList(
+            TiedLinear(self.kernel, a, c) for a in range(config.cosines) for c in range(len(self.colours))
+        )
+        # Training starts from the nearest Gaussian, with sines that resolve the site potential: its wells, or its width.
+        self.base.follow(action)
+        site = action.site
+        unit = 0.5 * site.frequency if site.cosine else max(site.quartic, 1.0) ** 0.25
+        with torch.no_grad():
+            self.omega.mul_(unit)
+
+    def base_layers(self) -> dict[str, BaseLinear]:
+        layers: list[BaseLinear] = list(self.layers)  # type: ignore[arg-type]
+        return {layer.name: layer for layer in layers}
+
+    @property
+    def steps(self) -> int:
+        """Each layer is read forward and backward in every sweep."""
+        return 2 * self.config.sweeps
+
+    def vectors_per_sample(self) -> dict[str, int]:
+        return dict.fromkeys(self.base_layers(), self.steps)
+
+    def group_of(self, parameter: str) -> Group:
+        if parameter == "kernel.values":
+            return "weights"
+        if ".lora." in parameter:
+            return "lora"
+        if parameter.startswith("base."):
+            return "base"
+        return "time" if parameter == "own_time" else "site"
+
+    def lora_layers(self) -> list[str]:
+        """All layers."""
+        return list(self.base_layers())
+
+    @torch.no_grad()
+    def start_from(self, other: FieldFlow) -> None:
+        """Take over the kernels of a flow on a lattice no larger, offset by offset, and all that does not depend on size.
+
+        Raises ValueError, naming them, for sides that shrink and for numbers of sines or cosines that differ.
+        """
+        if any(mine < theirs for mine, theirs in zip(self.config.shape, other.config.shape, strict=True)):
+            raise ValueError(
+                f"shape {other.config.shape} does not fit into {self.config.shape}: start from a smaller one"
+            )
+        for name in ("sines", "cosines"):
+            mine, theirs = getattr(self.config, name), getattr(other.config, name)
+            if mine != theirs:
+                raise ValueError(f"{name} = {mine}, the flow to start from has {theirs}: they must agree")
+        self.kernel.values.copy_(self.orbits.embed(other.kernel.values, other.orbits))
+        self.base.enlarge(other.base)
+        self.own_time.copy_(other.own_time)
+        self.omega.copy_(other.omega)
+
+    # -- sampling and density ---------------------------------------------------------------------------------------
+
+    def base_sample(self, n: int, generator: torch.Generator) -> torch.Tensor:
+        """n draws of ε (N, n)."""
+        return torch.randn(self.sites, n, generator=generator, dtype=self.omega.dtype)
+
+    @torch.no_grad()
+    def draw(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.push(self.base_sample(n, generator))
+
+    @torch.no_grad()
+    def push(self, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """ε (N, n) -> x (N, n) and log q (n,) float64."""
+        split = SplitPass(self._products(), *self._site_terms(), self._by_colour(self.base.colour(noise)))
+        split.run()
+        return self._by_site(split.image), log_normal(noise) - self.base.log_det() - split.log_det
+
+    @torch.no_grad()
+    def inverse(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """x (N, n) -> ε (N, n) and log q (n,) float64. Raises ValueError if a layer has an engine."""
+        self.require_digital()
+        split = SplitPass(self._products(), *self._site_terms(), self._by_colour(x))
+        split.run_back()
+        noise = self.base.whiten(self._by_site(split.image))
+        return noise, log_normal(noise) - self.base.log_det() - split.log_det
+
+    def density(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inverse(x)[1]
+
+    def path_gradient(self, target: Target, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        noise = self.base_sample(n, generator)
+        with torch.no_grad():
+            score = -self.base.whiten(noise)
+            log_q = log_normal(noise) - self.base.log_det()
+
+        def towards(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            value, gradient = target.value_and_gradient(self._by_site(image))
+            return value, self._by_colour(gradient)
+
+        loss, log_det, value = path_gradient(
+            self._products(), *self._site_terms(), self._by_colour(self.base.colour(noise)), self._by_colour(score), towards
+        )
+        return loss, -value - (log_q - log_det)
+
+    def _products(self) -> Products:
+        others = [self.kernel.others(c) for c in range(len(self.colours))]
+        return Products(self.kernel.matrices(), list(self.base_layers().values()), others, self.config.sweeps)
+
+    def _site_terms(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """own (sweeps, 1 + F), the site's own drift at the time of each sweep, and ω (F,).
+
+        Raises ValueError where the map of a site would not be monotone.
+        """
+        own = time_table(self.config.sweeps, self.config.cosines).to(self.own_time.dtype) @ self.own_time
+        steepest = own[:, 0] - (own[:, 1:] * self.omega).abs().sum(1)
+        least = 1 + float(steepest.detach().min()) / (2 * self.config.sweeps)
+        if not least > 0:
+            raise ValueError(
+                f"smallest slope of a site's own map is {least:.3g}, must be above 0 to be inverted: take more sweeps "
+                f"than {self.config.sweeps}, or train with a lower learning_rate"
+            )
+        return own, self.omega
+
+    def _by_colour(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, n) by site -> (C, m, n) by colour."""
+        return x[self.colours.reshape(-1)].reshape(*self.colours.shape, -1)
+
+    def _by_site(self, x: torch.Tensor) -> torch.Tensor:
+        """(C, m, n) by colour -> (N, n) by site."""
+        return x.reshape(self.sites, -1)[torch.argsort(self.colours.reshape(-1))]
+
+
+def colour_sites(board: Checkerboard) -> torch.Tensor:
+    """(C, m): even sites by colour, (x mod p, y mod q) with p and q the sides' divisors 4, 3 or else the smallest above.
+
+    Sites of one colour are then at least √(p² + q²) or four sites apart. Multiples of four have eight colours.
+    """
+    p, q = (_period(side) for side in board.shape)
+    code = torch.from_numpy((board.even % (p, q)) @ np.array([q, 1]))
+    colours = [torch.nonzero(code == c)[:, 0] for c in torch.unique(code)]
+    return torch.stack(colours)
+
+
+def _period(side: int) -> int:
+    return next(p for p in (4, 3, *range(5, side + 1), side) if side % p == 0)

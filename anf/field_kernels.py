@@ -1,0 +1,122 @@
+"""The element-wise part of a split step, compiled by numba. Arrays are batch last."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+_compiled = njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
+
+
+@_compiled
+def advance(
+    inflow: np.ndarray,
+    features: np.ndarray,
+    cosines: np.ndarray,
+    own: np.ndarray,
+    omega: np.ndarray,
+    step: float,
+    score: np.ndarray,
+    carry_score: bool,
+    slopes: np.ndarray,
+    jacobian: np.ndarray,
+) -> None:
+    """x ← x + step · [inflow + own₀ x + Σ_f own_f sin(ω_f x)] for one colour, in place in features[0].
+
+    inflow, slopes: (m, n).  features: (1 + F, m, n), x and its sines.  cosines: (F, m, n).  slopes gets ∂x'/∂x, jacobian
+    (n,) float64 is multiplied by their product.  score (m, n): d log q/dx → d log q/dx', with carry_score.
+    """
+    n_sines, m, n = cosines.shape
+    for i in range(m):
+        drift, slope, bend = np.empty(n, features.dtype), np.empty(n, features.dtype), np.zeros(n, features.dtype)
+        for k in range(n):
+            drift[k] = inflow[i, k] + own[0] * features[0, i, k]
+            slope[k] = own[0]
+        for f in range(n_sines):
+            amplitude, first = own[1 + f], own[1 + f] * omega[f]
+            second = first * omega[f]
+            for k in range(n):
+                drift[k] += amplitude * features[1 + f, i, k]
+                slope[k] += first * cosines[f, i, k]
+                bend[k] -= second * features[1 + f, i, k]
+        one = features.dtype.type(1.0)
+        for k in range(n):
+            slope[k] = one + step * slope[k]
+            slopes[i, k] = slope[k]
+            features[0, i, k] += step * drift[k]
+        for k in range(n):
+            jacobian[k] *= slope[k]
+        if carry_score:
+            for k in range(n):
+                score[i, k] = (score[i, k] - step * bend[k] / slope[k]) / slope[k]
+
+
+@_compiled
+def pull(
+    pulled: np.ndarray,
+    features: np.ndarray,
+    cosines: np.ndarray,
+    omega: np.ndarray,
+    scale: float,
+    out: np.ndarray,
+    omega_grad: np.ndarray,
+    with_omega: bool,
+) -> None:
+    """out += scale · Σ_f ∂feature_f/∂x · pulled_f: a vector over features (C, 1 + F, m, n) back to the sites (C, m, n).
+
+    cosines: (C, F, m, n). With with_omega, omega_grad (F,) float64 gets the derivative by the frequencies.
+    """
+    colours, n_sines, m, n = cosines.shape
+    for c in range(colours):
+        for i in range(m):
+            for k in range(n):
+                out[c, i, k] += scale * pulled[c, 0, i, k]
+            for f in range(n_sines):
+                factor = scale * omega[f]
+                for k in range(n):
+                    out[c, i, k] += factor * cosines[c, f, i, k] * pulled[c, 1 + f, i, k]
+                if with_omega:
+                    total = features.dtype.type(0.0)
+                    for k in range(n):
+                        total += features[c, 0, i, k] * cosines[c, f, i, k] * pulled[c, 1 + f, i, k]
+                    omega_grad[f] += scale * total
+
+
+@_compiled
+def solve(
+    image: np.ndarray, own: np.ndarray, omega: np.ndarray, step: float, x: np.ndarray, jacobian: np.ndarray
+) -> None:
+    """The inverse of `advance`: x (m, n) with x + step · [own₀ x + Σ_f own_f sin(ω_f x)] = image, and jacobian (n,)
+    multiplied by the slopes at x. Newton steps kept within a bracket; the slope must be positive everywhere."""
+    m, n = image.shape
+    reach = 0.0
+    for f in range(omega.shape[0]):
+        reach += abs(step * own[1 + f])
+    linear = 1.0 + step * own[0]
+    for i in range(m):
+        for k in range(n):
+            target = np.float64(image[i, k])
+            low, high = (target - reach) / linear, (target + reach) / linear
+            at = target / linear
+            slope = linear
+            for _ in range(200):
+                value, slope = linear * at - target, linear
+                for f in range(omega.shape[0]):
+                    value += step * own[1 + f] * np.sin(omega[f] * at)
+                    slope += step * own[1 + f] * omega[f] * np.cos(omega[f] * at)
+                if value > 0.0:
+                    high = at
+                else:
+                    low = at
+                following = at - value / slope
+                if not low <= following <= high:
+                    following = 0.5 * (low + high)
+                moved = abs(following - at)
+                at = following
+                if moved <= 1e-15 * (1.0 + abs(at)):
+                    break
+            x[i, k] = at
+            slope = linear
+            for f in range(omega.shape[0]):
+                slope += step * own[1 + f] * omega[f] * np.cos(omega[f] * at)
+            jacobian[k] *= slope
