@@ -104,7 +104,7 @@ class FieldFlow(Flow):
         self.layers = torch.nn.ModuleList(
             TiedLinear(self.kernel, a, c) for a in range(config.cosines) for c in range(len(self.colours))
         )
-        # Training starts from the nearest Gaussian, with sines that resolve the site potential: its wells, or its width.
+        # Training starts from the nearest Gaussian, with sines that resolve the site potential: its wells or its width.
         self.base.follow(action)
         site = action.site
         unit = 0.5 * site.frequency if site.cosine else max(site.quartic, 1.0) ** 0.25
@@ -138,7 +138,7 @@ class FieldFlow(Flow):
 
     @torch.no_grad()
     def start_from(self, other: FieldFlow) -> None:
-        """Take over the kernels of a flow on a lattice no larger, offset by offset, and all that does not depend on size.
+        """Take over the kernels of a flow on a lattice no larger, offset by offset, and what does not depend on size.
 
         Raises ValueError, naming them, for sides that shrink and for numbers of sines or cosines that differ.
         """
@@ -194,9 +194,8 @@ class FieldFlow(Flow):
             value, gradient = target.value_and_gradient(self._by_site(image))
             return value, self._by_colour(gradient)
 
-        loss, log_det, value = path_gradient(
-            self._products(), *self._site_terms(), self._by_colour(self.base.colour(noise)), self._by_colour(score), towards
-        )
+        x = self._by_colour(self.base.colour(noise))
+        loss, log_det, value = path_gradient(self._products(), *self._site_terms(), x, self._by_colour(score), towards)
         return loss, -value - (log_q - log_det)
 
     def _products(self) -> Products:
@@ -228,9 +227,9 @@ class FieldFlow(Flow):
 
 
 def colour_sites(board: Checkerboard) -> torch.Tensor:
-    """(C, m): even sites by colour, (x mod p, y mod q) with p and q the sides' divisors 4, 3 or else the smallest above.
+    """(C, m): even sites by colour, (x mod p, y mod q); p and q are divisors of the sides, 4, 3 or else the next.
 
-    Sites of one colour are then at least √(p² + q²) or four sites apart. Multiples of four have eight colours.
+    Sites of one colour are four apart or more. Sides that are multiples of four make eight colours.
     """
     p, q = (_period(side) for side in board.shape)
     code = torch.from_numpy((board.even % (p, q)) @ np.array([q, 1]))

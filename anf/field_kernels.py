@@ -23,10 +23,11 @@ def advance(
 ) -> None:
     """x ← x + step · [inflow + own₀ x + Σ_f own_f sin(ω_f x)] for one colour, in place in features[0].
 
-    inflow, slopes: (m, n).  features: (1 + F, m, n), x and its sines.  cosines: (F, m, n).  slopes gets ∂x'/∂x, jacobian
-    (n,) float64 is multiplied by their product.  score (m, n): d log q/dx → d log q/dx', with carry_score.
+    inflow, slopes: (m, n).  features: (1 + F, m, n), x and its sines.  cosines: (F, m, n).  slopes gets ∂x'/∂x and
+    jacobian (n,) float64 is multiplied by their product.  score (m, n): d log q/dx → d log q/dx', with carry_score.
     """
     n_sines, m, n = cosines.shape
+    one, h = features.dtype.type(1.0), features.dtype.type(step)  # everything in the precision of the field
     for i in range(m):
         drift, slope, bend = np.empty(n, features.dtype), np.empty(n, features.dtype), np.zeros(n, features.dtype)
         for k in range(n):
@@ -39,16 +40,15 @@ def advance(
                 drift[k] += amplitude * features[1 + f, i, k]
                 slope[k] += first * cosines[f, i, k]
                 bend[k] -= second * features[1 + f, i, k]
-        one = features.dtype.type(1.0)
         for k in range(n):
-            slope[k] = one + step * slope[k]
+            slope[k] = one + h * slope[k]
             slopes[i, k] = slope[k]
-            features[0, i, k] += step * drift[k]
+            features[0, i, k] += h * drift[k]
         for k in range(n):
             jacobian[k] *= slope[k]
         if carry_score:
             for k in range(n):
-                score[i, k] = (score[i, k] - step * bend[k] / slope[k]) / slope[k]
+                score[i, k] = (score[i, k] - h * bend[k] / slope[k]) / slope[k]
 
 
 @_compiled
@@ -67,12 +67,13 @@ def pull(
     cosines: (C, F, m, n). With with_omega, omega_grad (F,) float64 gets the derivative by the frequencies.
     """
     colours, n_sines, m, n = cosines.shape
+    h = out.dtype.type(scale)
     for c in range(colours):
         for i in range(m):
             for k in range(n):
-                out[c, i, k] += scale * pulled[c, 0, i, k]
+                out[c, i, k] += h * pulled[c, 0, i, k]
             for f in range(n_sines):
-                factor = scale * omega[f]
+                factor = h * omega[f]
                 for k in range(n):
                     out[c, i, k] += factor * cosines[c, f, i, k] * pulled[c, 1 + f, i, k]
                 if with_omega:

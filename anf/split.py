@@ -99,7 +99,7 @@ class SplitPass:
         self._cosines = x.new_empty(colours, len(omega), m, n)
         self.log_det = torch.zeros(n, dtype=torch.float64)
         """log of the Jacobian determinant of the forward map so far, (n,)."""
-        self._step = own.new_tensor(0.5 / len(own)).numpy()[()]
+        self._step = 0.5 / len(own)
         self._record: list[_Update] = []
         self._features[:, 0] = x
         for c in range(colours):
@@ -136,7 +136,7 @@ class SplitPass:
         for sweep, c in reversed(list(self._order())):
             inflow, _ = self._products(sweep, c, self._flat)
             jacobian.fill(1.0)
-            before = (self._features[c, 0] - float(self._step) * inflow).numpy()
+            before = (self._features[c, 0] - self._step * inflow).numpy()
             solve(
                 before,
                 self._own[sweep].numpy(),
@@ -150,7 +150,7 @@ class SplitPass:
 
     def adjoint(self, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """From d loss/d image (C, m, n): that by the weights, by own, by omega, and by x. Undoes a recorded `run`."""
-        step = float(self._step)
+        step = self._step
         weights = torch.zeros_like(self._products.weights)
         own, omega = torch.zeros_like(self._own), np.zeros(len(self._omega))
         grad = grad.clone()
@@ -186,7 +186,7 @@ class SplitPass:
         torch.sin(angle, out=self._features[c, 1:])
         torch.cos(angle, out=self._cosines[c])
 
-    def _pull(self, pulled: torch.Tensor, scale: np.floating, out: torch.Tensor, omega: np.ndarray | None) -> None:
+    def _pull(self, pulled: torch.Tensor, scale: float, out: torch.Tensor, omega: np.ndarray | None) -> None:
         pull(
             pulled.reshape(self._features.shape).numpy(), self._features.numpy(), self._cosines.numpy(),
             self._omega.numpy(), scale, out.numpy(), np.empty(0) if omega is None else omega, omega is not None,
@@ -219,6 +219,6 @@ def path_gradient(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """A scalar whose gradient is the path gradient, the log determinant (n,) and the target's value (n,).
 
-    x (C, m, n) with its graph; score (C, m, n), d log q/dx of x, is used up. d KL = (∂target + score) · dx at the image.
+    x (C, m, n) with its graph; score (C, m, n), d log q/dx of x, is used up. dKL = (∂target + score) · dx at the image.
     """
     return _PathGradient.apply(products.weights, own, omega, x, products, score, towards)
