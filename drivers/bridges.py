@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from drivers.board import Board
 from firmware_bridge.bridge import Bridge
@@ -26,9 +27,13 @@ _NOT_BUILT = {
 }
 
 
-def open_bridge(address: str, *, board: Board, seed: int = 0, mock: MockParams | None = None) -> Bridge:
+def open_bridge(
+    address: str, *, board: Board, seed: int = 0, mock: MockParams | None = None, vcd: Path | None = None
+) -> Bridge:
     """The bridge at an address; see `drivers.connect.open_crossbar`, which is what a user calls."""
     scheme = address.partition(":")[0]
+    if vcd is not None and address != "rtl":
+        raise BackendUnavailable(f"vcd = {vcd}: backend {address!r} has no pins to record; use 'rtl'")
     if scheme in ("tcp", "serial"):
         return RemoteBridge.open(address, token=os.environ.get(TOKEN_VARIABLE))
     if scheme in _NOT_BUILT:
@@ -53,6 +58,6 @@ def open_bridge(address: str, *, board: Board, seed: int = 0, mock: MockParams |
     if address == "mock":
         return MockBridge(chips, serial=f"mock-{seed}")
     try:
-        return RtlBridge(chips, serial=f"rtl-{seed}")
+        return RtlBridge(chips, serial=f"rtl-{seed}", vcd=vcd)
     except RtlUnavailable as error:
         raise BackendUnavailable(f"backend 'rtl' cannot be opened here: {error}") from error

@@ -25,6 +25,7 @@ def open_crossbar(
     seed: int = 0,
     mock: MockParams | None = None,
     journal: Path | None = None,
+    vcd: Path | None = None,
 ) -> Crossbar:
     """Open a board.
 
@@ -37,6 +38,7 @@ def open_crossbar(
     mock: non-idealities of the mock board, default those of the datasheets and the paper.
     journal: file that every program is written to before the board gets it. If it is there already, the run that it
         belongs to goes on: until its end the board's answers come from it (`firmware_bridge.journal`).
+    vcd: on `rtl`, FILE.vcd for the waveform of the pins; FILE.json beside it gets the frames meant for the DACs.
 
     The token for a board server is the environment variable XBAR_TOKEN.
 
@@ -46,7 +48,7 @@ def open_crossbar(
     """
     if not isinstance(board, Board):
         board = load_board(board)
-    bridge = open_bridge(address, board=board, seed=seed, mock=mock)
+    bridge = open_bridge(address, board=board, seed=seed, mock=mock, vcd=vcd)
     try:
         return Crossbar(bridge if journal is None else _journalled(bridge, journal), board)
     except BaseException:

@@ -7,6 +7,8 @@ So equal words and cycles on both bridges mean that the mock keeps the gateware'
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from firmware_bridge.bridge import NOT_CONFIGURED, Identity, Result, SequencerConfig, SequencerLimits, latch
@@ -34,6 +36,7 @@ from firmware_bridge.mock.board import MockBoard
 from firmware_bridge.mock.bridge import adc_timing, shift_timing, spi_timing
 from firmware_bridge.program import Program
 from firmware_bridge.rtl_model import GatewareModel, PinFrame
+from firmware_bridge.waveform import IntendedFrames
 
 START, SAFE, RESET, LATCH = 1, 2, 4, 8
 
@@ -41,9 +44,11 @@ START, SAFE, RESET, LATCH = 1, 2, 4, 8
 class RtlBridge:
     """A `Bridge` to the Verilated gateware. Raises `RtlUnavailable` if that cannot be built."""
 
-    def __init__(self, board: MockBoard, *, serial: str = "rtl") -> None:
+    def __init__(self, board: MockBoard, *, serial: str = "rtl", vcd: Path | None = None) -> None:
+        """vcd: file for the waveform of the pins, from the first configuration on; the frames meant go beside it."""
         self.board = board
         self._serial = serial
+        self._vcd, self._frames = vcd, None if vcd is None else IntendedFrames(vcd, len(board.dacs))
         for name, there_are, most in (("DACs", len(board.dacs), N_DACS), ("ADCs", len(board.adcs), N_ADCS)):
             if there_are > most:
                 raise LimitError(name, there_are, most, source="gateware")
@@ -83,6 +88,8 @@ class RtlBridge:
         latch(self._held, config)
         self._configure(config)
         if self._held is None:
+            if self._vcd is not None:
+                self.model.trace(self._vcd, timing.period_s, len(self.board.dacs), len(self.board.adcs))
             self._latch(config.limits)
             self._held, self._limits = config, LimitCheck(config.limits)
 
@@ -133,6 +140,8 @@ class RtlBridge:
             self.safe()
             raise
         start = self._cycle
+        if self._frames is not None:
+            self._frames.program(program)
         result = self.run_words(words)
         self._limits.follow(program, self._config.timing, start)
         return result
@@ -153,6 +162,8 @@ class RtlBridge:
             raise
         # The gateware has made itself safe where it refuses a word.
         if fault := self.model.register("STATUS") >> 8:
+            if self._frames is not None:
+                self._frames.safe(self._config.safe_frames)
             address = self.model.register("ERROR_ADDRESS")
             if fault in LIMIT_FAULTS:
                 raise self._limits.explain(Program.from_words(words), self._config.timing, start)
@@ -166,15 +177,17 @@ class RtlBridge:
         self._show_answers()
 
     def safe(self) -> None:
+        if self._frames is not None:
+            self._frames.safe(self._config.safe_frames)
         self.model.command(SAFE)
 
     def close(self) -> None:
-        self.safe()
-        self.trace(None)
-
-    def trace(self, path: str | None) -> None:
-        """Record the pins as a VCD file from now on; None ends it. Raises `OSError`."""
-        self.model.trace(path, self._config.timing.period_s)
+        try:
+            self.safe()
+        finally:
+            if self._frames is not None:
+                self._frames.close()
+                self.model.end_trace()
 
     # -- inside -----------------------------------------------------------------------------------------------------
     @property

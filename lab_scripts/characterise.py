@@ -18,7 +18,7 @@ from drivers.connect import open_crossbar
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
 from lab_scripts.figure_panels import DRAWN
-from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed
+from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, Vcd
 from lab_scripts.panels import MADE_BY, Panel, check_pictures, finish
 from lab_scripts.runs import RunFile
 
@@ -40,7 +40,9 @@ def measure(
 ) -> Path:
     """Do it on a board and write the run file; returns its path."""
     board = load_board(board_file)
-    with open_crossbar(backend, board=board, seed=seed, journal=run_file.next_journal()) as crossbar:
+    with open_crossbar(
+        backend, board=board, seed=seed, journal=run_file.next_journal(), vcd=run_file.next_waveform()
+    ) as crossbar:
         if experiment.wait_s > UNASKED_WAIT_S and crossbar.identity.kind != "mock" and not yes:
             raise InputError(
                 f"{experiment.name} waits {experiment.wait_s:g} s ({experiment.wait_s / 86400:.2g} days), and "
@@ -69,6 +71,7 @@ def _command(kind: type[Experiment]) -> Callable[..., None]:
 
     def run(context: typer.Context, out: Path, backend: str, board_file: Path, seed: int, **rest: Any) -> None:
         force, yes = rest.pop("force"), rest.pop("yes", False)
+        del rest["vcd"]  # the run file has it from the context
         report = Report(as_json=rest.pop("json_output"))
         run_file = RunFile.open(context, out, force=force)
         picture = out.with_suffix(".pdf")
@@ -83,8 +86,8 @@ def _command(kind: type[Experiment]) -> Callable[..., None]:
         low, high = (number(f.metadata[end]) for end in ("low", "high"))
         option = typer.Option("--" + f.name.replace("_", "-"), min=low, max=high, help=f.metadata["text"])
         hints[f.name], defaults[f.name] = Annotated[number, option], f.default
-    hints |= {"backend": Backend, "board_file": BoardFile, "seed": Seed}
-    defaults |= {"backend": "mock", "board_file": PAPER, "seed": 0}
+    hints |= {"backend": Backend, "vcd": Vcd, "board_file": BoardFile, "seed": Seed}
+    defaults |= {"backend": "mock", "vcd": None, "board_file": PAPER, "seed": 0}
     if kind.wait_s is not Experiment.wait_s:
         hints["yes"], defaults["yes"] = Yes, False
     hints |= {"force": Force, "json_output": Json}

@@ -17,7 +17,7 @@ from drivers.connect import open_crossbar
 from lab_scripts.boards import check_targets, load_targets
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
-from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed
+from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, Vcd
 from lab_scripts.runs import RunFile
 
 ROWS: dict[str, Callable[[Score], str]] = {
@@ -47,6 +47,7 @@ def compare_write_verify(
         typer.Option("--variant", help="Only this one; may be given again.", show_default="all"),
     ] = None,
     backend: Backend = "mock",
+    vcd: Vcd = None,
     board_file: BoardFile = PAPER,
     seed: Seed = 0,
     force: Force = False,
@@ -69,7 +70,9 @@ def compare_write_verify(
     with report.task("Comparing") as step:
         scores.update(
             compare(
-                lambda: open_crossbar(backend, board=board, seed=seed, journal=run_file.next_journal()),
+                lambda: open_crossbar(
+                    backend, board=board, seed=seed, journal=run_file.next_journal(), vcd=run_file.next_waveform()
+                ),
                 target_s,
                 chosen,
                 progress=lambda cycle, done, total, _: step(done, total, f"cycle {cycle}"),

@@ -15,7 +15,20 @@ from drivers.board import load_board
 from lab_scripts.console import Report, with_error
 from lab_scripts.exits import FileError, InputError, OutsideBound
 from lab_scripts.observables import NAMES
-from lab_scripts.options import M2, PAPER, BoardFile, Force, Json, L, Seed, Threads, build_action, set_threads
+from lab_scripts.options import (
+    M2,
+    PAPER,
+    Backend,
+    BoardFile,
+    Force,
+    Json,
+    L,
+    Seed,
+    Threads,
+    Vcd,
+    build_action,
+    set_threads,
+)
 from lab_scripts.runs import RunFile, check_output
 from lab_scripts.sample import ESS_PROPOSALS, TuneSteps
 
@@ -74,13 +87,15 @@ def demo(
         typer.Option("--flow", help="One flow file for each λ, on the same base; without it, the shipped ones."),
     ] = None,
     tune_steps: TuneSteps = 400,
+    backend: Backend = "mock",
+    vcd: Vcd = None,
     board_file: BoardFile = PAPER,
     seed: Seed = 0,
     threads: Threads = 1,
     force: Force = False,
     json_output: Json = False,
 ) -> None:
-    """Program a mock board once, tune LoRA for each λ, sample through the array, and compare with HMC and exact values.
+    """Program a board once, tune LoRA for each λ, sample through the array, and compare with HMC and exact values.
 
     Exit code 1 if a pull is above 3 σ.
     """
@@ -96,7 +111,7 @@ def demo(
     from lab_scripts.figures import draw_demo
 
     flows = _flows(theories, flow_files)
-    with open_boards("mock", board, flows[0], seed, run_file) as crossbars:
+    with open_boards(backend, board, flows[0], seed, run_file) as crossbars:
         programmed = program_flow(flows[0], crossbars, report)
         volts = np.random.default_rng(seed).uniform(-1, 1, (MVM_VECTORS, board.shape[1])) * board.levels.input_v
         current = crossbars[0].mvm(volts)

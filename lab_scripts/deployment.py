@@ -26,7 +26,15 @@ def open_boards(address: str, board: Board, flow: Flow, seed: int, run_file: Run
             plan(flow, board.shape, max_arrays=1)
     with ExitStack() as stack:
         yield [
-            stack.enter_context(open_crossbar(address, board=board, seed=seed + i, journal=run_file.next_journal()))
+            stack.enter_context(
+                open_crossbar(
+                    address,
+                    board=board,
+                    seed=seed + i,
+                    journal=run_file.next_journal(),
+                    vcd=run_file.next_waveform(),
+                )
+            )
             for i in range(n_arrays)
         ]
 

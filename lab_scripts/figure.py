@@ -14,7 +14,7 @@ from calibration.characterise import EXPERIMENTS
 from lab_scripts.characterise import PANELS, Yes, experiment_panel, measure
 from lab_scripts.console import Report, Step
 from lab_scripts.exits import InputError
-from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Seed
+from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Seed, Vcd
 from lab_scripts.panels import MADE_BY, Panel, check_pictures, finish
 from lab_scripts.performance_panels import PERFORMANCE
 from lab_scripts.runs import RunFile
@@ -44,6 +44,7 @@ def figure(
         typer.Option("--from", help="Draw this run file; without it, make one anew: NAME.nc beside --out."),
     ] = None,
     backend: Backend = "mock",
+    vcd: Vcd = None,
     board_file: BoardFile = PAPER,
     seed: Seed = 0,
     yes: Yes = False,
@@ -61,6 +62,8 @@ def figure(
         raise InputError(f"panel {panel} is unknown; there are: {known}")
     check_pictures(out, force=force)
     chosen = CALCULATED.get(panel)
+    if vcd is not None and (chosen is not None or source is not None):
+        raise InputError(f"--vcd {vcd}: panel {panel} is {'calculated' if chosen else 'drawn from a run'}, on no board")
     if source is None:
         run_file = RunFile.open(context, out.with_suffix(".nc"), force=force)
         if chosen is None:

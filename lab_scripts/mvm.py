@@ -15,7 +15,7 @@ from drivers.connect import open_crossbar
 from lab_scripts.boards import check_targets, program_array, say_failures
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
-from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, at_corner, load_array
+from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, Vcd, at_corner, load_array
 from lab_scripts.runs import RunFile
 
 
@@ -27,6 +27,7 @@ def mvm(
     inputs: Annotated[Path, typer.Option("--inputs", help="Input voltages in V, .npy (n, n_bl).")],
     out: Out,
     backend: Backend = "mock",
+    vcd: Vcd = None,
     board_file: BoardFile = PAPER,
     seed: Seed = 0,
     force: Force = False,
@@ -50,7 +51,9 @@ def mvm(
             f"{board.name}); scale the inputs"
         )
     check_targets(target_s, WriteVerifyConfig())
-    with open_crossbar(backend, board=board, seed=seed, journal=run_file.next_journal()) as crossbar:
+    with open_crossbar(
+        backend, board=board, seed=seed, journal=run_file.next_journal(), vcd=run_file.next_waveform()
+    ) as crossbar:
         result = program_array(crossbar, target_s, report)
         volts = np.zeros((len(vectors), board.shape[1]))
         volts[:, :n_bl] = vectors

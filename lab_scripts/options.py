@@ -25,7 +25,7 @@ TimeSites = Annotated[int | None, typer.Option("--Lt", help="Sites along time, T
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random, the mock board included.")]
 Out = Annotated[Path, typer.Option("--out", help="Run file to write, netCDF: RUN.nc.")]
 FlowOut = Annotated[Path, typer.Option("--out", help="Flow file to write: NAME.safetensors.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace the file at --out.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the files that the command writes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads for torch.")]
 Backend = Annotated[
@@ -33,6 +33,12 @@ Backend = Annotated[
     typer.Option(
         "--backend",
         help="Where the board is: mock, rtl, tcp://host:port, serial:///dev/…; later releases open zc706.",
+    ),
+]
+Vcd = Annotated[
+    Path | None,
+    typer.Option(
+        "--vcd", help="With rtl: record the pins as NAME.vcd, and the frames meant for the DACs as NAME.json."
     ),
 ]
 BoardFile = Annotated[Path, typer.Option("--board", help="Board file in TOML.", show_default="the board of the paper")]

@@ -23,7 +23,7 @@ from lab_scripts.boards import (
 )
 from lab_scripts.console import Report
 from lab_scripts.exits import OutsideBound
-from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed
+from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, Vcd
 from lab_scripts.runs import RunFile
 
 
@@ -34,6 +34,7 @@ def program(
     ],
     out: Out,
     backend: Backend = "mock",
+    vcd: Vcd = None,
     board_file: BoardFile = PAPER,
     seed: Seed = 0,
     min_yield: Annotated[
@@ -50,7 +51,9 @@ def program(
     target_s = load_targets(target, board.shape)
     config = WriteVerifyConfig()
     check_targets(target_s, config)
-    with open_crossbar(backend, board=board, seed=seed, journal=run_file.next_journal()) as crossbar:
+    with open_crossbar(
+        backend, board=board, seed=seed, journal=run_file.next_journal(), vcd=run_file.next_waveform()
+    ) as crossbar:
         result = program_array(crossbar, target_s, report, config)
         truth = true_conductance_s(crossbar)
         cycles, board_time_s = crossbar.cycles, crossbar.board_time_s

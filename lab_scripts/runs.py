@@ -24,7 +24,8 @@ import typer
 import xarray as xr
 
 from firmware_bridge.journal import has_pulses
-from lab_scripts.exits import FileError
+from firmware_bridge.waveform import frames_file
+from lab_scripts.exits import FileError, InputError
 
 PACKAGES = ("xbar", "numpy", "scipy", "torch", "xarray", "h5netcdf", "pyerrors")
 COMMAND = "lab_scripts.command"
@@ -72,6 +73,7 @@ class RunFile:
     context: typer.Context
     inputs: tuple[InputFile, ...]
     _boards: Iterator[int] = field(default_factory=itertools.count)
+    _waveforms: Iterator[int] = field(default_factory=functools.partial(itertools.count, 1))
 
     @classmethod
     def open(cls, context: typer.Context, path: Path, *, force: bool) -> RunFile:
@@ -85,6 +87,10 @@ class RunFile:
                     "throw it away with --force"
                 )
             shutil.rmtree(folder)
+        if (vcd := context.params.get("vcd")) is not None:
+            if (backend := context.params["backend"]) != "rtl":
+                raise InputError(f"--vcd {vcd}: --backend {backend} has no pins to record; use --backend rtl")
+            run_file._check_waveform(Path(vcd))
         return run_file
 
     def next_journal(self) -> Path:
@@ -99,6 +105,24 @@ class RunFile:
             (folder / COMMAND_FILE).write_text(json.dumps(record))
         self.context.find_root().meta[JOURNAL] = self.path
         return folder / f"board{next(self._boards)}.journal"
+
+    def next_waveform(self) -> Path | None:
+        """Where the next board that this run opens records its pins, if it is asked to: --vcd, numbered from the second
+        board on. A run that goes on takes the next number that is free."""
+        if self.context.params.get("vcd") is None:
+            return None
+        first = Path(self.context.params["vcd"])
+        for number in self._waveforms:
+            path = first if number == 1 else first.with_stem(f"{first.stem}-{number}")
+            if not (_resuming(self.context) and path.exists()):
+                break
+        self._check_waveform(path)
+        return path
+
+    def _check_waveform(self, path: Path) -> None:
+        force = self.force or _resuming(self.context)
+        check_output(path, ".vcd", force=force, option="--vcd")
+        check_output(frames_file(path), ".json", force=force, option="--vcd")
 
     def write(self, dataset: xr.Dataset, *, board: Path | None = None) -> None:
         """Write the variables with the attributes of this run; the file appears whole, at the end.
@@ -139,16 +163,16 @@ def _resuming(context: typer.Context) -> bool:
     return bool((context.find_root().obj or {}).get(RESUMING))
 
 
-def check_output(path: Path, suffix: str, *, force: bool) -> Path:
+def check_output(path: Path, suffix: str, *, force: bool, option: str = "--out") -> Path:
     """`path`, if a file with `suffix` can be written there. Raises `FileError` saying why not."""
     if path.suffix != suffix:
-        raise FileError(f"--out {path}: the name must end in {suffix}")
+        raise FileError(f"{option} {path}: the name must end in {suffix}")
     if not path.parent.is_dir():
-        raise FileError(f"--out {path}: there is no folder {path.parent}; create it first")
+        raise FileError(f"{option} {path}: there is no folder {path.parent}; create it first")
     if not os.access(path.parent, os.W_OK):
-        raise FileError(f"--out {path}: the folder {path.parent} is not writable")
+        raise FileError(f"{option} {path}: the folder {path.parent} is not writable")
     if path.exists() and not force:
-        raise FileError(f"--out {path}: exists already; choose another name, or replace it with --force")
+        raise FileError(f"{option} {path}: exists already; choose another name, or replace it with --force")
     return path
 
 

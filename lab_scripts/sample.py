@@ -13,6 +13,7 @@ import xarray as xr
 
 from drivers.board import load_board
 from lab_scripts.console import Report
+from lab_scripts.exits import InputError
 from lab_scripts.observables import observable_table, observables_json, report_mass_gap
 from lab_scripts.options import (
     M2,
@@ -27,6 +28,7 @@ from lab_scripts.options import (
     Out,
     Seed,
     Threads,
+    Vcd,
     action_title,
     build_action,
     set_threads,
@@ -69,6 +71,7 @@ def sample(
     ] = None,
     tune_steps: TuneSteps = 400,
     backend: Backend = "mock",
+    vcd: Vcd = None,
     board_file: BoardFile = PAPER,
     seed: Seed = 0,
     threads: Threads = 1,
@@ -82,6 +85,8 @@ def sample(
     """
     report = Report(as_json=json_output)
     run_file = RunFile.open(context, out, force=force)
+    if vcd is not None and layers is not Layers.crossbar:
+        raise InputError(f"--vcd {vcd}: --layers {layers.value} opens no board; use --layers crossbar")
     theory = build_action(action, side, m2=m2, lam=lam)
     board = load_board(board_file)
     set_threads(threads)

