@@ -1,26 +1,20 @@
-"""The digital part of a flow against arrays as they are: tuning after programming, and arrays of the model only."""
+"""The digital part of a flow against arrays as they are, after programming or after a while."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from anf.actions import Action
-from anf.analog import ArrayNoise, SimulatedEngine
+from anf.array_model import EngineFactory
+from anf.drive import Drive
 from anf.flow import Flow
 from anf.layers import Engine
 from anf.lora import LoRA
-from anf.mapping import AffineMapping
-from anf.training import Progress, TrainingConfig, TrainingResult, finetune
-from drivers.ads8324 import lsb_v
-from drivers.board import Board
-
-PROGRAMMING_S = 0.54e-6
-"""Standard deviation of programmed conductances, S (paper, Fig. 2g)."""
-
-EngineFactory = Callable[[ArrayNoise, torch.Generator], dict[str, Engine]]
+from anf.simulated import ArrayNoise
+from anf.training import Progress, TrainingConfig, TrainingResult, deployed, finetune
 
 
 @dataclass(frozen=True)
@@ -49,7 +43,7 @@ def tune(
     Each matrix gets a LoRA that starts as the best correction of its rank for what the array holds instead of it, so
     that a stuck cell, which is an error of rank one, is made up for before the first step.
 
-    engines: `Deployment.simulated` of programmed arrays, or what `model_arrays` returns.
+    engines: `Deployment.simulated` of programmed arrays, or `ModelledArrays.simulated`.
     Raises what `anf.training.finetune` raises; ValueError for steps, batch or rate out of range.
     """
     config = TrainingConfig(
@@ -76,29 +70,29 @@ def tune(
     )
 
 
-def model_arrays(flow: Flow, board: Board, *, programming_s: float = PROGRAMMING_S, seed: int) -> EngineFactory:
-    """Arrays of the model only: each base weight as a conductance with a programming error of σ = `programming_s` S.
+def calibrated_drives(
+    flow: Flow, n: int, generator: torch.Generator, *, quantile: float = 1.0, slices: int = 1
+) -> dict[str, Drive]:
+    """Drives of a fixed full scale for each layer: the `quantile` of what its inputs are in each of n draws at their
+    largest. With 1.0 the largest input of all draws, so that later ones are hardly ever clipped.
 
-    Equal seeds give equal errors. Raises ValueError for weights that cannot be mapped.
+    Raises ValueError for a quantile outside (0, 1], or a layer that only ever gets zeros.
     """
-    mapping = AffineMapping()
-    generator = torch.Generator().manual_seed(seed)
-    conductance_s, scale_s = {}, {}
-    for name, layer in flow.base_layers().items():
-        weight = layer.weight.detach().double()
-        scale_s[name] = mapping.scale_s(weight.numpy())
-        target = mapping.centre_s + scale_s[name] * weight
-        conductance_s[name] = (
-            target + programming_s * torch.randn(weight.shape, generator=generator, dtype=torch.float64)
-        ).float()
+    if not 0 < quantile <= 1:
+        raise ValueError(f"quantile = {quantile:g}: must lie in (0, 1]")
+    largest: dict[str, list[torch.Tensor]] = {name: [] for name in flow.base_layers()}
 
-    def engines(noise: ArrayNoise, read_generator: torch.Generator) -> dict[str, Engine]:
-        return {
-            name: SimulatedEngine(
-                conductance_s[name], mapping, scale_s[name], noise, read_generator,
-                input_v=board.levels.input_v, rf_ohm=board.tia.rf_ohm, adc_lsb_v=lsb_v(board.adc.vref_v),
-            )
-            for name in conductance_s
-        }  # fmt: skip
+    def recording(name: str, weight: torch.Tensor) -> Engine:
+        def product(x: torch.Tensor) -> torch.Tensor:
+            largest[name].append(x.abs().amax(1))
+            return x @ weight.T
 
-    return engines
+        return product
+
+    engines = {name: recording(name, layer.weight.detach()) for name, layer in flow.base_layers().items()}
+    with deployed(flow, {}, engines):
+        flow.sample(n, generator)
+    return {
+        name: Drive(full_scale=float(np.quantile(torch.cat(seen).numpy(), quantile)), slices=slices)
+        for name, seen in largest.items()
+    }

@@ -107,14 +107,13 @@ def demo(
     theories = [build_action("phi4", side, m2=m2, lam=lam) for lam in lams or LAMS]
     board = load_board(board_file)
     set_threads(threads)
-    from lab_scripts.deployment import open_boards, program_flow
+    from lab_scripts.deployment import flow_on_boards
     from lab_scripts.figures import draw_demo
 
     flows = _flows(theories, flow_files)
-    with open_boards(backend, board, flows[0], seed, run_file) as crossbars:
-        programmed = program_flow(flows[0], crossbars, report)
+    with flow_on_boards(backend, board, flows[0], seed, run_file, report) as programmed:
         volts = np.random.default_rng(seed).uniform(-1, 1, (MVM_VECTORS, board.shape[1])) * board.levels.input_v
-        current = crossbars[0].mvm(volts)
+        current = programmed.crossbars[0].mvm(volts)
         points = [
             _sample_point(flow, theory, programmed, configs, tune_steps, seed, report)
             for flow, theory in zip(flows, theories, strict=True)

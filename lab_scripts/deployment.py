@@ -6,26 +6,29 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from anf.actions import Action
-from anf.analog import Deployment, deploy, plan
+from anf.analog import Deployment, deploy
+from anf.array_model import EngineFactory
 from anf.flow import Flow
-from anf.tuning import EngineFactory, Tuning, tune
+from anf.mapped import map_flow
+from anf.tuning import Tuning, tune
 from drivers.board import Board
 from drivers.connect import open_crossbar
-from drivers.crossbar import Crossbar
 from lab_scripts.console import Report, Step
 from lab_scripts.exits import bad_input
 from lab_scripts.runs import RunFile
 
 
 @contextmanager
-def open_boards(address: str, board: Board, flow: Flow, seed: int, run_file: RunFile) -> Iterator[list[Crossbar]]:
-    """As many boards as the flow's matrices need; on the mock each with a seed of its own, from `seed` on."""
+def flow_on_boards(
+    address: str, board: Board, flow: Flow, seed: int, run_file: RunFile, report: Report
+) -> Iterator[Deployment]:
+    """The flow's base matrices programmed into as many boards as they need, with a bar; the boards are released on
+    every way out. On the mock each has a seed of its own, from `seed` on."""
     with bad_input():
-        n_arrays = plan(flow, board.shape).n_arrays
-        if n_arrays > 1 and address != "mock":
-            plan(flow, board.shape, max_arrays=1)
+        mapped = map_flow(flow, board.shape, max_arrays=None if address == "mock" else 1)
+    n_arrays = mapped.placement.n_arrays
     with ExitStack() as stack:
-        yield [
+        crossbars = [
             stack.enter_context(
                 open_crossbar(
                     address,
@@ -37,16 +40,14 @@ def open_boards(address: str, board: Board, flow: Flow, seed: int, run_file: Run
             )
             for i in range(n_arrays)
         ]
-
-
-def program_flow(flow: Flow, crossbars: list[Crossbar], report: Report) -> Deployment:
-    """Write-verify of all base matrices, with a bar."""
-    with report.task("Programming") as step, bad_input():
-        return deploy(
-            flow,
-            crossbars,
-            progress=lambda array, done, total: step(done, total, f"array {array + 1} of {len(crossbars)}"),
-        )
+        with report.task("Programming") as step:
+            programmed = deploy(
+                flow,
+                crossbars,
+                mapped=mapped,
+                progress=lambda array, done, total: step(done, total, f"array {array + 1} of {n_arrays}"),
+            )
+        yield programmed
 
 
 def tune_flow(flow: Flow, action: Action, engines: EngineFactory, tuning: Tuning, seed: int, report: Report) -> None:

@@ -92,12 +92,13 @@ def sample(
     set_threads(threads)
     import torch
 
-    from anf.analog import ArrayNoise
+    from anf.array_model import model_arrays
     from anf.sampling import measure_ess_forward, propose
     from anf.sampling import sample as draw
+    from anf.simulated import ArrayNoise
     from anf.training import deployed
-    from anf.tuning import Tuning, model_arrays
-    from lab_scripts.deployment import open_boards, program_flow, tune_flow
+    from anf.tuning import Tuning
+    from lab_scripts.deployment import flow_on_boards, tune_flow
     from lab_scripts.flows import flow_for
 
     path, flow, record = flow_for(theory, flow_file)
@@ -110,14 +111,13 @@ def sample(
         if layers is not Layers.digital:
             generator = torch.Generator().manual_seed(seed)
             if layers is Layers.simulated:
-                modelled = model_arrays(flow, board, seed=seed)
+                modelled = model_arrays(flow, board, seed=seed).simulated
                 engines = modelled(ArrayNoise(), generator)
             else:
-                crossbars = stack.enter_context(open_boards(backend, board, flow, seed, run_file))
-                programmed = program_flow(flow, crossbars, report)
+                programmed = stack.enter_context(flow_on_boards(backend, board, flow, seed, run_file, report))
                 modelled, engines = programmed.simulated, programmed.crossbar()
                 statistics |= {
-                    "arrays": len(crossbars),
+                    "arrays": len(programmed.crossbars),
                     "cells_failed": sum(int((r.failure > 0).sum()) for r in programmed.programming),
                 }
             if tune_steps:

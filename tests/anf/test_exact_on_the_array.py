@@ -6,9 +6,10 @@ import pytest
 
 from anf import exact
 from anf.actions import Phi4
-from anf.analog import ArrayNoise, deploy
+from anf.analog import deploy
 from anf.checkpoint import load_flow, shipped
 from anf.sampling import Samples, sample
+from anf.simulated import ArrayNoise
 from anf.training import deployed
 from anf.tuning import Tuning, tune
 from drivers.connect import open_crossbar

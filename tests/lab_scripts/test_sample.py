@@ -10,7 +10,8 @@ from anf.checkpoint import load_flow
 from anf.mixer import MixerConfig
 from anf.mixer_flow import MixerFlow, MixerFlowConfig
 from drivers.board import load_board
-from lab_scripts.deployment import open_boards
+from lab_scripts.console import Report
+from lab_scripts.deployment import flow_on_boards
 from lab_scripts.exits import InputError
 
 
@@ -104,11 +105,11 @@ def test_a_flow_that_is_not_shipped_is_listed_with_those_that_are(xbar):
     assert "no flow is shipped for phi4 (2, 2)" in result.stderr
 
 
-def test_more_tiles_than_boards_are_refused_with_how_many_are_needed():
+def test_more_tiles_than_boards_are_refused_with_how_many_are_needed(mocker):
     wide = MixerFlow(MixerFlowConfig(shape=(4, 4), mixer=MixerConfig(channels=48, token_hidden=48, channel_hidden=48)))
     with (
         pytest.raises(InputError, match=r"need \d+ arrays of 32 × 32, but there is 1; open more boards"),
-        open_boards("zc706", load_board(), wide, seed=0),
+        flow_on_boards("zc706", load_board(), wide, 0, mocker.Mock(), Report(as_json=True)),
     ):
         pass
 
