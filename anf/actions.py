@@ -84,6 +84,12 @@ class Action(ABC):
         """K(p) of the quadratic part S₂ = ½ Σ_p K(p) |φ̃(p)|² / V, ``(Lx, Ly)`` in FFT order; negative where the mode
         is unstable."""
 
+    @property
+    @abstractmethod
+    def conjugates(self) -> dict[str, tuple[str, float]]:
+        """∂F/∂θ = factor · ⟨observable⟩ for each coupling θ, F = −ln Z: θ → (observable of `anf.observables`,
+        factor)."""
+
     @abstractmethod
     def identities(self, phi: Array) -> dict[str, tuple[Array, float]]:
         """Further exact statements of this theory: name → (per-configuration value, its exact expectation)."""
@@ -158,6 +164,10 @@ class Phi4(Action):
         """K(p) = 2(p̂² + m²), ``(Lx, Ly)`` in FFT order. At λ = 0, ⟨|φ̃(p)|²⟩ = V / K(p)."""
         return 2.0 * (lattice_momentum_squared(self.shape) + self.m2)
 
+    @property
+    def conjugates(self) -> dict[str, tuple[str, float]]:
+        return {"m2": ("phi2", float(self.volume)), "lam": ("phi4", float(self.volume))}
+
     def identities(self, phi: Array) -> dict[str, tuple[Array, float]]:
         """``s_identity``: ⟨S⟩/V + 2E − ½(4 + m²)⟨φ²⟩ = ¼, at m² = −4 ⟨S⟩/V = ¼ − 2E.
 
@@ -214,6 +224,10 @@ class Graphene(Action):
     def free_spectrum(self) -> np.ndarray:
         """K(p) = p̂² + g²/π, ``(Lx, Ly)`` in FFT order, the Gaussian at u = 0: ⟨|φ̃(p)|²⟩ = V / K(p)."""
         return lattice_momentum_squared(self.shape) + self.mass2
+
+    @property
+    def conjugates(self) -> dict[str, tuple[str, float]]:
+        return {"g": ("phi2", self.volume * self.g / math.pi), "u": ("cos", -float(self.volume))}
 
     def observables(self, phi: Array) -> dict[str, Array]:
         """``cos``: ⟨cos 2√π φ⟩.  The chiral condensate ⟨ψ̄ψ⟩ = −(e^γ / 2π^{3/2}) g O(1/g) ⟨cos 2√π φ⟩ (eq 39) with both

@@ -160,3 +160,45 @@ def flip_clusters(phi: np.ndarray, hopping: float, random: np.ndarray, work: np.
             at = members[i]
             phi[at // ly, at % ly, k] = -phi[at // ly, at % ly, k]
             inside[at] = 0
+
+
+@_compiled
+def cluster_products(phi: np.ndarray, force: np.ndarray, hopping: float, random: np.ndarray, out: np.ndarray) -> None:
+    """Divide each configuration into clusters of signs (all of them, as Swendsen and Wang do; bonds as in
+    `flip_clusters`) and sum over them: out[k] = (Σ_c (Σ_{x∈c} φ_x)², Σ_c (Σ_{x∈c} φ_x)(Σ_{x∈c} f_x)).
+
+    phi, force: ``(n, Lx, Ly)``.  random: ``(1,)`` uint64, advanced.  out: ``(n, 2)``.
+    """
+    n, lx, ly = phi.shape
+    volume = lx * ly
+    parent = np.empty(volume, np.int64)
+    sums = np.empty((2, volume))
+    for k in range(n):
+        for i in range(volume):
+            parent[i] = i
+        for x in range(lx):
+            for y in range(ly):
+                for direction in range(2):
+                    across = (x + 1) % lx if direction == 0 else x
+                    along = y if direction == 0 else (y + 1) % ly
+                    product = phi[k, x, y] * phi[k, across, along]
+                    if product <= 0.0 or _uniform(random, 0) >= 1.0 - math.exp(-2.0 * hopping * product):
+                        continue
+                    a, b = x * ly + y, across * ly + along
+                    while parent[a] != a:
+                        parent[a] = parent[parent[a]]
+                        a = parent[a]
+                    while parent[b] != b:
+                        parent[b] = parent[parent[b]]
+                        b = parent[b]
+                    parent[max(a, b)] = min(a, b)
+        sums[:] = 0.0
+        out[k] = 0.0
+        for i in range(volume):
+            # Roots have the smallest number of their cluster, so that a parent is known before its children.
+            parent[i] = parent[parent[i]]
+            sums[0, parent[i]] += phi[k, i // ly, i % ly]
+            sums[1, parent[i]] += force[k, i // ly, i % ly]
+        for i in range(volume):
+            out[k, 0] += sums[0, i] * sums[0, i]
+            out[k, 1] += sums[0, i] * sums[1, i]

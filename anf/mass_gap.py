@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from anf.actions import Action, Array
-from anf.observables import time_slice_correlator
 from anf.statistics import WINDOW, covariance, markov_observable
 
 if TYPE_CHECKING:
@@ -39,18 +37,16 @@ class MassGap:
     correlator_error: np.ndarray
 
 
-def fit_mass_gap(action: Action, phi: Array, *, state: np.ndarray | None = None) -> MassGap:
-    """The gap from Markov chains: phi and state as in `anf.observables.summarise`.
+def fit_mass_gap(slices: np.ndarray) -> MassGap:
+    """The gap from C(0, t) of each configuration of Markov chains: `anf.observables.time_slice_correlator`, ``(chain,
+    draw, Lx)`` or ``(draw, Lx)``.
 
     C decays with several exponentials, the gap being the slowest: the fit begins at the smallest t ≥ 1 from which on
-    p ≥ 0.1, or where p is largest; it ends where the error of C exceeds a tenth of it. On a square lattice both
-    directions are averaged.
+    p ≥ 0.1, or where p is largest; it ends where the error of C exceeds a tenth of it.
 
     Raises ValueError for fewer than three usable points, for a C that does not fall, and for chains too short for the
     covariance of the points.
     """
-    slices = time_slice_correlator(phi)
-    slices = slices if state is None else slices[state]
     sites = slices.shape[-1]
     chains = np.moveaxis(slices[..., : sites // 2 + 1], -1, 0)
     chains = chains[:, None] if chains.ndim == 2 else chains

@@ -7,11 +7,12 @@ signs: HMC with sign flips, and Metropolis–Hastings on a flow.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from anf import kernels
 from anf.actions import Action, Array, bond_sum
 from anf.statistics import ess, gamma_method, normalised_weights
 
@@ -42,6 +43,17 @@ class Estimate:
         return None if self.expected is None else (self.value - self.expected) / self.error
 
 
+@dataclass(frozen=True)
+class Series:
+    """Configurations reduced to what estimates need; float64 or float32.
+
+    values: by name, each ``(...)``: what `measure` gives.  slices: C(p = 0, t) of each configuration, ``(..., Lx)``.
+    """
+
+    values: Mapping[str, np.ndarray]
+    slices: np.ndarray
+
+
 def measure(action: Action, phi: Array) -> dict[str, np.ndarray]:
     """Per-configuration values, each ``(...)`` for phi ``(..., Lx, Ly)``, float64.
 
@@ -56,6 +68,24 @@ def measure(action: Action, phi: Array) -> dict[str, np.ndarray]:
     step = max(1, _BLOCK_SITES // action.volume)
     blocks = [_measure_block(action, flat[first : first + step]) for first in range(0, len(flat), step)]
     return {name: np.concatenate([block[name] for block in blocks]).reshape(lead) for name in blocks[0]}
+
+
+def improved(action: Action, phi: Array, generator: np.random.Generator) -> dict[str, np.ndarray]:
+    """chi2 and zero_mode of `measure` with the signs of clusters averaged out, each ``(...)``: the same means, and a
+    variance that falls with the volume.
+
+    Given |φ| the signs are Ising spins with couplings κ|φ_x φ_y|; divided into clusters, each cluster's sign is ± with
+    equal odds, and only sites of one cluster contribute to ⟨φ_x F_y⟩, F odd (Swendsen and Wang 1987; Brower and Tamayo
+    1989). The bonds are drawn from `generator`.
+    """
+    lead = tuple(phi.shape[:-2])
+    phi = np.ascontiguousarray(_as_numpy(phi).reshape(-1, *action.shape))
+    # Σ_y ∂S/∂φ_y, written as a sum of functions of one site.
+    force = action.site.gradient(phi) - 4.0 * action.hopping * phi
+    out = np.empty((len(phi), 2))
+    kernels.cluster_products(phi, force, action.hopping, generator.integers(2**64, size=1, dtype=np.uint64), out)
+    chi2, zero_mode = (column.reshape(lead) for column in out.T / action.volume)
+    return {"chi2": chi2, "zero_mode": zero_mode}
 
 
 def two_point(phi: Array) -> np.ndarray:
@@ -93,12 +123,35 @@ def inverse_correlation_length(correlator: np.ndarray) -> float:
 def summarise(
     action: Action, phi: Array, *, log_weights: np.ndarray | None = None, state: np.ndarray | None = None
 ) -> dict[str, Estimate]:
+    """Estimates of all observables of configurations at hand, by name: `estimate` of their series.
+
+    phi: ``(chain, draw, Lx, Ly)`` or ``(draw, Lx, Ly)`` of Markov chains; ``(proposal, Lx, Ly)`` with `state` or
+    `log_weights`. Raises what `estimate` raises.
+    """
+    phi = _as_numpy(phi)
+    n_axes = (3,) if log_weights is not None or state is not None else (3, 4)
+    if phi.ndim not in n_axes or phi.shape[-2:] != action.shape or phi.size == 0:
+        raise ValueError(
+            f"phi has shape {phi.shape}; this needs {' or '.join(str(n - 2) for n in n_axes)} leading axes "
+            f"and a lattice of {action.shape}"
+        )
+    return estimate(action, measure_series(action, phi), log_weights=log_weights, state=state)
+
+
+def measure_series(action: Action, phi: Array) -> Series:
+    """The series of configurations ``(..., Lx, Ly)``: values of shape ``(...)``, slices ``(..., Lx)``."""
+    return Series(measure(action, phi), time_slice_correlator(phi))
+
+
+def estimate(
+    action: Action, series: Series, *, log_weights: np.ndarray | None = None, state: np.ndarray | None = None
+) -> dict[str, Estimate]:
     """Estimates of all observables, by name, from one of
 
-    * Markov chains: phi ``(chain, draw, Lx, Ly)`` or ``(draw, Lx, Ly)``; Γ-method errors, chains as replica;
-    * proposals with a Metropolis–Hastings chain: phi ``(proposal, Lx, Ly)``, state ``(draw,)`` or ``(chain, draw)`` of
+    * Markov chains: series ``(chain, draw)`` or ``(draw,)``; Γ-method errors, chains as replica;
+    * proposals with a Metropolis–Hastings chain: series ``(proposal,)``, state ``(draw,)`` or ``(chain, draw)`` of
       indices into them;
-    * independent proposals with weights: phi ``(proposal, Lx, Ly)``, log_weights ``(proposal,)``; ratio estimates Σ w O
+    * independent proposals with weights: series ``(proposal,)``, log_weights ``(proposal,)``; ratio estimates Σ w O
       / Σ w, error by the delta method, so that the fluctuation of the denominator counts.
 
     Beside the means of `measure` (without M4): ``binder`` = 1 − ⟨M⁴⟩ / 3⟨M²⟩², ``xi`` by eq 27 and, on a square
@@ -108,21 +161,22 @@ def summarise(
     Raises ValueError for shapes that do not fit, an index outside the proposals, both `state` and `log_weights`, and
     values that are not finite.
     """
-    phi = _as_numpy(phi)
-    analyse = _analysis(action, phi, log_weights, state)
+    analyse = _analysis(series.slices, log_weights, state)
+    values, correlator = dict(series.values), series.slices
     if log_weights is not None or state is not None:
         # A diverged proposal is never in the chain and has weight zero, but 0 · nan would spread.
-        phi = np.where(np.isfinite(phi), phi, 0.0)
-    values = measure(action, phi)
-    own = {name: expected for name, (_, expected) in action.identities(phi.reshape(-1, *action.shape)[:1]).items()}
+        finite = np.isfinite(correlator).all(-1)
+        values = {name: np.where(finite, value, 0.0) for name, value in values.items()}
+        correlator = np.where(finite[..., None], correlator, 0.0)
+    own = {name: expected for name, (_, expected) in action.identities(np.zeros((1, *action.shape))).items()}
     m4 = values.pop("M4")
     rows = {
-        name: analyse(name, (series,), lambda mean: mean[0], (_IDENTITIES | own).get(name))
-        for name, series in values.items()
+        name: analyse(name, (value,), lambda mean: mean[0], (_IDENTITIES | own).get(name))
+        for name, value in values.items()
     }
 
     rows["binder"] = analyse("binder", (values["M2"], m4), lambda mean: 1.0 - mean[1] / (3.0 * mean[0] ** 2), None)
-    slices = tuple(np.moveaxis(time_slice_correlator(phi), -1, 0))
+    slices = tuple(np.moveaxis(correlator, -1, 0))
     rows["xi"] = analyse("xi", slices, lambda mean: 1.0 / inverse_correlation_length(mean), None)
     if action.shape[0] == action.shape[1]:
         rows["xi_2nd"] = analyse("xi_2nd", slices, _second_moment_length, None)
@@ -132,22 +186,19 @@ def summarise(
 _Analysis = Callable[[str, tuple[np.ndarray, ...], Callable[[np.ndarray], float], "float | None"], Estimate]
 
 
-def _analysis(action: Action, phi: np.ndarray, log_weights: np.ndarray | None, state: np.ndarray | None) -> _Analysis:
-    """How a function of means of per-configuration series becomes an `Estimate`, for the kind of sample at hand."""
+def _analysis(slices: np.ndarray, log_weights: np.ndarray | None, state: np.ndarray | None) -> _Analysis:
+    """How a function of means of per-configuration series becomes an `Estimate`, for the kind of sample at hand.
+
+    slices ``(..., Lx)``: to see how many configurations there are, and which of them diverged."""
     if log_weights is not None and state is not None:
         raise ValueError("give state (a Markov chain) or log_weights (independent proposals), not both")
-    n_axes = (3,) if log_weights is not None or state is not None else (3, 4)
-    if phi.ndim not in n_axes or phi.shape[-2:] != action.shape or phi.size == 0:
-        raise ValueError(
-            f"phi has shape {phi.shape}; this needs {' or '.join(str(n - 2) for n in n_axes)} leading axes "
-            f"and a lattice of {action.shape}"
-        )
-    used = np.ones(len(phi), dtype=bool)
+    n = len(slices)
+    used = np.ones(n, dtype=bool)
     weights = effective = None
     if log_weights is not None:
         weights = normalised_weights(log_weights)
-        if weights.shape != phi.shape[:1]:
-            raise ValueError(f"log_weights has shape {weights.shape}; there are {phi.shape[0]} proposals")
+        if weights.shape != (n,):
+            raise ValueError(f"log_weights has shape {weights.shape}; there are {n} proposals")
         effective = weights.size * ess(log_weights)
         used = weights > 0
     if state is not None:
@@ -157,18 +208,18 @@ def _analysis(action: Action, phi: np.ndarray, log_weights: np.ndarray | None, s
             or state.ndim not in (1, 2)
             or state.size == 0
             or state.min() < 0
-            or state.max() >= len(phi)
+            or state.max() >= n
         ):
-            raise ValueError(f"state must be indices 0 … {len(phi) - 1} of proposals, shape (draw,) or (chain, draw)")
-        used = np.isin(np.arange(len(phi)), state)
-    bad = int((~np.isfinite(phi.sum((-2, -1))[used])).sum())
+            raise ValueError(f"state must be indices 0 … {n - 1} of proposals, shape (draw,) or (chain, draw)")
+        used = np.isin(np.arange(n), state)
+    bad = int((~np.isfinite(slices.sum(-1)[used])).sum())
     if bad:
         raise ValueError(f"phi: {bad} of the configurations that count are not finite; the sampler diverged")
 
     def analyse(
         name: str, series: tuple[np.ndarray, ...], function: Callable[[np.ndarray], float], expected: float | None
     ) -> Estimate:
-        stack = np.stack(series)
+        stack = np.stack(series).astype(np.float64)
         if weights is not None:
             mean = (stack * weights).mean(-1)
         else:

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from lab_scripts import (
     bench,
     characterise,
+    check_physics,
     compare_write_verify,
     demo,
     doctor,
@@ -87,6 +88,7 @@ app.command()(train.finetune)
 app.command()(performance.performance)
 app.command()(hmc.hmc)
 app.command()(sample.sample)
+app.command()(check_physics.check_physics)
 app.command()(demo.demo)
 app.command()(serve.serve)
 

@@ -108,7 +108,7 @@ def hmc(
         theory,
         estimates,
     )
-    gap = report_mass_gap(report, theory, result.phi)
+    gap = report_mass_gap(report, result.phi)
     report.say(
         f"acceptance {result.acceptance:.3f}, ⟨exp(−ΔH)⟩ {result.exp_minus_dh:.4f}, "
         f"{result.n_leapfrog} steps of {result.step_size:.3f}; {out}"

@@ -36,12 +36,13 @@ def observable_table(report: Report, title: str, action: Action, estimates: Mapp
     report.table(title, ("observable", "value", "τ_int", "n_eff", "exact", "pull"), rows)
 
 
-def report_mass_gap(report: Report, action: Action, phi: np.ndarray, state: np.ndarray | None = None) -> dict[str, Any]:
-    """Say the mass gap of these chains with the quality of its fit, or why there is none; the same for programs."""
+def report_mass_gap(report: Report, phi: np.ndarray) -> dict[str, Any]:
+    """Say the mass gap of chains of fields with the quality of its fit, or why there is none; the same for programs."""
     from anf.mass_gap import fit_mass_gap
+    from anf.observables import time_slice_correlator
 
     try:
-        fit = fit_mass_gap(action, phi, state=state)
+        fit = fit_mass_gap(time_slice_correlator(phi))
     except ValueError as error:
         report.say(f"no mass gap: {error}")
         return {"mass_gap": None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,9 +57,13 @@ def build_action(name: str, side: int, *, time_sites: int | None = None, **value
 
 def action_title(action: Action) -> str:
     """The action in a line, as tables are headed."""
+    return f"{action.name} {action.shape[0]}×{action.shape[1]}, {couplings_title(action.parameters)}"
+
+
+def couplings_title(couplings: Mapping[str, float]) -> str:
+    """Couplings as the field writes them."""
     symbols = {"m2": "m²", "lam": "λ"}
-    numbers = ", ".join(f"{symbols.get(name, name)} = {value:g}" for name, value in action.parameters.items())
-    return f"{action.name} {action.shape[0]}×{action.shape[1]}, {numbers}"
+    return ", ".join(f"{symbols.get(name, name)} = {value:g}" for name, value in couplings.items())
 
 
 def set_threads(threads: int) -> None:

@@ -145,7 +145,7 @@ def sample(
         theory,
         drawn.estimates,
     )
-    gap = report_mass_gap(report, theory, drawn.proposals.phi, drawn.state)
+    gap = report_mass_gap(report, drawn.proposals.phi[drawn.state])
     before = "" if "ess_before_tuning" not in statistics else f" (before tuning {statistics['ess_before_tuning']:.3f})"
     report.say(
         f"ESS {statistics['ess']:.4f}{before}, forward (digital) {statistics['ess_forward_digital']:.4f}, "

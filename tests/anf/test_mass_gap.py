@@ -8,6 +8,7 @@ import pytest
 from anf import exact
 from anf.actions import Action, Graphene
 from anf.mass_gap import MassGap, fit_mass_gap
+from anf.observables import time_slice_correlator
 from anf.statistics import covariance
 
 FREE = Graphene(0.8, 0.0, (10, 6))
@@ -28,7 +29,7 @@ def chains(action: Action, n: int, draws: int, seed: int, slow: float = 0.0) -> 
 
 @pytest.fixture(scope="module")
 def fits() -> list[MassGap]:
-    return [fit_mass_gap(FREE, chains(FREE, 8, 1000, seed, slow=0.7)) for seed in range(40)]
+    return [fit_mass_gap(time_slice_correlator(chains(FREE, 8, 1000, seed, slow=0.7))) for seed in range(40)]
 
 
 def test_the_gap_of_the_free_field_is_covered_by_its_error(fits: list[MassGap]) -> None:
@@ -55,24 +56,16 @@ def test_a_second_exponential_moves_the_beginning_of_the_fit() -> None:
     phi = chains(FREE, 8, 2000, seed=1)
     # A heavy field beside the light one: of mass about 2, gone after two sites.
     heavy = Graphene(3.6, 0.0, FREE.shape)
-    fit = fit_mass_gap(FREE, phi + 1.5 * chains(heavy, 8, 2000, seed=2))
+    fit = fit_mass_gap(time_slice_correlator(phi + 1.5 * chains(heavy, 8, 2000, seed=2)))
     assert fit.first > 1
     assert abs(fit.gap - exact.FreeField(FREE).gap) < 3.5 * fit.error
 
 
-def test_a_metropolis_state_is_the_chain_written_out() -> None:
-    phi = chains(FREE, 1, 2000, seed=3)[0]
-    state = np.sort(np.random.default_rng(4).integers(0, 2000, 3000))
-    by_index, written_out = fit_mass_gap(FREE, phi, state=state), fit_mass_gap(FREE, phi[state])
-    assert by_index.gap == pytest.approx(written_out.gap, rel=1e-9)
-    assert by_index.error == pytest.approx(written_out.error, rel=1e-9)
-
-
 def test_a_correlator_below_the_noise_is_refused() -> None:
     with pytest.raises(ValueError, match="draw more configurations"):
-        fit_mass_gap(FREE, np.random.default_rng(5).standard_normal((4, 50, 10, 6)))
+        fit_mass_gap(time_slice_correlator(np.random.default_rng(5).standard_normal((4, 50, 10, 6))))
     with pytest.raises(ValueError, match="draw more configurations, or take more sites along time"):
-        fit_mass_gap(Graphene(0.8, 0.0, (4, 4)), chains(Graphene(0.8, 0.0, (4, 4)), 4, 500, seed=6))
+        fit_mass_gap(time_slice_correlator(chains(Graphene(0.8, 0.0, (4, 4)), 4, 500, seed=6)))
 
 
 def test_covariance_of_means_counts_the_autocorrelation() -> None:
