@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from anf.actions import Action, Graphene, Phi4
+from anf.actions import Action, Graphene, Phi4, action_from_name
 from anf.exact import FreeField
 from anf.statistics import gamma_method
 
@@ -35,7 +35,8 @@ def difference(start: Action, stop: Action, chains: Chains, *, nodes: int) -> tu
     value = variance = 0.0
     for x, weight in zip(*np.polynomial.legendre.leggauss(nodes), strict=True):
         at = 0.5 * (1.0 + float(x))
-        action = replace(start, **{name: start.parameters[name] + at * step for name, step in slope.items()})
+        couplings = {name: start.parameters[name] + at * step for name, step in slope.items()}
+        action = action_from_name(start.name, start.shape, **couplings)
         series = chains(action)
         moved = [
             step * factor * series[observable].astype(np.float64)

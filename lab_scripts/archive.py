@@ -68,6 +68,7 @@ class Archive:
             return None
         if exactly and record.parameters != action.parameters:
             return None
+        flow.aim(action)
         plan = FlowPlan(proposals, seed, _digest(path, record.base_file), improve=True)
         return self._kept("flow", action, as_plain(plan), lambda step: run_flow(flow, action, plan, step))
 
