@@ -50,7 +50,7 @@ def test_steps_along_lambda_add_up_to_the_difference_of_exact_values() -> None:
     low, high = Phi4(-4.0, 5.0, (4, 4)), Phi4(-4.0, 6.0, (4, 4))
     value, error = free_energy.difference(low, high, chains, nodes=3)
     assert abs(value - (-4.21772400 + 5.67100735)) < 3 * error
-    assert error < 3e-3
+    assert error < 5e-3
 
 
 def test_conjugates_of_the_couplings_are_the_derivatives_of_s() -> None:

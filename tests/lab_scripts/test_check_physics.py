@@ -28,11 +28,11 @@ def test_every_statement_is_a_row_and_nothing_is_run_twice(xbar, xbar_json, tmp_
 
 
 def test_statements_that_do_not_hold_are_named_and_exit_code_1(xbar, monkeypatch):
-    small(monkeypatch, 4)
+    small(monkeypatch, 6)
     monkeypatch.setattr(checks, "HMC_PRECISION", 1e-6)
-    result = xbar("check-physics", "--lattice", "phi4:4", "--sampler", "hmc", "--runs", "kept")
+    result = xbar("check-physics", "--lattice", "graphene:6", "--sampler", "hmc", "--runs", "kept")
     assert result.exit_code == 1
-    assert "phi4:4 HMC virial" in result.stderr
+    assert "graphene:6 HMC virial" in result.stderr
 
 
 def test_a_lattice_that_the_paper_does_not_have_is_refused(xbar):
@@ -42,8 +42,8 @@ def test_a_lattice_that_the_paper_does_not_have_is_refused(xbar):
 
 
 def test_a_file_that_is_not_the_run_of_its_name_is_refused(xbar, tmp_path, monkeypatch):
-    small(monkeypatch, 4)
-    arguments = ("check-physics", "--lattice", "phi4:4", "--sampler", "hmc", "--runs", "kept")
+    small(monkeypatch, 6)
+    arguments = ("check-physics", "--lattice", "graphene:6", "--sampler", "hmc", "--runs", "kept")
     xbar(*arguments)
     one, other = sorted((tmp_path / "kept").iterdir())[:2]
     one.write_bytes(other.read_bytes())
