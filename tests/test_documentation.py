@@ -17,7 +17,13 @@ import calibration
 import drivers
 import firmware_bridge
 import lab_scripts
+from anf.checkpoint import CheckpointError
+from anf.placement import PlacementError
+from anf.training import TrainingDiverged
+from firmware_bridge.errors import BoardError
+from lab_scripts.exits import FileError, InputError, OutsideBound
 
+GUIDED = (BoardError, FileError, InputError, OutsideBound, CheckpointError, PlacementError, TrainingDiverged)
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 MODULES = sorted(
@@ -43,6 +49,23 @@ def test_the_python_example_of_the_readme_runs():
         exec(code, namespace)
     assert "cells programmed" in out.getvalue()
     assert getattr(namespace["current"], "shape", None) == (32,)
+
+
+def error_classes() -> list[str]:
+    """Every error that ends a command: those of the layers that are not another one's detail."""
+    importable = [importlib.import_module(name) for name in MODULES]
+    found = {
+        name
+        for module in importable
+        for name, kind in vars(module).items()
+        if isinstance(kind, type) and issubclass(kind, GUIDED) and kind is not BoardError
+    }
+    return sorted(found)
+
+
+def test_every_error_has_its_entry_in_the_incident_guide():
+    headings = re.findall(r"^### (.+)$", (ROOT / "docs" / "when-it-goes-wrong.md").read_text(), re.MULTILINE)
+    assert set(error_classes()) - set(headings) == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
