@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,6 +21,8 @@ else:
     import tomli as tomllib
 
 PAPER_BOARD = Path(__file__).parent / "boards" / "paper.toml"
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class BoardFileError(BoardError):
@@ -191,18 +193,20 @@ class Board(_Section):
 
 def load_board(path: str | Path = PAPER_BOARD) -> Board:
     """Read a board file. Raises `BoardFileError`: each key that is missing, unknown, mistyped or out of range."""
-    path = Path(path)
+    return load_model(Path(path), Board, f"give a board file in TOML, or leave it out for {PAPER_BOARD.name}")
+
+
+def load_model(path: Path, model: type[_Model], advice: str) -> _Model:
+    """Read a `model` from a TOML file. Raises `BoardFileError`, with `advice` if there is no such file."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BoardFileError(
-            f"{path}: {error.strerror}; give a board file in TOML, or leave it out for {PAPER_BOARD.name}"
-        ) from error
+        raise BoardFileError(f"{path}: {error.strerror}; {advice}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BoardFileError(f"{path}: not TOML: {error}") from error
     try:
         # Strict: a number in quotes is a unit or a decimal comma that somebody meant to write.
-        return Board.model_validate(_tuples(data), strict=True)
+        return model.model_validate(_tuples(data), strict=True)
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r:.80})" for e in error.errors()]
         raise BoardFileError(f"{path}:\n" + "\n".join(lines)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from drivers.board import PAPER_BOARD, Board, load_board
+from drivers.board import PAPER_BOARD, Board, load_board, load_model
 from drivers.bridges import open_bridge
 from drivers.crossbar import Crossbar
 from drivers.instruments import dmm, keithley
@@ -61,6 +61,12 @@ def _journalled(bridge: Bridge, path: Path) -> JournalBridge:
     """The bridge behind a journal, new or gone on with."""
     begin = Journal.resume if path.exists() else Journal.create
     return JournalBridge(bridge, begin(path, bridge.identify()), rebuild=isinstance(bridge, MockBridge | RtlBridge))
+
+
+def load_mock(path: str | Path) -> MockParams:
+    """Read what a mock board's chips and cells are like: tables and keys as in `MockParams`, what is left out as it is
+    there, and ``telegraph = "off"`` in the table ``array`` for a non-ideality without. Raises `BoardFileError`."""
+    return load_model(Path(path), MockParams, "give parameters of the mock board in TOML")
 
 
 def mock_board(crossbar: Crossbar) -> MockBoard | None:

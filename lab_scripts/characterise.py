@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from drivers.connect import open_crossbar
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
 from lab_scripts.figure_panels import DRAWN
-from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, Vcd
+from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, MockFile, Out, Seed, Vcd, mock_params
 from lab_scripts.panels import MADE_BY, Panel, check_pictures, finish
 from lab_scripts.runs import RunFile
 
@@ -36,26 +37,40 @@ characterise = typer.Typer(
 
 
 def measure(
-    experiment: Experiment, run_file: RunFile, report: Report, backend: str, board_file: Path, seed: int, *, yes: bool
+    experiment: Experiment,
+    run_file: RunFile,
+    report: Report,
+    backend: str,
+    board_file: Path,
+    mock_file: Path | None,
+    seed: int,
+    *,
+    yes: bool,
 ) -> Path:
     """Do it on a board and write the run file; returns its path."""
-    board = load_board(board_file)
-    with open_crossbar(
-        backend, board=board, seed=seed, journal=run_file.next_journal(), vcd=run_file.next_waveform()
-    ) as crossbar:
+    board, mock = load_board(board_file), mock_params(backend, mock_file)
+    # The board is let go of, its outputs safe, before anything is written.
+    with (
+        run_file.keeping(board=board_file) as keep,
+        open_crossbar(
+            backend, board=board, seed=seed, mock=mock, journal=run_file.next_journal(), vcd=run_file.next_waveform()
+        ) as crossbar,
+    ):
         if experiment.wait_s > UNASKED_WAIT_S and crossbar.identity.kind != "mock" and not yes:
             raise InputError(
                 f"{experiment.name} waits {experiment.wait_s:g} s ({experiment.wait_s / 86400:.2g} days), and "
                 f"{crossbar.identity.kind} board {crossbar.identity.serial} really waits; say --yes if you mean it"
             )
-        with report.task(experiment.name) as step:
-            run = experiment.measure(crossbar, np.random.default_rng(seed), step)
-        run.attrs |= {
+        attributes = {
             MADE_BY: experiment.name,
             "identity": f"{crossbar.identity.kind} {crossbar.identity.serial}",
-            "board_time_s": crossbar.board_time_s,
+            "parameters": json.dumps(asdict(experiment)),
         }
-    run_file.write(run, board=board_file)
+        with report.task(experiment.name) as step:
+            for run in experiment.measure(crossbar, np.random.default_rng(seed), step):
+                keep(run.assign_attrs(attributes | {"board_time_s": crossbar.board_time_s}))
+        complete = run.assign_attrs(attributes | {"board_time_s": crossbar.board_time_s})
+    run_file.write(complete, board=board_file)
     return run_file.path
 
 
@@ -69,14 +84,22 @@ def experiment_panel(name: str) -> Panel:
 def _command(kind: type[Experiment]) -> Callable[..., None]:
     """The command of an experiment: its parameters as options, beside those that all commands share."""
 
-    def run(context: typer.Context, out: Path, backend: str, board_file: Path, seed: int, **rest: Any) -> None:
+    def run(
+        context: typer.Context,
+        out: Path,
+        backend: str,
+        board_file: Path,
+        mock_file: Path | None,
+        seed: int,
+        **rest: Any,
+    ) -> None:
         force, yes = rest.pop("force"), rest.pop("yes", False)
         del rest["vcd"]  # the run file has it from the context
         report = Report(as_json=rest.pop("json_output"))
         run_file = RunFile.open(context, out, force=force)
         picture = out.with_suffix(".pdf")
         check_pictures(picture, force=force)
-        source = measure(kind(**rest), run_file, report, backend, board_file, seed, yes=yes)
+        source = measure(kind(**rest), run_file, report, backend, board_file, mock_file, seed, yes=yes)
         finish(experiment_panel(kind.name), source, picture, report, force=force)
 
     hints: dict[str, Any] = {"context": typer.Context, "out": Out}
@@ -86,8 +109,8 @@ def _command(kind: type[Experiment]) -> Callable[..., None]:
         low, high = (number(f.metadata[end]) for end in ("low", "high"))
         option = typer.Option("--" + f.name.replace("_", "-"), min=low, max=high, help=f.metadata["text"])
         hints[f.name], defaults[f.name] = Annotated[number, option], f.default
-    hints |= {"backend": Backend, "vcd": Vcd, "board_file": BoardFile, "seed": Seed}
-    defaults |= {"backend": "mock", "vcd": None, "board_file": PAPER, "seed": 0}
+    hints |= {"backend": Backend, "vcd": Vcd, "board_file": BoardFile, "mock_file": MockFile, "seed": Seed}
+    defaults |= {"backend": "mock", "vcd": None, "board_file": PAPER, "mock_file": None, "seed": 0}
     if kind.wait_s is not Experiment.wait_s:
         hints["yes"], defaults["yes"] = Yes, False
     hints |= {"force": Force, "json_output": Json}

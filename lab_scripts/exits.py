@@ -29,7 +29,7 @@ MEANING = {
     Exit.BOARD: "the board refused or failed: a limit, the protocol, the link; its outputs are safe",
     Exit.FILE: "a file is missing, damaged, for something else, or exists already",
     Exit.DEFECT: "a defect of this program, with its traceback",
-    Exit.INTERRUPTED: "interrupted; the outputs are safe and nothing is half written",
+    Exit.INTERRUPTED: "interrupted; the outputs are safe, and what was measured is kept where the command says so",
 }
 
 

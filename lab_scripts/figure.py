@@ -14,7 +14,7 @@ from calibration.characterise import EXPERIMENTS
 from lab_scripts.characterise import PANELS, Yes, experiment_panel, measure
 from lab_scripts.console import Report, Step
 from lab_scripts.exits import InputError
-from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Seed, Vcd
+from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, MockFile, Seed, Vcd
 from lab_scripts.panels import MADE_BY, Panel, check_pictures, finish
 from lab_scripts.performance_panels import PERFORMANCE
 from lab_scripts.runs import RunFile
@@ -46,6 +46,7 @@ def figure(
     backend: Backend = "mock",
     vcd: Vcd = None,
     board_file: BoardFile = PAPER,
+    mock_file: MockFile = None,
     seed: Seed = 0,
     yes: Yes = False,
     force: Force = False,
@@ -67,7 +68,7 @@ def figure(
     if source is None:
         run_file = RunFile.open(context, out.with_suffix(".nc"), force=force)
         if chosen is None:
-            source = measure(EXPERIMENTS[name](), run_file, report, backend, board_file, seed, yes=yes)
+            source = measure(EXPERIMENTS[name](), run_file, report, backend, board_file, mock_file, seed, yes=yes)
         else:
             source = _calculate(chosen, run_file, report, seed)
     finish(experiment_panel(name) if chosen is None else chosen.panel, source, out, report, force=force)

@@ -1,4 +1,4 @@
-"""How pictures of runs look, and how they get to disk."""
+"""How pictures of runs look, what they have in common, and how they get to disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from lab_scripts.runs import publish
 
@@ -18,6 +22,31 @@ STYLE: Any = {
     "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "axes.linewidth": 0.7,
     "lines.linewidth": 1.4, "figure.dpi": 110, "svg.fonttype": "none", "pdf.fonttype": 42,
 }  # fmt: skip
+
+
+PANEL_IN, WIDE_IN = (3.6, 2.7), (6.6, 2.7)
+"""Sizes of a picture with one panel and with two, inches."""
+MICRO = 1e6
+
+
+def colours(count: int) -> list[Any]:
+    """A colour for each of `count` levels, from low to high the same scale in all panels."""
+    return list(mpl.colormaps["viridis"](np.linspace(0, 0.92, count)))
+
+
+def conductance_map(axes: Axes, values: NDArray[np.float64], title: str, label: str, low: float, high: float) -> None:
+    """A value of each cell (n_sl, n_bl), NaN left blank, with its scale from `low` to `high`, called `label`."""
+    cmap = mpl.colormaps["viridis"].with_extremes(bad="#f2f2f2")
+    image = axes.imshow(values, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
+    axes.set(title=title, xlabel="bit line", ylabel="source line")
+    axes.figure.colorbar(image, ax=axes, label=label, shrink=0.8)
+
+
+def note(axes: Axes, text: str, x: float, y: float, vertical: str) -> None:
+    """A text that ends at (x, y) of the axes, `vertical` saying which of its edges is there."""
+    axes.text(
+        x, y, text, transform=axes.transAxes, ha="right", va=vertical, bbox={"fc": "white", "ec": "none", "pad": 1.5}
+    )
 
 
 def save(figure: Figure, path: Path, *, force: bool, metadata: Mapping[str, str] | None = None) -> None:

@@ -11,10 +11,12 @@ import typer
 from numpy.typing import NDArray
 
 from drivers.board import PAPER_BOARD
+from drivers.connect import load_mock
 from lab_scripts.exits import FileError, InputError, bad_input
 
 if TYPE_CHECKING:
     from anf.actions import Action
+    from firmware_bridge.mock.board import MockParams
 
 ActionName = Annotated[str, typer.Option("--action", help="Lattice action: phi4 or graphene.", show_default=True)]
 M2 = Annotated[float, typer.Option("--m2", help="φ⁴: bare mass squared m².")]
@@ -43,7 +45,24 @@ Vcd = Annotated[
     ),
 ]
 BoardFile = Annotated[Path, typer.Option("--board", help="Board file in TOML.", show_default="the board of the paper")]
+MockFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--mock",
+        help="What chips and cells of the mock board are like, TOML as in docs/device-model.md.",
+        show_default="the device model of the paper",
+    ),
+]
 PAPER = PAPER_BOARD
+
+
+def mock_params(backend: str, path: Path | None) -> MockParams | None:
+    """Parameters of --mock. Raises `InputError` if the board at --backend is no mock of this process."""
+    if path is None:
+        return None
+    if backend not in ("mock", "rtl"):
+        raise InputError(f"--mock {path}: --backend {backend} has chips of its own; leave it out, or use mock or rtl")
+    return load_mock(path)
 
 
 def build_action(name: str, side: int, *, time_sites: int | None = None, **values: float) -> Action:

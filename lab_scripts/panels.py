@@ -16,7 +16,7 @@ from calibration.characterise.experiment import Number
 from lab_scripts.console import Report
 from lab_scripts.exits import FileError, OutsideBound
 from lab_scripts.figure_style import STYLE, save
-from lab_scripts.runs import check_output
+from lab_scripts.runs import INCOMPLETE, check_output
 
 Fill = Callable[[Figure, xr.Dataset], None]
 MADE_BY = "characterisation"
@@ -54,6 +54,8 @@ def finish(panel: Panel, source: Path, out: Path, report: Report, *, force: bool
     numbers = panel.numbers(run)
     where = f" on {run.attrs['identity']}" if "identity" in run.attrs else ""
     heading = f"{panel.name}{f' (Fig. {panel.label})' if panel.label else ''}{where}, run {run_id}"
+    if INCOMPLETE in run.attrs:
+        heading += f"; INCOMPLETE: {run.attrs[INCOMPLETE]}"
     report.table(heading, ("", "value", "bar", "met"), [_row(number) for number in numbers])
     for path in (source, out, out.with_suffix(".png")):
         report.say(str(path))

@@ -13,7 +13,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,6 +35,10 @@ OUTPUT_OPTIONS = ("--out", "--figure", "--vcd")
 """Options that name a file to be written; every other word that is a file is an input."""
 COMMAND_FILE = "command.json"
 """Beside the journals of a run: its command, where it was typed, and what it was made with."""
+INCOMPLETE_FILE = "incomplete.nc"
+"""Beside the journals of a run that ended early: what had been measured."""
+INCOMPLETE = "incomplete"
+"""Attribute of such a file: why the run ended."""
 INPUTS = "inputs"
 """Group of a run file with the files that its command line names, byte by byte."""
 RESUMING = "resuming"
@@ -42,6 +47,9 @@ JOURNAL = "lab_scripts.journal"
 """Key in the root context's `meta` of the run file whose journals have been begun."""
 LARGEST_INPUT = 16 << 20
 """A larger file is kept by its digest alone, bytes."""
+
+Keep = Callable[[xr.Dataset], None]
+"""keep(dataset): how far a run has got."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +137,34 @@ class RunFile:
 
         board: the board file that was used, kept as text.
         """
+        self._write(dataset, self.path, board, force=self.force)
+        self.context.find_root().meta.pop(JOURNAL, None)
+        shutil.rmtree(journal_folder(self.path), ignore_errors=True)
+
+    @contextmanager
+    def keeping(self, *, board: Path | None = None) -> Iterator[Keep]:
+        """Within this context ``keep(dataset)`` says how far a run has got. If the context ends by an error or an
+        interrupt, the last of them is written beside the journals, which alone could go on with the run: to look at,
+        with the reason in its attributes."""
+        latest: xr.Dataset | None = None
+
+        def keep(dataset: xr.Dataset) -> None:
+            nonlocal latest
+            latest = dataset
+
+        try:
+            yield keep
+        except BaseException as error:
+            if latest is not None:
+                path = journal_folder(self.path) / INCOMPLETE_FILE
+                reason = f"{type(error).__name__}: {error}".rstrip(": ")
+                self._write(latest.assign_attrs({INCOMPLETE: reason}), path, board, force=True)
+                print(f"xbar: {path} keeps what was measured until then", file=sys.stderr)
+            raise
+
+    def _write(self, dataset: xr.Dataset, path: Path, board: Path | None, *, force: bool) -> None:
         complete = dataset.assign_attrs(provenance(self.context, board) | dict(dataset.attrs))
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
             complete.to_netcdf(partial, engine="h5netcdf", encoding={
                 name: {"zlib": True, "complevel": 1}
@@ -138,11 +172,9 @@ class RunFile:
             })  # fmt: skip
             if self.inputs:
                 _pack(self.inputs).to_netcdf(partial, mode="a", group=INPUTS, engine="h5netcdf")
-            publish(partial, self.path, force=self.force)
+            publish(partial, path, force=force)
         finally:
             partial.unlink(missing_ok=True)
-        self.context.find_root().meta.pop(JOURNAL, None)
-        shutil.rmtree(journal_folder(self.path), ignore_errors=True)
 
 
 def journal_folder(path: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -66,8 +66,11 @@ class Experiment(ABC):
         return 0.0
 
     @abstractmethod
-    def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> xr.Dataset:
-        """Do it. `rng` draws targets and inputs, never what a board does."""
+    def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
+        """Do it: yields the run as far as it has got, from the first time that it can be drawn; the last is complete.
+
+        `rng` draws targets and inputs, never what a board does.
+        """
 
     @staticmethod
     @abstractmethod

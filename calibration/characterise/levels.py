@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,14 +35,14 @@ class Levels(Experiment):
     last_s: float = parameter(100e-6, "Highest level, S.", 15e-6, 105e-6, "S")
     levels: int = parameter(17, "Levels.", 2, 1000)
 
-    def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> xr.Dataset:
+    def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
         levels = np.linspace(self.first_s, self.last_s, self.levels)
         cells = crossbar.shape[0] * crossbar.shape[1]
         # At random over the array, so that no level has the short wires for itself.
         target = rng.permutation(np.resize(levels, cells)).reshape(crossbar.shape)
         result = program_cells(crossbar, target, progress)
         variables = programming_variables(result) | check_read(crossbar)
-        return xr.Dataset(variables, attrs={"check_repeats": CHECK_REPEATS})
+        yield xr.Dataset(variables, attrs={"check_repeats": CHECK_REPEATS})
 
     @staticmethod
     def numbers(run: xr.Dataset) -> list[Number]:

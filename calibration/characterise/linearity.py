@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -30,7 +31,7 @@ class Linearity(Experiment):
     sweeps: int = parameter(64, "Sweeps that are averaged.", 1, 100_000)
     column: int = parameter(0, "Bit line of the cells.", 0, 1_000_000)
 
-    def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> xr.Dataset:
+    def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
         n_sl, n_bl = crossbar.shape
         if self.column >= n_bl:
             raise LimitError("column", self.column, (0, n_bl - 1), source=f"board {crossbar.board.name}")
@@ -52,15 +53,15 @@ class Linearity(Experiment):
             order = slice(None) if sweep % 2 == 0 else slice(None, None, -1)
             total[order] += crossbar.measure(inputs[order]).current_a[:, row]
             progress(sweep + 1, self.sweeps)
-        return xr.Dataset(
-            {"current_a": variable(("voltage", "cell"), total / self.sweeps, "A", "current of the cell")},
-            coords={
-                "voltage_v": variable("voltage", volts, "V", "bit line over source line"),
-                "g_target_s": variable("cell", levels, "S", "target conductance"),
-                "row": variable("cell", row, "1", "source line"),
-            },
-            attrs={"column": self.column},
-        )
+            yield xr.Dataset(
+                {"current_a": variable(("voltage", "cell"), total / (sweep + 1), "A", "current of the cell")},
+                coords={
+                    "voltage_v": variable("voltage", volts, "V", "bit line over source line"),
+                    "g_target_s": variable("cell", levels, "S", "target conductance"),
+                    "row": variable("cell", row, "1", "source line"),
+                },
+                attrs={"column": self.column, "averaged": sweep + 1},
+            )
 
     @staticmethod
     def numbers(run: xr.Dataset) -> list[Number]:

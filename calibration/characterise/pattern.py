@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -39,10 +40,13 @@ class Pattern(Experiment):
     def wait_s(self) -> float:
         return self.later_s
 
-    def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> xr.Dataset:
+    def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
         result = program_cells(crossbar, pattern("AI4S", crossbar.shape), progress)
-        wait(crossbar, self.later_s, progress, crossbar.board_time_s, self.later_s)
-        return xr.Dataset(programming_variables(result) | check_read(crossbar), attrs={"check_repeats": CHECK_REPEATS})
+        programmed = programming_variables(result)
+        yield xr.Dataset(programmed | check_read(crossbar), attrs={"check_repeats": CHECK_REPEATS})
+        if self.later_s:
+            wait(crossbar, self.later_s, progress, crossbar.board_time_s, self.later_s)
+            yield xr.Dataset(programmed | check_read(crossbar), attrs={"check_repeats": CHECK_REPEATS})
 
     @staticmethod
     def numbers(run: xr.Dataset) -> list[Number]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -31,7 +32,7 @@ class Products(Experiment):
     last_s: float = parameter(80e-6, "Conductance of the weight +1, S.", 15e-6, 105e-6, "S")
     vectors: int = parameter(256, "Input vectors.", 1, 1_000_000)
 
-    def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> xr.Dataset:
+    def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
         n_sl, n_bl = crossbar.shape
         middle_s, half_s = (self.first_s + self.last_s) / 2, (self.last_s - self.first_s) / 2
         weight = rng.uniform(-1.0, 1.0, (n_sl, n_bl))
@@ -45,7 +46,7 @@ class Products(Experiment):
             half_s * crossbar.board.levels.input_v
         )
         product = ("vector", "sl")
-        return xr.Dataset(
+        yield xr.Dataset(
             programming_variables(result)
             | {
                 "input_v": variable(("vector", "bl"), volts, "V", "bit-line voltage over the common mode"),

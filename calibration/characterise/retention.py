@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,7 +35,7 @@ class Retention(Experiment):
     def wait_s(self) -> float:
         return self.duration_s
 
-    def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> xr.Dataset:
+    def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
         levels = np.linspace(self.first_s, self.last_s, self.cells)
         places = rng.permutation(crossbar.shape[0] * crossbar.shape[1])[: self.cells * CANDIDATES]
         candidates = np.stack(np.divmod(places, crossbar.shape[1]), axis=-1).reshape(self.cells, CANDIDATES, 2)
@@ -46,15 +47,15 @@ class Retention(Experiment):
             wait(crossbar, max(start_s + t - crossbar.board_time_s, 0.0), progress, start_s, self.duration_s)
             times[k] = crossbar.board_time_s - start_s
             g.append(crossbar.read_conductance(repeats=self.repeats)[row, column])
-        return xr.Dataset(
-            {"g_s": variable(("time", "cell"), np.array(g), "S", "conductance read")},
-            coords={
-                "time_s": variable("time", times, "s", "board time since programming"),
-                "g_target_s": variable("cell", levels, "S", "target conductance"),
-                "row": variable("cell", row, "1", "source line"),
-                "column": variable("cell", column, "1", "bit line"),
-            },
-        )
+            yield xr.Dataset(
+                {"g_s": variable(("time", "cell"), np.array(g), "S", "conductance read")},
+                coords={
+                    "time_s": variable("time", times[: k + 1].copy(), "s", "board time since programming"),
+                    "g_target_s": variable("cell", levels, "S", "target conductance"),
+                    "row": variable("cell", row, "1", "source line"),
+                    "column": variable("cell", column, "1", "bit line"),
+                },
+            )
 
     @staticmethod
     def numbers(run: xr.Dataset) -> list[Number]:

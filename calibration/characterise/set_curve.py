@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -32,7 +33,7 @@ class SetCurve(Experiment):
     shots: int = parameter(20, "Shots at each voltage.", 2, 100_000)
     columns: int = parameter(4, "Bit lines whose cells are measured.", 1, 32)
 
-    def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> xr.Dataset:
+    def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
         pulse = WriteVerifyConfig()
         cells = np.arange(crossbar.shape[1]) < self.columns
         set_v, reset_v = (
@@ -40,23 +41,29 @@ class SetCurve(Experiment):
         )
         gates = np.linspace(self.first_v, self.last_v, self.points)
         reads = np.empty((self.shots, self.points, crossbar.shape[0], int(cells.sum())))
+        attrs = {"set_v": pulse.set_v, "set_width_s": pulse.set_width_s, "reset_v": pulse.reset_v[1]}
         for shot in range(self.shots):
             for i, gate_v in enumerate(gates):
                 crossbar.apply_pulses(reset_v, pulse.reset_gate_v, pulse.reset_width_s)
                 crossbar.apply_pulses(set_v, gate_v, pulse.set_width_s)
                 reads[shot, i] = crossbar.read_conductance()[:, cells]
                 progress(shot * self.points + i + 1, reads.shape[0] * reads.shape[1])
-        run = xr.Dataset(
-            {"g_s": variable(("shot", "gate", "sl", "bl"), reads, "S", "conductance after RESET and one SET")},
-            coords={"gate_v": variable("gate", gates, "V", "word line over source line in the SET")},
-            attrs={"set_v": pulse.set_v, "set_width_s": pulse.set_width_s, "reset_v": pulse.reset_v[1]},
-        )
-        if not switches(run).any():
-            raise ProtocolError(
-                f"none of the {reads[0, 0].size} cells on the first {self.columns} bit lines switches: over the gate "
-                f"voltages their means differ by less than {MOVES_S * 1e6:g} µS; see `xbar doctor`, or form the cells"
+            run = xr.Dataset(
+                {
+                    "g_s": variable(
+                        ("shot", "gate", "sl", "bl"), reads[: shot + 1], "S", "conductance after RESET and one SET"
+                    )
+                },
+                coords={"gate_v": variable("gate", gates, "V", "word line over source line in the SET")},
+                attrs=attrs,
             )
-        return run
+            if not switches(run).any():
+                raise ProtocolError(
+                    f"none of the {reads[0, 0].size} cells on the first {self.columns} bit lines switches: over the "
+                    f"gate voltages their means differ by less than {MOVES_S * 1e6:g} µS; see `xbar doctor`, or form "
+                    "the cells"
+                )
+            yield run
 
     @staticmethod
     def numbers(run: xr.Dataset) -> list[Number]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
@@ -266,6 +266,12 @@ class ArrayParams(_Part):
     def digest(self) -> str:
         """SHA-256 of all parameters, hexadecimal: equal exactly when the parameters are."""
         return hashlib.sha256(repr(self.model_dump()).encode()).hexdigest()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _off(cls, values: Any) -> Any:
+        """A file has no None: a part that is switched off is the word "off" there."""
+        return {k: None if v == "off" else v for k, v in values.items()} if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _read_gate_turns_on(self) -> ArrayParams:

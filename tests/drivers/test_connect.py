@@ -1,5 +1,6 @@
 """Addresses, and what the board's layers need to be imported."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from drivers.board import PAPER_BOARD, BoardFileError, load_board
 from drivers.bridges import BackendUnavailable
-from drivers.connect import open_crossbar
+from drivers.connect import load_mock, open_crossbar
 from firmware_bridge.mock.board import MockParams
 
 GOOD = np.full(32, 0.05)
@@ -92,3 +93,28 @@ assert not {"torch", "pynq"} & set(sys.modules)
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_mock_file_says_what_differs_from_the_defaults(tmp_path):
+    path = tmp_path / "mock.toml"
+    path.write_text('[tia]\nv_os_sigma_v = 0.001\n[array]\ntelegraph = "off"\n[array.faults]\nbroken_bl = [3]\n')
+    mock = load_mock(path)
+    assert mock.array.telegraph is None
+    assert mock.array.faults is not None
+    assert mock.array.faults.broken_bl == (3,)
+    assert mock.array.relaxation == MockParams().array.relaxation
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[array]\nteleraph = 1\n", "array.teleraph: Extra inputs"),
+        ("[array.spread]\nv_th_v = -1.0\n", "array.spread.v_th_v: Input should be greater than or equal to 0"),
+        ('[array.spread]\nv_th_v = "0.1 V"\n', "array.spread.v_th_v: Input should be a valid number"),
+    ],
+)
+def test_a_mock_file_with_a_mistake_is_refused_with_its_key(tmp_path, text, message):
+    path = tmp_path / "mock.toml"
+    path.write_text(text)
+    with pytest.raises(BoardFileError, match=re.escape(message)):
+        load_mock(path)

@@ -13,22 +13,32 @@ from PIL import Image
 from calibration.characterise import EXPERIMENTS
 from drivers.connect import mock_board
 from drivers.crossbar import Crossbar
+from firmware_bridge.errors import ConnectionLost
 from lab_scripts.characterise import PANELS
 from lab_scripts.figure_panels import DRAWN
 
-SMALL = {"set-curve": ("--points", 3, "--shots", 2, "--columns", 1)}
+SMALL = {
+    "iv-sweeps": ("--cycles", 2, "--step-v", 0.35),
+    "set-curve": ("--points", 3, "--shots", 2, "--columns", 1),
+    "forming": ("--mock", "virgin.toml", "--step-v", 0.5),
+    "endurance": ("--cycles", 10),
+    "read-disturb": ("--reads", 20_000),
+    "noise": ("--reads", 256),
+}
 """Options that make a characterisation quick."""
+VIRGIN = "[array.forming]\nunformed_fraction = 1.0\n"
 
 
 def test_every_characterisation_has_a_figure_and_the_panels_of_fig_2_are_complete():
     assert set(DRAWN) == set(EXPERIMENTS)
-    assert sorted(PANELS) == ["2e", "2g", "2h", "2i", "2j", "2k"]
+    assert sorted(PANELS) == ["2d", "2e", "2f", "2g", "2h", "2i", "2j", "2k"]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_characterisation_leaves_a_run_a_figure_and_numbers_beside_their_bars(xbar_json, tmp_path, name):
+    (tmp_path / "virgin.toml").write_text(VIRGIN)
     answer = xbar_json("characterise", name, *SMALL.get(name, ()), "--seed", 1, "--out", "run.nc")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["run.nc", "run.pdf", "run.png"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run.nc", "run.pdf", "run.png", "virgin.toml"]
     with xr.open_dataset("run.nc") as run:
         assert run.attrs["characterisation"] == name
         assert run.attrs["identity"] == "mock mock-1"
@@ -89,6 +99,13 @@ def test_a_missed_bar_is_exit_code_1_with_the_run_and_the_figure_written(xbar, t
         (("figure", "2e", "--from", "text.nc", "--out", "f.pdf"), 4, "text.nc: not a run file"),
         (("characterise", "levels", "--out", "taken.nc"), 4, "taken.png: exists already"),
         (("characterise", "levels", "--levels", "1", "--out", "f.nc"), 2, "--levels"),
+        (("characterise", "levels", "--mock", "none.toml", "--out", "f.nc"), 4, "none.toml: No such file"),
+        (("characterise", "levels", "--mock", "text.nc", "--out", "f.nc"), 4, "text.nc: not TOML"),
+        (
+            ("characterise", "levels", "--mock", "text.nc", "--backend", "tcp://h:1", "--out", "f.nc"),
+            2,
+            "--backend tcp://h:1 has chips of its own",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_a_board_is_opened(xbar, tmp_path, mocker, args, code, message):
@@ -132,6 +149,43 @@ def test_an_interrupt_leaves_the_outputs_safe_and_a_journal_to_go_on_from(xbar, 
     assert board.chain.oe_n
     # Pulses were given: what is known of them is kept.
     assert [path.name for path in tmp_path.iterdir()] == ["run.nc.journal"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [(KeyboardInterrupt, 130, "KeyboardInterrupt"), (ConnectionLost("the link is gone"), 3, "the link is gone")],
+)
+def test_what_was_measured_until_a_run_ended_early_can_be_drawn_and_says_so(
+    xbar, tmp_path, mocker, error, code, reason
+):
+    original, left = Crossbar.wait, [4]
+
+    def wait(crossbar, seconds):
+        left[0] -= 1
+        if left[0] < 0:
+            raise error
+        original(crossbar, seconds)
+
+    mocker.patch.object(Crossbar, "wait", wait)
+    args = ("characterise", "retention", "--cells", 2, "--per-decade", 1, "--repeats", 1, "--out", "run.nc")
+    result = xbar(*args)
+    assert result.exit_code == code
+    kept = "run.nc.journal/incomplete.nc"
+    assert f"{kept} keeps what was measured until then" in result.stderr
+    assert "xbar resume run.nc" in result.stderr
+    with xr.open_dataset(kept) as run:
+        assert reason in run.attrs["incomplete"]
+        assert run["time_s"].values == pytest.approx([1, 10, 100], rel=1e-6)
+        assert run["g_s"].shape == (3, 2)
+    drawn = xbar("figure", "2i", "--from", kept, "--out", "f.pdf")
+    assert drawn.exit_code == 0
+    assert "INCOMPLETE" in drawn.stdout
+    mocker.patch.object(Crossbar, "wait", original)
+    assert xbar("resume", "run.nc").exit_code == 0
+    with xr.open_dataset("run.nc") as run:
+        assert run["g_s"].shape == (7, 2)
+        assert "incomplete" not in run.attrs
+    assert sorted(p.name for p in tmp_path.glob("run*")) == ["run.nc", "run.pdf", "run.png"]
 
 
 def test_equal_seeds_give_equal_numbers(xbar_json):

@@ -30,7 +30,7 @@ def measured() -> Callable[..., tuple[xr.Dataset, dict[str, Any], Array]]:
     def run(experiment: Experiment, *, chips: MockParams = QUIET, **parts: Any):
         mock = chips.model_copy(update={"array": chips.array.model_copy(update=parts)})
         with open_crossbar("mock", mock=mock, seed=3) as crossbar:
-            data = experiment.measure(crossbar, np.random.default_rng(0), silent)
+            *_, data = experiment.measure(crossbar, np.random.default_rng(0), silent)
             return data, {n.name: n for n in experiment.numbers(data)}, array_of(crossbar)
 
     return run

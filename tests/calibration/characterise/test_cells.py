@@ -181,7 +181,7 @@ def test_a_bent_line_misses_the_bar_of_linearity():
 
 def test_a_bit_line_that_the_array_does_not_have_is_refused():
     with open_crossbar("mock") as crossbar, pytest.raises(LimitError, match="column = 32 is outside 0 … 31"):
-        Linearity(column=32).measure(crossbar, np.random.default_rng(0), silent)
+        next(Linearity(column=32).measure(crossbar, np.random.default_rng(0), silent))
 
 
 # -- products ----------------------------------------------------------------------------------------------------------
