@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +36,26 @@ MEMORY_RESERVE = 256
 AdcCodes = NDArray[np.int16]
 
 
+@dataclass(frozen=True)
+class ReadState:
+    """What stands around a conversion.
+
+    rows: word lines that are on; None for all.
+    reference: what the amplifiers hold the source lines at. On the forming level the gates are lowered by as much.
+    bit_lines: what their muxes select: the DACs, or the common mode.
+    adc_inputs: the amplifiers, or nothing: inhibited muxes leave the converters at their reference.
+    """
+
+    rows: tuple[int, ...] | None = None
+    reference: Literal["vcm", "form"] = "vcm"
+    bit_lines: Literal["dac", "vcm"] = "dac"
+    adc_inputs: Literal["tia", "open"] = "tia"
+
+
+READ = ReadState()
+"""That of reads and products: all rows on, bit lines on their DACs, around the common mode."""
+
+
 class LineControl:
     """The sequencer's programs for one board, behind its interlock.
 
@@ -53,7 +78,6 @@ class LineControl:
         self._dac = Dac80508Bank(wiring.n_dacs, gain=board.dac.gain, ref_divide=board.dac.ref_divide)
         self._chain = Sn74hc595Chain(wiring.sr_devices)
         self._muxes = cd4051b.Cd4051bMuxes(wiring)
-        self._scan = self._muxes.scan()
         self._bl = np.array(wiring.bl_dac)
         self._wl = np.array(wiring.wl_dac)
         self._bl_mask = sum(1 << d for d in sorted({c // DAC_CHANNELS for c in wiring.bl_dac}))
@@ -81,7 +105,8 @@ class LineControl:
             self.identity.result_words // (len(wiring.positions) * conversion_words(self._adc_mask)),
         )
         self._codes = np.zeros(DAC_CHANNELS * wiring.n_dacs, np.uint16)
-        self._reading = False
+        self._state: ReadState | None = None
+        self._scans: dict[ReadState, tuple[int, ...]] = {}
         self.interlock.configure(board.sequencer())
         self._initialise()
 
@@ -108,16 +133,24 @@ class LineControl:
     def safe(self) -> None:
         """Disconnect all lines and reset the DACs, now."""
         self.interlock.safe()
-        self._reading = False
+        self._state = None
         self.changes += 1
         self._codes[:] = 0
         self._initialised = False
 
     # -- conversions -------------------------------------------------------------------------------------------------
-    def convert(self, codes: NDArray[np.uint16]) -> AdcCodes:
+    def convert(self, codes: NDArray[np.uint16], state: ReadState = READ) -> AdcCodes:
         """ADC codes (n, n_sl), none clipped, of bit lines at DAC codes (n, n_bl), in as many programs as the board's
         memories need. Raises `LimitError` when an ADC's range is exceeded."""
-        self._prepare_read()
+        self._prepare_read(state)
+        scan = self._scans.get(state)
+        if scan is None:
+            scan = self._scans[state] = tuple(
+                self._muxes.word(
+                    bl=state.bit_lines, reference=state.reference, adc_input=p if state.adc_inputs == "tia" else None
+                )
+                for p in self.board.wiring.positions
+            )
         wiring = self.board.wiring
         if not self._bl_in_order:
             lines, codes = codes, np.full((len(codes), self._bl_channels), self._vcm_code, np.uint16)
@@ -131,7 +164,7 @@ class LineControl:
                 self._bl_mask,
                 self._ldac_frame,
                 self._settle,
-                self._scan,
+                scan,
                 wiring.sr_bits,
                 self._adc_mask,
                 self._mux_settle,
@@ -141,6 +174,35 @@ class LineControl:
             np.take(results.reshape(len(out[part]), -1), self._order, axis=1, out=out[part])
         ads8324.refuse_clipped(out, self._sl, self._full_scale_a)
         return out
+
+    @contextmanager
+    def held(self, codes: Sequence[NDArray[np.uint16]], *, connect: bool = False) -> Iterator[Iterator[None]]:
+        """Hold all DAC channels at each of `codes` (channels,) in turn, for somebody to measure: an iterator that goes
+        on to the next when asked. connect: bit lines to their DACs; rows stand where the codes put them.
+
+        The lines are at rest afterwards, whatever happened.
+        """
+        self._prepare_read(READ)
+        self._state = None
+
+        def steps() -> Iterator[None]:
+            for each in codes:
+                program = Program()
+                self._codes[:] = each
+                self._write_codes(program)
+                program.append(Wait(self._settle))
+                if connect:
+                    program.append(cd4051b.CONNECT)
+                self.run(program)
+                yield
+
+        try:
+            yield steps()
+        finally:
+            if self._initialised:
+                program = Program([cd4051b.DISCONNECT])
+                self._rest(program)
+                self.run(program)
 
     def wait(self, seconds: float) -> None:
         """Let board time pass."""
@@ -152,7 +214,7 @@ class LineControl:
         if not self._initialised:
             self._initialise()
         block = (self.identity.program_words - MEMORY_RESERVE) // (1 + codes[0].size // 2)
-        self._reading = False
+        self._state = None
         self.changes += 1
         programs = []
         for start in range(0, len(codes), block):
@@ -205,18 +267,26 @@ class LineControl:
         self._codes[self._bl] = self._vcm_code
         self._codes[self._wl] = 0
 
-    def _prepare_read(self) -> None:
+    def _prepare_read(self, state: ReadState) -> None:
         """Rows on and settled, if they are not."""
         if not self._initialised:
             self._initialise()
-        if self._reading:
+        if self._state == state:
             return
+        board, before = self.board, self._state or READ
+        level_v = board.wiring.vform_v if state.reference == "form" else board.wiring.vcm_v
+        on_v = board.levels.wl_on_v + level_v - board.wiring.vcm_v
         program = Program()
-        self._codes[self._wl] = dac80508.volts_to_code(self.board.levels.wl_on_v, self.board.dac.span_v)
+        self._codes[self._bl] = dac80508.volts_to_code(level_v, board.dac.span_v)
+        rows = slice(None) if state.rows is None else list(state.rows)
+        self._codes[self._wl] = 0
+        self._codes[self._wl[rows]] = dac80508.volts_to_code(on_v, board.dac.span_v)
         self._write_codes(program)
+        if (state.bit_lines, state.reference) != (before.bit_lines, before.reference):
+            self._chain.write(program, self._muxes.word(bl=state.bit_lines, reference=state.reference))
         program.append(Wait(self._settle))
         self.run(program)
-        self._reading = True
+        self._state = state
 
     def _write_codes(self, program: Program) -> None:
         self._dac.load(program, self._codes.reshape(-1, DAC_CHANNELS))

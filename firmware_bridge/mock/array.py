@@ -17,7 +17,7 @@ import numpy as np
 
 from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.mock import irdrop, rng_state
-from firmware_bridge.mock.array_params import ArrayParams, WireParams
+from firmware_bridge.mock.array_params import ArrayParams
 from firmware_bridge.mock.device import Cells
 from firmware_bridge.mock.faults import BROKEN_LINE, draw_faults
 from firmware_bridge.mock.line_setting import LineSetting
@@ -72,17 +72,15 @@ class Array:
         self.params = params
         self.seed = seed
         self.shape = (params.n_sl, params.n_bl)
-        device_seq, pulse_seq, telegraph_seq = np.random.SeedSequence(seed).spawn(3)
+        device_seq, pulse_seq, telegraph_seq, wire_seq = np.random.SeedSequence(seed).spawn(4)
         device_rng = np.random.default_rng(device_seq)
         self._pulse_rng = np.random.default_rng(pulse_seq)
         faults = draw_faults(params.faults, self.shape, device_rng)
         self._connected = ~np.isin(faults, BROKEN_LINE)
         self._cells = Cells(params, faults.ravel(), device_rng, self._pulse_rng)
-        wires = params.wires or WireParams.none()
-        self._wireless = irdrop.drops_nothing(wires)
-        if not self._wireless:
-            self._bl_path_ohm = irdrop.shared_path_ohm(params.n_sl, wires.bl_source_ohm, wires.bl_segment_ohm)
-            self._sl_path_ohm = irdrop.shared_path_ohm(params.n_bl, wires.sl_series_ohm, wires.sl_segment_ohm)
+        self.wires = irdrop.Wires.draw(params.wires, *self.shape, np.random.default_rng(wire_seq))
+        self._bl_path_ohm = irdrop.shared_segments_ohm(params.n_sl, self.wires.bl_segment_ohm)
+        self._sl_path_ohm = irdrop.shared_segments_ohm(params.n_bl, self.wires.sl_segment_ohm)
         self._row_v_th_v = self._cells.v_th_v.reshape(self.shape).min(axis=1)
         self._draw_telegraph(telegraph_seq)
         # Last time that a pulse changed a cell of each row.
@@ -156,11 +154,12 @@ class Array:
         cells = row * self.shape[1] + col
         bl, sl, wl = v_bl[col], v_sl[row], v_wl[row]
         g = self._cells.memristor_s(cells, t_s)
-        if not self._wireless:
+        if not self.wires.drop_nothing:
             nominal = np.zeros(self.shape)
             nominal[row, col] = self._cells.nominal_a(cells, g, bl - sl, wl - np.minimum(bl, sl))
-            bl = bl - (self._bl_path_ohm @ nominal)[row, col]
-            sl = sl + (nominal @ self._sl_path_ohm)[row, col]
+            bl_lost_v = self._bl_path_ohm @ nominal + self.wires.bl_source_ohm * nominal.sum(axis=0)
+            sl_lost_v = nominal @ self._sl_path_ohm + (self.wires.sl_series_ohm * nominal.sum(axis=1))[:, None]
+            bl, sl = bl - bl_lost_v[row, col], sl + sl_lost_v[row, col]
         end_s = t_s + width_s
         pulsed = self._cells.pulse(cells, g, bl - sl, wl - np.minimum(bl, sl), width_s, end_s)
         current[rows] += np.bincount(r, weights=pulsed.current_a, minlength=len(rows))
@@ -302,7 +301,7 @@ class Array:
         gate = v_wl - v_sl
         rows = np.flatnonzero(gate > self._row_v_th_v)
         epoch = float(self._row_epoch_s[rows].max()) if len(rows) else 0.0
-        return LineSetting(self._cells, self._connected, self.params, rows, gate[rows], epoch)
+        return LineSetting(self._cells, self._connected, self.params, self.wires, rows, gate[rows], epoch)
 
 
 def _part(saved: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -211,6 +211,10 @@ class WireParams(_Part):
     """SL metal from one cell to the next, and from the first to the edge, Ω (assumed)."""
     sl_series_ohm: NonNegativeFloat = 0.5
     """SL edge to the virtual ground of its amplifier, Ω (assumed)."""
+    line_spread: Fraction = 0.0
+    """Relative σ of `bl_source_ohm` and `sl_series_ohm` from line to line, cut at three (assumed: none)."""
+    segment_spread: Fraction = 0.0
+    """Relative σ of each segment resistance from chip to chip, cut at three (assumed: none)."""
 
     @classmethod
     def none(cls) -> WireParams:

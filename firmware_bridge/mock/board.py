@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from firmware_bridge.errors import ProtocolError
 from firmware_bridge.extremes import extremes
@@ -31,6 +31,15 @@ READ_BIAS_V = 0.3
 Volts = NDArray[np.float64]
 
 
+class ReferenceParams(BaseModel):
+    """The two voltages that the board's muxes can give the amplifiers as their reference."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tolerance: float = Field(default=0.0, ge=0, lt=0.1)
+    """Common mode and forming level are each uniform within ± this share of their nominal value (assumed: trimmed)."""
+
+
 class MockParams(BaseModel):
     """Every chip of the mock board and its non-idealities; `MockParams.ideal()` has none."""
 
@@ -40,6 +49,7 @@ class MockParams(BaseModel):
     mux: MuxParams = MuxParams(level_shifter=True)
     tia: TiaParams = TiaParams()
     adc: AdcParams = AdcParams()
+    reference: ReferenceParams = ReferenceParams()
     array: ArrayParams = ArrayParams()
 
     @classmethod
@@ -63,7 +73,7 @@ class MockBoard:
     def __init__(self, wiring: Wiring, params: MockParams | None = None, *, seed: int) -> None:
         self.wiring = wiring
         self.params = params or MockParams()
-        dacs, muxes, tia, adcs, self_noise, chain, array = np.random.SeedSequence(seed).spawn(7)
+        dacs, muxes, tia, adcs, self_noise, chain, array, levels = np.random.SeedSequence(seed).spawn(8)
         self.dacs = [Dac80508(self.params.dac, np.random.default_rng(s)) for s in dacs.spawn(wiring.n_dacs)]
         self.chain = Sn74hc595Chain(wiring.sr_devices, np.random.default_rng(chain))
         bl, reference, adc = muxes.spawn(3)
@@ -77,12 +87,16 @@ class MockBoard:
             raise ProtocolError(
                 f"the array has shape {self.array.shape}, the wiring has {(wiring.n_sl, wiring.n_bl)} lines"
             )
+        off = self.params.reference.tolerance * np.random.default_rng(levels).uniform(-1, 1, 2)
+        self.vcm_v, self.vform_v = wiring.vcm_v * (1 + float(off[0])), wiring.vform_v * (1 + float(off[1]))
         self._noise = np.random.Generator(np.random.SFC64(self_noise))
         self._bl = np.array(wiring.bl_dac)
         self._wl = np.array(wiring.wl_dac)
         self._sl_at = {(a, m): sl for sl, (a, m) in enumerate(zip(wiring.sl_adc, wiring.sl_mux, strict=True))}
         # From outside into each source line, A: see `inject`.
         self.injected_a: Volts = np.zeros(wiring.n_sl)
+        # Resistors between bit and source lines, beside the array, S: see `bridge_lines`.
+        self.bridged_s: Volts = np.zeros(self.array.shape)
         self.gate = False
         self._gate_s = self._biased_s = 0.0
         self._quiet = False  # known: the bit lines, connected or not, stand at a read voltage
@@ -152,7 +166,7 @@ class MockBoard:
     def reference_v(self, t_s: float) -> float:
         """Reference of the amplifiers, V; the common mode while its mux is inhibited (bias resistor)."""
         form = self.reference_mux.channel(t_s) == self.wiring.reference_inputs.form
-        return self.wiring.vform_v if form else self.wiring.vcm_v
+        return self.vform_v if form else self.vcm_v
 
     def lines_v(self, t_s: float) -> tuple[Volts, Volts, Volts]:
         """Voltages of BLs (NaN: floating), WLs and SLs at `t_s`, V."""
@@ -162,7 +176,7 @@ class MockBoard:
         if channel == inputs.dac:
             bl = outputs[self._bl]
         elif channel == inputs.vcm:
-            bl = np.full(self.wiring.n_bl, self.wiring.vcm_v)
+            bl = np.full(self.wiring.n_bl, self.vcm_v)
         elif channel == inputs.gnd:
             bl = np.zeros(self.wiring.n_bl)
         else:
@@ -207,6 +221,11 @@ class MockBoard:
     def inject(self, current_a: Volts) -> None:
         """Let currents (n_sl,) A flow from outside into the source lines, from the next conversion on; see `probe`."""
         self.injected_a = np.asarray(current_a, float)
+        self._paths.clear()
+
+    def bridge_lines(self, bridged_s: Volts) -> None:
+        """Put conductances (n_sl, n_bl) S between test points of bit and source lines, from the next conversion on."""
+        self.bridged_s = np.asarray(bridged_s, float)
         self._paths.clear()
 
     def _sl_at_v(self, reference_v: float) -> Volts:

@@ -63,6 +63,7 @@ class MockBench:
             each.close()
         for instrument in (self.smu, self.dmm):
             instrument.connect(None)
+        self.probe.bridge(0, 0, math.inf)
 
     def address(self, name: str) -> str:
         """VISA address of an instrument."""
@@ -74,6 +75,10 @@ class MockBench:
         Raises `ProtocolError` for a point that there is not, and under a live output.
         """
         (self.smu if name == "smu" else self.dmm).connect(point)
+
+    def connect_resistor(self, sl: int, bl: int, ohm: float) -> None:
+        """Hang a resistor between the test points of a source line and a bit line; infinite takes it away."""
+        self.probe.bridge(sl, bl, ohm)
 
     def cut(self, name: str) -> None:
         """Pull an instrument's cable: its client is cut off, a new one may connect."""

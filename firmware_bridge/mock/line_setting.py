@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from firmware_bridge.mock import irdrop
-from firmware_bridge.mock.array_params import ArrayParams, WireParams
+from firmware_bridge.mock.array_params import ArrayParams
 from firmware_bridge.mock.device import Cells
 
 _GRID_START_S = 1e-3
@@ -43,12 +43,13 @@ class LineSetting:
         cells: Cells,
         connected: np.ndarray,
         params: ArrayParams,
+        wires: irdrop.Wires,
         rows: np.ndarray,
         gate_v: np.ndarray,
         epoch_s: float,
     ) -> None:
         self._all, self._connected, self._params = cells, connected[rows], params
-        self._wires = params.wires or WireParams.none()
+        self._wires = wires
         self._shape = connected.shape
         n_bl = self._shape[1]
         self._cells = (rows[:, None] * n_bl + np.arange(n_bl)).ravel()
@@ -79,7 +80,7 @@ class LineSetting:
     def _transfer_s(self, index: int) -> np.ndarray:
         """Transfer (k, n_bl) S at a refresh instant: solved exactly, or scaled from the last exact solution."""
         cell_s = self._cell_s(index)
-        if irdrop.drops_nothing(self._wires):
+        if self._wires.drop_nothing:
             return cell_s
         solved = 0 if index < _FIRST_RESOLVE else index - (index - _FIRST_RESOLVE) % _GRID_PER_DECADE
         if self._solved != solved:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.mock.array import Response, excess_voltage
-from firmware_bridge.mock.array_params import WireParams
 from firmware_bridge.mock.board import READ_BIAS_V, MockBoard
 from firmware_bridge.mock.cd4051b import Cd4051b
 
@@ -78,7 +77,7 @@ class SourceLine(Port):
     def __init__(self, name: str, board: MockBoard, line: int, from_array_a: float, carry: Carry) -> None:
         super().__init__(name)
         self._line, self._carry, self._from_array_a = line, carry, from_array_a
-        self._series_ohm = _wires(board).sl_series_ohm
+        self._series_ohm = float(board.array.wires.sl_series_ohm[line])
         self._rf_ohm = float(board.tia.rf_ohm[line])
         self._ground_v = float(board.tia.sl_voltage_v(board.reference_v(math.inf))[line])
         self._low_v, self._high_v = board.tia.output_range_v
@@ -200,10 +199,18 @@ class Probe:
             case "REF":
                 return Source(name, board.reference_v(math.inf), 0.0)
             case "VCM":
-                return Source(name, wiring.vcm_v, 0.0)
+                return Source(name, board.vcm_v, 0.0)
             case _:
                 group = {"MUX_BL": board.bl_mux, "MUX_ADC": board.adc_mux, "MUX_REF": board.reference_mux}[kind]
                 return Source(name, 0.0, _mux_ohm(group, max(index, 0)), isolated=True)
+
+    def bridge(self, sl: int, bl: int, ohm: float) -> None:
+        """A resistor of `ohm` between the test points of a source line and a bit line, in place of any other; infinite:
+        none. It sees the driver of its bit line, and is meant for rows that are off: beside cells, its current would
+        lower what they get, which the mock does not follow."""
+        bridged = np.zeros(self._board.array.shape)
+        bridged[sl, bl] = 1.0 / (ohm + float(self._board.array.wires.bl_source_ohm[bl]))
+        self._board.bridge_lines(bridged)
 
     def release(self, name: str) -> None:
         """Nothing flows into this test point any more."""
@@ -227,7 +234,7 @@ class Probe:
     def _array_a(self) -> Volts:
         """Currents (n_sl,) A from the array into the source lines, as conversions see them, without noise."""
         response, relative = self._response(), self._relative_v()
-        transfer = response.transfer_s
+        transfer = response.transfer_s + self._board.bridged_s
         linear = transfer @ relative - transfer.sum(axis=1) * self._board.tia.v_os_v
         return linear + (transfer * response.nonlinear) @ excess_voltage(relative)
 
@@ -236,16 +243,12 @@ class Probe:
         driven_v = board.lines_v(math.inf)[0][line]
         if math.isnan(driven_v):
             return Source(name, board.reference_v(math.inf), BIAS_OHM)
-        ohm = _wires(board).bl_source_ohm
+        ohm = float(board.array.wires.bl_source_ohm[line])
         # What leaves through the cells of this line, to first order in the lines' resistance.
         response, over_v = self._response(), float(self._relative_v()[line])
         cells_s = response.transfer_s[:, line]
         drawn_a = float((cells_s * (over_v + response.nonlinear[:, line] * excess_voltage(over_v))).sum())
         return Source(name, float(driven_v) - ohm * drawn_a, ohm)
-
-
-def _wires(board: MockBoard) -> WireParams:
-    return board.params.array.wires or WireParams.none()
 
 
 def _mux_ohm(mux: Cd4051b, index: int) -> float:

@@ -133,7 +133,7 @@ class Path:
         self._outputs_of = {int(line): np.flatnonzero(lines == line) for line in set(lines) if line >= 0}
         self._rf = board.tia.rf_ohm[lines] * closed
         self._offset = board.tia.v_os_v[lines] * closed
-        self._injected_a = board.injected_a[lines]
+        self._injected_a, self._bridged_s = board.injected_a[lines], board.bridged_s[lines]
         low, high = board.tia.output_range_v
         self._low, self._high = low - reference_v, high - reference_v
         self._adc_poly = np.stack([board.adcs[a].coefficients() for a in adcs])
@@ -148,7 +148,7 @@ class Path:
         floor = (
             np.array([board.adcs[a].params.noise_lsb_rms for a in adcs]) ** 2
             + (board.tia.output_noise_v_rms * closed / lsb_v) ** 2
-            + (board.params.dac.noise_v_rms * scale) ** 2 * (response.mean_transfer_s[lines] ** 2).sum(axis=1)
+            + (board.params.dac.noise_v_rms * scale) ** 2 * ((response.mean_transfer_s[lines] + self._bridged_s) ** 2).sum(axis=1)
         )
         self._floor, self._poly = _Rows(1, len(lines)), _Rows(4, len(lines))
         self._floor.set(floor[None])
@@ -169,7 +169,7 @@ class Path:
 
     def _take_over(self, response: Response) -> None:
         self._response = response
-        transfer = response.transfer_s[self._lines]
+        transfer = response.transfer_s[self._lines] + self._bridged_s
         self._gain = np.ascontiguousarray((transfer * self._scale[:, None]).T)  # (n_bl, outputs): codes per V
         swing = self._rf * transfer.sum(axis=1)
         zero = self._offset * (1.0 + swing) - self._rf * self._injected_a

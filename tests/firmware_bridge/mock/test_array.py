@@ -313,13 +313,13 @@ def test_response_with_wires_is_the_exact_network_of_the_true_conductances():
     set_all(array, 0.0)
     np.testing.assert_allclose(
         array.response(1.0, WL, SL).transfer_s,
-        irdrop.transfer_matrix(array.conductance_s(1.0), np.arange(N_SL), wires),
+        irdrop.transfer_matrix(array.conductance_s(1.0), np.arange(N_SL), array.wires),
         rtol=1e-12,
     )
     rows = np.array([2, 5])
     np.testing.assert_allclose(
         array.response(1.0, gates(2, 5), SL).transfer_s[rows],
-        irdrop.transfer_matrix(array.conductance_s(1.0)[rows], rows, wires),
+        irdrop.transfer_matrix(array.conductance_s(1.0)[rows], rows, array.wires),
         rtol=1e-12,
     )
 
@@ -332,7 +332,7 @@ def test_drift_between_solutions_of_the_network_is_first_order_exact():
     for t in (0.9, 9.0, 1e5):
         response = array.response(t, wl, sl)
         start = 1e-6 + next(refresh_age_s(k) for k in range(200, -1, -1) if 1e-6 + refresh_age_s(k) <= t)
-        exact = irdrop.transfer_matrix(array.conductance_s(start), np.arange(32), wires)
+        exact = irdrop.transfer_matrix(array.conductance_s(start), np.arange(32), array.wires)
         np.testing.assert_allclose(response.transfer_s, exact, rtol=5e-5)
         assert np.abs(response.transfer_s / array.conductance_s(start) - 1)[exact > 0].max() > 1e-3
 

@@ -43,14 +43,13 @@ def drive(crossbar, connect):
 
 def test_a_driven_bit_line_stands_at_its_dac_less_what_its_driver_loses(crossbar, board, probe):
     drive(crossbar, True)
-    wires = board.params.array.wires
     response = board.array.response(board.array.now_s, board.lines_v(math.inf)[1], np.full(32, 2.5))
     for line in (0, 17, 31):
         dac_v = board.dacs[line // 8].settled_v[line % 8]
         drawn_a = response.transfer_s[:, line] @ (
             dac_v - 2.5 + response.nonlinear[:, line] * excess_voltage(dac_v - 2.5)
         )
-        loss_v = drawn_a * (wires.bl_source_ohm if wires else 0.0)
+        loss_v = drawn_a * board.array.wires.bl_source_ohm[line]
         assert probe.port(f"BL{line}").voltage_v(0.0) == pytest.approx(dac_v - loss_v, abs=1e-12)
         assert probe.port(f"DAC{line}").voltage_v(0.0) == dac_v
 
