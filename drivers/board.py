@@ -107,6 +107,25 @@ class Limits(_Section):
     form: PulseLimits
 
 
+class LineDesign(_Section):
+    """Resistances of the lines as they were designed. A calibration takes them where it cannot measure."""
+
+    bl_driver_ohm: float = Field(0.0, ge=0, description="bit line: driver with mux, to the array's edge")
+    bl_segment_ohm: float = Field(0.0, ge=0, description="bit line: from one cell to the next")
+    sl_segment_ohm: float = Field(0.0, ge=0, description="source line: from one cell to the next")
+    sl_series_ohm: float = Field(0.0, ge=0, description="source line: array's edge to amplifier")
+    tolerance: float = Field(0.5, ge=0, lt=1, description="share by which each may be off")
+
+
+class Tolerances(_Section):
+    """Shares by which what the board file says may be off before a calibration. Widest case, not standard deviation."""
+
+    dac_gain: float = Field(0.05, ge=0, lt=1)
+    adc_gain: float = Field(0.05, ge=0, lt=1)
+    rf: float = Field(0.05, ge=0, lt=1)
+    reference: float = Field(0.005, ge=0, lt=1, description="common mode and forming level")
+
+
 class Instruments(_Section):
     """Bench instruments at the board: where they are, and what they may do to it.
 
@@ -137,6 +156,8 @@ class Board(_Section):
     settle: SettleSettings
     levels: Levels
     limits: Limits
+    lines: LineDesign = LineDesign()
+    tolerances: Tolerances = Tolerances()
     instruments: Instruments = Instruments()
 
     @model_validator(mode="after")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
 from drivers.board import PAPER_BOARD, Board, load_board, load_model
 from drivers.bridges import open_bridge
+from drivers.calibration_record import Accept, CalibrationRecord
 from drivers.crossbar import Crossbar
 from drivers.instruments import dmm, keithley
 from firmware_bridge.bridge import Bridge
@@ -26,6 +28,8 @@ def open_crossbar(
     mock: MockParams | None = None,
     journal: Path | None = None,
     vcd: Path | None = None,
+    calibration: CalibrationRecord | str | Path | None = None,
+    accept: Collection[Accept] = (),
 ) -> Crossbar:
     """Open a board.
 
@@ -39,6 +43,10 @@ def open_crossbar(
     journal: file that every program is written to before the board gets it. If it is there already, the run that it
         belongs to goes on: until its end the board's answers come from it (`firmware_bridge.journal`).
     vcd: on `rtl`, FILE.vcd for the waveform of the pins; FILE.json beside it gets the frames meant for the DACs.
+    calibration: a record, or the path of one, that corrects the board. Without one, nothing is corrected.
+    accept: ``"expired"``, ``"foreign"``: use a record although it has expired, or is another board's.
+
+    Raises `RecordError` for a record that cannot be used, before anything is sent to the board.
 
     The token for a board server is the environment variable XBAR_TOKEN.
 
@@ -48,9 +56,13 @@ def open_crossbar(
     """
     if not isinstance(board, Board):
         board = load_board(board)
+    if calibration is not None and not isinstance(calibration, CalibrationRecord):
+        calibration = CalibrationRecord.load(calibration)
     bridge = open_bridge(address, board=board, seed=seed, mock=mock, vcd=vcd)
     try:
-        return Crossbar(bridge if journal is None else _journalled(bridge, journal), board)
+        if calibration is not None:
+            calibration.refuse_unfit(bridge.identify(), board, accept=accept)
+        return Crossbar(bridge if journal is None else _journalled(bridge, journal), board, calibration)
     except BaseException:
         # Nobody else can let go of the board.
         bridge.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -10,17 +12,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from drivers import ads8324, dac80508, opa4322
 from drivers.board import Board
-from drivers.line_control import LineControl
+from drivers.calibration_record import CalibrationRecord
+from drivers.correction import Correction
+from drivers.line_control import READ, AdcCodes, LineControl, ReadState
 from drivers.pulse_table import pulse_table, real_numbers
 from drivers.read_patterns import ReadPatterns
 from firmware_bridge.bridge import Bridge
 from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.extremes import extremes
+from firmware_bridge.isa import Codes
 
 Array = NDArray[np.float64]
 
 ZERO_CONVERSIONS = 256
 """Conversions averaged for the zero-input offset of each source line: 1/16 of one conversion's noise."""
+
+LOAD_PASSES = 4
+"""Reads of the array from which the loads of the bit lines' drivers are worked out."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +56,34 @@ class Crossbar:
     ----------
     board: the board description. identity: what the board says of itself.
     shape: (n_sl, n_bl).
+    calibration: the record that corrects this board, or None.
+    patterns: of signs, that a read of the array drives.
+    nominal_amperes_per_code: A, what one ADC code is by the board file.
+
+    With a record, `volts` are what the bit lines carry at the edge of the array, and currents are in true amperes.
+    Without one both are what the board file says they should be.
     """
 
-    def __init__(self, bridge: Bridge, board: Board) -> None:
-        """Check that the bridge fits this software and the board file, configure it, and bring all lines to rest."""
+    def __init__(self, bridge: Bridge, board: Board, calibration: CalibrationRecord | None = None) -> None:
+        """Check that the bridge fits this software and the board file, configure it, and bring all lines to rest.
+
+        `calibration` is taken as it is: `open_crossbar` checks that it is this board's.
+        """
         self.board, self.shape = board, board.shape
+        self.correct_by(calibration)
         self._lines = LineControl(bridge, board)
         self.identity = self._lines.identity
-        self._current_per_code = opa4322.output_to_current(ads8324.lsb_v(board.adc.vref_v), board.tia.rf_ohm)
-        self._patterns = ReadPatterns.of(board.shape[1])
-        self._zero_code = np.zeros(board.shape[0])
+        self.nominal_amperes_per_code = float(
+            opa4322.output_to_current(ads8324.lsb_v(board.adc.vref_v), board.tia.rf_ohm)
+        )
+        self.patterns = ReadPatterns.of(board.shape[1])
+
+    def correct_by(self, calibration: CalibrationRecord | None) -> None:
+        """Use another record from now on, or none. The record is taken as it is."""
+        self.calibration = calibration
+        self._correction = None if calibration is None else Correction.of(calibration, self.board)
+        self._driver_gain = np.ones(self.shape[1])
+        self._zero_code = np.zeros(self.shape[0])
         self._zero_since = -1
 
     # -- life ----------------------------------------------------------------------------------------------------------
@@ -121,13 +147,22 @@ class Crossbar:
 
     def _measure(self, volts: Array) -> Readout:
         self._refuse_beyond_range(volts)
-        before = self.cycles
+        before, correction = self.cycles, self._correction
         if self._zero_since != self._lines.changes:
+            if correction is not None and correction.resistance is not None:
+                # The zero of a line does not depend on this; what its driver must add does.
+                transfer_s = self._read_transfer(LOAD_PASSES)
+                self._driver_gain = correction.resistance.driver_gain(transfer_s)
             rest = self._lines.convert(self._bl_codes(np.zeros((ZERO_CONVERSIONS, self.shape[1]))))
-            self._zero_code, self._zero_since = rest.mean(axis=0), self._lines.changes
-        codes = self._lines.convert(self._bl_codes(volts))
-        current = codes * self._current_per_code
-        current -= self._zero_code * self._current_per_code
+            self._zero_code, self._zero_since = self._linear(rest.mean(axis=0)), self._lines.changes
+        if correction is None:
+            codes = self._lines.convert(self._bl_codes(volts))
+            current = np.multiply(codes, self.nominal_amperes_per_code, dtype=np.float64)
+            current -= self._zero_code * self.nominal_amperes_per_code
+        else:
+            codes = self._lines.convert(self._bl_codes(volts * self._driver_gain))
+            current = self._linear(codes) - self._zero_code
+            current *= correction.amperes_per_code
         cycles = self.cycles - before
         return Readout(current, codes, cycles, cycles * self.board.timing.period_s)
 
@@ -148,11 +183,21 @@ class Crossbar:
             )
 
     def _bl_codes(self, volts: Array) -> NDArray[np.uint16]:
-        """DAC codes (n, n_bl) of bit-line voltages (n, n_bl) relative to the common mode."""
-        return dac80508.volts_to_code(volts + self.board.wiring.vcm_v, self.board.dac.span_v)
+        """DAC codes (n, n_bl) of DAC voltages (n, n_bl) relative to the common mode."""
+        span_v = self.board.dac.span_v
+        if self._correction is not None:
+            return dac80508.volts_to_code(self._correction.bl_code(volts) * (span_v / dac80508.FULL_SCALE), span_v)
+        return dac80508.volts_to_code(volts + self.board.wiring.vcm_v, span_v)
 
-    def read_conductance(self, *, repeats: int = 1) -> Array:
-        """Conductance of every cell, (n_sl, n_bl) S, from `repeats` passes of patterns of ±``levels.verify_v``.
+    def _linear(self, codes: NDArray) -> Array:
+        """ADC codes (…, n_sl) without the INL that is known."""
+        return np.asarray(codes, float) if self._correction is None else self._correction.linear_code(codes)
+
+    def read_conductance(self, *, repeats: int = 1, cells: bool = False) -> Array:
+        """Conductances (n_sl, n_bl) S that products see, from `repeats` passes of patterns of ±``levels.verify_v``.
+
+        Of these `mvm` makes its products: a cell together with what the wires to it lose. cells: those of the cells
+        alone, which needs a calibration record with the lines' resistances (`ProtocolError` without).
 
         The patterns (`drivers.read_patterns`) drive all bit lines at once, so every cell is seen by all conversions of
         a pass: the ADC's noise falls by √n_bl against one line at a time. Each source line's offset is solved for
@@ -162,10 +207,53 @@ class Crossbar:
         """
         if repeats < 1:
             raise LimitError("repeats", repeats, 1)
-        signs, verify_v = self._patterns.signs, self.board.levels.verify_v
-        codes = self._lines.convert(self._bl_codes(np.tile(verify_v * signs, (repeats, 1))))
+        resistance = None if self._correction is None else self._correction.resistance
+        if cells and resistance is None:
+            raise ProtocolError(
+                "conductances of cells alone need the resistances of their lines; load a calibration record that has "
+                "them (xbar calibrate), or read what products see: cells=False"
+            )
+        transfer_s = self._read_transfer(repeats)
+        if resistance is None:
+            return transfer_s
+        return resistance.cells(transfer_s) if cells else transfer_s * resistance.driver_gain(transfer_s)
+
+    def _read_transfer(self, repeats: int) -> Array:
+        """Source-line currents over the voltages of the DACs, (n_sl, n_bl) S."""
+        signs, verify_v = self.patterns.signs, self.board.levels.verify_v
+        pattern = self._bl_codes(verify_v * signs)
+        codes = self._lines.convert(np.tile(pattern, (repeats, 1)))
         mean_code = codes.reshape(repeats, len(signs), self.shape[0]).mean(axis=0)
-        return (self._patterns.solution @ mean_code).T * (self._current_per_code / verify_v)
+        if self._correction is None:
+            return (self.patterns.solution @ mean_code).T * (self.nominal_amperes_per_code / verify_v)
+        # A line has two codes; half their distance is what it really moved.
+        moved_v = np.ptp(pattern.astype(float), axis=0) / 2 * self._correction.bl_volts_per_code
+        slopes = (self.patterns.solution @ self._linear(mean_code)).T
+        return slopes * self._correction.amperes_per_code[:, None] / moved_v
+
+    # -- below volts, for calibration ----------------------------------------------------------------------------------
+    def convert(self, bl_code: Codes, state: ReadState = READ) -> AdcCodes:
+        """ADC codes (n, n_sl) of bit lines at DAC codes (n, n_bl) uint16, neither of them corrected.
+
+        state: rows that are on, the amplifiers' reference, what bit lines and ADCs hang on.
+        Raises `LimitError` beyond the board's limits, and when an ADC's range is exceeded.
+        """
+        if bl_code.ndim != 2 or bl_code.shape[1] != self.shape[1] or bl_code.dtype != np.uint16:
+            raise ProtocolError(
+                f"convert: codes are {bl_code.dtype} of shape {bl_code.shape}; expected uint16, (n, {self.shape[1]})"
+            )
+        return self._lines.convert(bl_code, state)
+
+    def held(self, dac_code: Sequence[Codes], *, connect: bool = False) -> AbstractContextManager[Iterator[None]]:
+        """Hold all DAC channels (8 · chips,) at one set of codes after the other, for somebody to measure:
+
+            with crossbar.held(codes) as steps:
+                for _ in steps:
+                    ...
+
+        connect: bit lines to their DACs, at read voltages only. Lines are at rest afterwards.
+        """
+        return self._lines.held(dac_code, connect=connect)
 
     # -- programming -------------------------------------------------------------------------------------------------
     def apply_pulses(

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from lab_scripts import (
     bench,
+    calibrate,
     characterise,
     check_physics,
     compare_write_verify,
@@ -78,6 +79,7 @@ app.command(no_args_is_help=False)(doctor.doctor)
 app.command()(program.program)
 app.command()(compare_write_verify.compare_write_verify)
 app.command()(mvm.mvm)
+app.add_typer(calibrate.calibrate, name="calibrate")
 app.add_typer(characterise.characterise, name="characterise")
 app.command()(figure.figure)
 app.command()(resume.resume)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 
 from drivers.board import BoardFileError
+from drivers.calibration_record import RecordError
 from firmware_bridge.errors import BoardError
 
 
@@ -62,7 +63,7 @@ def exit_code(error: BaseException) -> Exit:
         return Exit.INTERRUPTED
     if isinstance(error, InputError):
         return Exit.BAD_INPUT
-    if isinstance(error, (BoardFileError, FileError, OSError)):
+    if isinstance(error, (BoardFileError, RecordError, FileError, OSError)):
         return Exit.FILE
     if isinstance(error, BoardError):
         return Exit.BOARD

@@ -11,6 +11,7 @@ import typer
 from numpy.typing import NDArray
 
 from drivers.board import PAPER_BOARD
+from drivers.calibration_record import Accept
 from drivers.connect import load_mock
 from lab_scripts.exits import FileError, InputError, bad_input
 
@@ -54,6 +55,11 @@ MockFile = Annotated[
     ),
 ]
 PAPER = PAPER_BOARD
+Calibration = Annotated[
+    Path | None, typer.Option("--calibration", help="Calibration record that corrects the board (xbar calibrate).")
+]
+AcceptExpired = Annotated[bool, typer.Option("--accept-expired", help="Use the record although it has expired.")]
+AcceptForeign = Annotated[bool, typer.Option("--accept-foreign", help="Use the record although it is another board's.")]
 
 
 def mock_params(backend: str, path: Path | None) -> MockParams | None:
@@ -126,3 +132,13 @@ def at_corner(matrix: NDArray[np.float64], shape: tuple[int, int], what: str) ->
     placed = np.full(shape, np.nan)
     placed[:rows, :columns] = matrix
     return placed
+
+
+def accepted(expired: bool, foreign: bool) -> tuple[Accept, ...]:
+    """What --accept-expired and --accept-foreign allow of a calibration record."""
+    chosen: list[Accept] = []
+    if expired:
+        chosen.append("expired")
+    if foreign:
+        chosen.append("foreign")
+    return tuple(chosen)

@@ -48,9 +48,7 @@ class Wires:
     @property
     def drop_nothing(self) -> bool:
         """Whether the lines have no resistance at all."""
-        return not (
-            self.bl_source_ohm.any() or self.bl_segment_ohm or self.sl_segment_ohm or self.sl_series_ohm.any()
-        )
+        return not (self.bl_source_ohm.any() or self.bl_segment_ohm or self.sl_segment_ohm or self.sl_series_ohm.any())
 
 
 def shared_segments_ohm(taps: int, segment_ohm: float) -> np.ndarray:

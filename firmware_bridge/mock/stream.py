@@ -56,6 +56,9 @@ class Route:
         self.dacs = [board.dacs[d] for d in chips]
         self.others = [dac for dac in board.dacs if dac not in self.dacs]
         self.adcs, self.inputs, self.fixed_bits = tuple(mask_indices(mvm.adc_mask)), inputs, fixed_bits
+        # Bit lines that their muxes hold at the common mode see nothing of the codes.
+        on_vcm = board.wiring.bl_select.code(fixed_bits) == board.wiring.bl_inputs.vcm
+        self._level_v = board.vcm_v if on_vcm else None
         self.converters = [board.adcs[a] for a in self.adcs]
         self._columns = _positions(chips, board.wiring.bl_dac)
         self._in_order = np.array_equal(self._columns, np.arange(DAC_CHANNELS * len(chips)))
@@ -80,7 +83,7 @@ class Route:
             or not channels.isdisjoint(wiring.wl_dac)
             or len(fixed) != 1
             or wiring.bl_select.inhibited(min(fixed))
-            or wiring.bl_select.code(min(fixed)) != wiring.bl_inputs.dac
+            or wiring.bl_select.code(min(fixed)) not in (wiring.bl_inputs.dac, wiring.bl_inputs.vcm)
         ):
             return None
         return cls(board, mvm, inputs, fixed.pop())
@@ -94,6 +97,8 @@ class Route:
 
     def relative_v(self, mvm: Mvm, reference_v: float) -> Volts:
         """Settled bit-line voltages (n, n_bl) of the codes, relative to the reference, V. Not clipped to the rails."""
+        if self._level_v is not None:
+            return np.full((mvm.count, len(self._columns)), self._level_v - reference_v)
         tables = [dac.coefficients() for dac in self.dacs]
         if reference_v != self._reference_v or not _same(tables, self._tables):
             self._tables, self._reference_v = tables, reference_v
@@ -148,7 +153,8 @@ class Path:
         floor = (
             np.array([board.adcs[a].params.noise_lsb_rms for a in adcs]) ** 2
             + (board.tia.output_noise_v_rms * closed / lsb_v) ** 2
-            + (board.params.dac.noise_v_rms * scale) ** 2 * ((response.mean_transfer_s[lines] + self._bridged_s) ** 2).sum(axis=1)
+            + (board.params.dac.noise_v_rms * scale) ** 2
+            * ((response.mean_transfer_s[lines] + self._bridged_s) ** 2).sum(axis=1)
         )
         self._floor, self._poly = _Rows(1, len(lines)), _Rows(4, len(lines))
         self._floor.set(floor[None])

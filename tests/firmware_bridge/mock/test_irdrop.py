@@ -55,9 +55,7 @@ def nodal_transfer(g: np.ndarray, params: WireParams) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (6, 1), (5, 8), (16, 16)])
 def test_transfer_equals_dense_nodal_analysis(shape, wires):
     g = np.random.default_rng(1).uniform(2e-6, 300e-6, shape)
-    np.testing.assert_allclose(
-        solved(g, np.arange(shape[0]), wires), nodal_transfer(g, wires), rtol=1e-10, atol=0
-    )
+    np.testing.assert_allclose(solved(g, np.arange(shape[0]), wires), nodal_transfer(g, wires), rtol=1e-10, atol=0)
 
 
 def test_one_cell_is_resistors_in_series():
@@ -82,9 +80,7 @@ def test_two_cells_of_a_column_share_their_bit_line():
     feed = 1 / (3.0 + 1.5)
     node_v = feed / (feed + first + second)
     expected = [[node_v * first], [node_v * second]]
-    np.testing.assert_allclose(
-        solved(np.array([[g1], [g2]]), np.arange(2), WIRES), expected, rtol=1e-13
-    )
+    np.testing.assert_allclose(solved(np.array([[g1], [g2]]), np.arange(2), WIRES), expected, rtol=1e-13)
 
 
 def test_lines_without_resistance_leave_the_conductances_exactly_as_they_are():
@@ -108,15 +104,11 @@ def test_rows_that_are_off_only_lengthen_the_bit_lines():
     rows = np.array([1, 4])
     masked = np.zeros_like(g)
     masked[rows] = g[rows]
-    np.testing.assert_allclose(
-        solved(g[rows], rows, WIRES), nodal_transfer(masked, WIRES)[rows], rtol=1e-10
-    )
+    np.testing.assert_allclose(solved(g[rows], rows, WIRES), nodal_transfer(masked, WIRES)[rows], rtol=1e-10)
 
 
 def test_currents_of_taps_share_the_path_up_to_the_nearer_one():
-    np.testing.assert_allclose(
-        irdrop.shared_segments_ohm(3, segment_ohm=1.0), [[1, 1, 1], [1, 2, 2], [1, 2, 3]]
-    )
+    np.testing.assert_allclose(irdrop.shared_segments_ohm(3, segment_ohm=1.0), [[1, 1, 1], [1, 2, 2], [1, 2, 3]])
 
 
 def test_drivers_and_line_ends_spread_by_the_share_that_is_asked_for():

@@ -1,0 +1,48 @@
+"""End to end: are products what the conductances say, as closely as noise lets anyone see?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.board_calibration.measuring import Array, Progress, silent
+from drivers.crossbar import Crossbar
+
+VECTORS, REPEATS, PASSES = 64, 16, 64
+FULL_SCALE_LIMIT, NOISE_LIMIT = 0.01, 1.2
+"""Largest rms error, over full scale and over the noise of one conversion."""
+
+
+@dataclass(frozen=True)
+class ProductCheck:
+    """error_a, noise_a: rms A. full_scale_a: A. The error is that of one product, noise included."""
+
+    error_a: float
+    noise_a: float
+    full_scale_a: float
+
+    @property
+    def passed(self) -> bool:
+        return self.error_a <= min(FULL_SCALE_LIMIT * self.full_scale_a, NOISE_LIMIT * self.noise_a)
+
+
+def compare(current_a: Array, expected_a: Array, full_scale_a: float) -> ProductCheck:
+    """Currents (repeats, n, n_sl) A against what they should be (n, n_sl) A."""
+    error = current_a - expected_a
+    noise = np.sqrt(current_a.var(axis=0, ddof=1).mean())
+    return ProductCheck(float(np.sqrt(np.mean(error**2))), float(noise), full_scale_a)
+
+
+def check_products(crossbar: Crossbar, seed: int = 0, progress: Progress = silent) -> ProductCheck:
+    """Random products against the conductances that the board itself reads.
+
+    Gains that are wrong in the same way in reads and in products do not show: only a bench sees those.
+    """
+    board, n_bl = crossbar.board, crossbar.shape[1]
+    volts = np.random.default_rng(seed).uniform(-1, 1, (VECTORS, n_bl)) * board.levels.input_v
+    conductance = crossbar.read_conductance(repeats=PASSES)
+    progress(1, 2, "conductances")
+    current = crossbar.mvm(np.tile(volts, (REPEATS, 1, 1)))
+    progress(2, 2, "products")
+    return compare(current, volts @ conductance.T, board.adc.vref_v / board.tia.rf_ohm)

@@ -1,0 +1,176 @@
+"""`xbar calibrate`: what a board gets wrong, measured, into a record that corrects it."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from calibration.board_calibration.products import FULL_SCALE_LIMIT, NOISE_LIMIT, check_products
+from calibration.board_calibration.results import Findings
+from calibration.board_calibration.self_calibration import self_calibration
+from drivers.board import load_board
+from drivers.calibration_record import CalibrationRecord, InstrumentUsed
+from drivers.connect import open_crossbar
+from drivers.crossbar import Crossbar
+from lab_scripts.console import Report
+from lab_scripts.exits import OutsideBound
+from lab_scripts.options import (
+    PAPER,
+    AcceptExpired,
+    AcceptForeign,
+    Backend,
+    BoardFile,
+    Calibration,
+    Force,
+    Json,
+    Seed,
+    accepted,
+)
+from lab_scripts.runs import check_output
+
+RecordOut = Annotated[Path, typer.Option("--out", help="Calibration record to write: NAME.json.")]
+Temperature = Annotated[float | None, typer.Option("--temperature", help="Of the board, K, for the record.")]
+ValidDays = Annotated[float, typer.Option("--valid-days", min=0.01, help="How long the record holds, days.")]
+
+calibrate = typer.Typer(
+    no_args_is_help=True, help="Measure what a board gets wrong, with uncertainties; the record corrects it."
+)
+
+
+@calibrate.command(name="self")
+def self_(
+    out: RecordOut,
+    backend: Backend = "mock",
+    board_file: BoardFile = PAPER,
+    seed: Seed = 0,
+    temperature: Temperature = None,
+    valid_days: ValidDays = 90.0,
+    force: Force = False,
+    json_output: Json = False,
+) -> None:
+    """What the board can know without instruments: offsets, ratios of DAC gains, linearity, driver resistances."""
+    report = Report(as_json=json_output)
+    check_output(out, ".json", force=force)
+    with open_crossbar(backend, board=load_board(board_file), seed=seed) as crossbar:
+        with report.task("self-calibration") as step:
+            findings = self_calibration(crossbar, step)
+        _finish(report, crossbar, findings, ("self",), (), out, temperature, valid_days)
+
+
+@calibrate.command()
+def show(record: Annotated[Path, typer.Argument(help="Calibration record, .json.")], json_output: Json = False) -> None:
+    """Show a record: whose it is, until when it holds, every quantity with its uncertainty and what it rests on."""
+    report = Report(as_json=json_output)
+    _show(report, CalibrationRecord.load(record), {})
+
+
+@calibrate.command()
+def mvm(
+    calibration: Calibration = None,
+    backend: Backend = "mock",
+    board_file: BoardFile = PAPER,
+    seed: Seed = 0,
+    accept_expired: AcceptExpired = False,
+    accept_foreign: AcceptForeign = False,
+    json_output: Json = False,
+) -> None:
+    """Products against the conductances that the board reads, without a record and with it; exit code 1 if too far off.
+
+    Gains that are wrong alike in reads and products do not show here.
+    """
+    report = Report(as_json=json_output)
+    board = load_board(board_file)
+    checks = {}
+    with open_crossbar(
+        backend, board=board, seed=seed, calibration=calibration, accept=accepted(accept_expired, accept_foreign)
+    ) as crossbar:
+        record = crossbar.calibration
+        for name, each in (("nothing corrected", None), ("corrected", record)):
+            if name == "corrected" and each is None:
+                continue
+            crossbar.correct_by(each)
+            with report.task(name) as step:
+                checks[name] = check_products(crossbar, seed, step)
+    report.table(
+        "Products against conductances that were read",
+        ("", "rms error (nA)", "noise (nA)", "error / noise", "error / full scale", ""),
+        [
+            (
+                name, f"{c.error_a * 1e9:.1f}", f"{c.noise_a * 1e9:.1f}", f"{c.error_a / c.noise_a:.2f}",
+                f"{100 * c.error_a / c.full_scale_a:.3f} %", "ok" if c.passed else "beyond",
+            )
+            for name, c in checks.items()
+        ],
+    )  # fmt: skip
+    report.say(f"Bounds: {NOISE_LIMIT:g} × noise of one conversion, {100 * FULL_SCALE_LIMIT:g} % of full scale.")
+    last = list(checks.values())[-1]
+    report.finish({name: {**vars(c), "passed": c.passed} for name, c in checks.items()})
+    if not last.passed:
+        raise OutsideBound(
+            f"products are off by {last.error_a * 1e9:.0f} nA rms, noise is {last.noise_a * 1e9:.0f} nA; calibrate "
+            "anew, with a bench if there is one"
+        )
+
+
+def _finish(
+    report: Report,
+    crossbar: Crossbar,
+    findings: Findings,
+    methods: tuple[str, ...],
+    instruments: tuple[InstrumentUsed, ...],
+    out: Path,
+    temperature: float | None,
+    valid_days: float,
+) -> None:
+    record = findings.record(
+        crossbar,
+        methods,
+        instruments=instruments,
+        temperature_k=temperature,
+        valid_for=datetime.timedelta(days=valid_days),
+    )
+    record.save(out)
+    _show(report, record, {"out": str(out), "board_time_s": crossbar.board_time_s})
+    report.say(f"{out}; {crossbar.board_time_s:.2f} s of board time")
+
+
+def _show(report: Report, record: CalibrationRecord, more: dict[str, Any]) -> None:
+    report.table(
+        f"{record.kind} board {record.serial} ({record.board}), {record.created:%Y-%m-%d %H:%M} UTC, "
+        f"valid until {record.valid_until:%Y-%m-%d}",
+        ("quantity", "n", "mean", "U (95 %)", "rests on"),
+        [
+            (
+                name, str(len(e.value)), _number(e.value.mean(), e.unit), _number(np.median(e.half_width()), e.unit, 2),
+                e.rests_on,
+            )
+            for name, e in record.estimates.items()
+        ],
+    )  # fmt: skip
+    for name, why in record.not_identified.items():
+        report.say(f"{name}: {why}")
+    report.finish(
+        {
+            "serial": record.serial,
+            "valid_until": record.valid_until.isoformat(),
+            "quantities": {
+                name: {
+                    "unit": e.unit,
+                    "value": e.value.tolist(),
+                    "u95": e.half_width().tolist(),
+                    "rests_on": e.rests_on,
+                }
+                for name, e in record.estimates.items()
+            },
+            "not_identified": record.not_identified,
+            **more,
+        }
+    )
+
+
+def _number(value: float, unit: str, digits: int = 6) -> str:
+    return f"{value:.{digits}g}" + ("" if unit == "1" else f" {unit}")

@@ -1,0 +1,55 @@
+"""Uncertainties against closed forms and drawn errors."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from drivers.estimate import Estimate, Shared
+
+
+def estimate(scatter, **bounds):
+    n = len(scatter)
+    shared = {name: Shared(distribution="uniform", effect=np.full(n, bound)) for name, bound in bounds.items()}
+    return Estimate(unit="V", value=np.zeros(n), scatter=scatter, shared=shared, rests_on="a test")
+
+
+def test_a_bounded_error_is_a_third_of_its_square_and_scatter_adds_in_quadrature():
+    assert estimate([0.3], a=1.2).standard_uncertainty == pytest.approx([np.sqrt(0.09 + 0.48)])
+
+
+def test_the_interval_of_scatter_alone_is_normal_and_of_a_bound_alone_95_percent_of_it():
+    assert estimate([2.0]).half_width() == pytest.approx([2 * 1.959964], rel=1e-4)
+    assert estimate([0.0], a=3.0).half_width() == pytest.approx([0.95 * 3.0], rel=1e-4)
+    assert estimate([0.0]).half_width() == [0.0]
+
+
+@pytest.mark.parametrize("scatter", [0.05, 0.3, 1.0, 5.0])
+def test_the_interval_of_a_sum_holds_95_percent_of_drawn_errors(scatter):
+    rng = np.random.default_rng(1)
+    n = 200_000
+    errors = rng.uniform(-1, 1, n) + scatter * rng.standard_normal(n)
+    inside = np.mean(np.abs(errors) <= estimate([scatter], a=1.0).half_width())
+    assert abs(inside - 0.95) < 4 * np.sqrt(0.95 * 0.05 / n)
+
+
+def test_two_equal_bounds_are_covered_to_two_percent():
+    rng = np.random.default_rng(2)
+    errors = rng.uniform(-1, 1, (200_000, 2)).sum(axis=1)
+    assert abs(np.mean(np.abs(errors) <= estimate([0.0], a=1.0, b=1.0).half_width()) - 0.95) < 0.02
+
+
+def test_what_two_results_share_is_their_covariance_and_drops_out_of_their_difference():
+    one, two = estimate([0.1, 0.1], meter=1.0), estimate([0.2], meter=1.0, other=5.0)
+    np.testing.assert_allclose(one.covariance(two), [[1 / 3], [1 / 3]])
+    own = one.covariance()
+    np.testing.assert_allclose(own, [[0.01 + 1 / 3, 1 / 3], [1 / 3, 0.01 + 1 / 3]])
+    difference = np.array([1.0, -1.0])
+    assert difference @ own @ difference == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    "change", [{"value": [np.nan]}, {"scatter": [-1.0]}, {"scatter": [1.0, 2.0]}, {"correlation": [[1.0, 0.0]]}]
+)
+def test_numbers_that_make_no_sense_are_refused(change):
+    with pytest.raises(ValidationError):
+        Estimate(**{"unit": "V", "value": [0.0], "scatter": [1.0], "rests_on": "a test", **change})
