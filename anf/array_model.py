@@ -16,7 +16,7 @@ from anf.mapped import Arrays, MappedFlow, base_weights, map_flow
 from anf.simulated import ArrayNoise, Converters, SimulatedEngine
 from drivers.board import Board
 from firmware_bridge.mock.array_params import RelaxationParams, RetentionParams, WireParams
-from firmware_bridge.mock.irdrop import transfer_matrix
+from firmware_bridge.mock.irdrop import Wires, transfer_matrix
 
 EngineFactory = Callable[[ArrayNoise, torch.Generator], dict[str, Engine]]
 
@@ -87,7 +87,8 @@ def model_arrays(
     g = np.where(fate > 1 - errors.stuck_low, errors.stuck_low_s, g)
     if errors.wires is not None:
         rows = np.arange(board.shape[0])
-        g = np.stack([transfer_matrix(array, rows, errors.wires) for array in g])
+        wires = Wires.draw(errors.wires, *board.shape, np.random.default_rng([seed, 1]))
+        g = np.stack([transfer_matrix(array, rows, wires) for array in g])
     return ModelledArrays(mapped, g, Converters.of(board), drives or {})
 
 
