@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anf.flow import Flow
-from anf.mapping import AffineMapping, Matrix, Scaling
 from anf.mapping import Mapping as CellMapping
-from anf.placement import Placement, Tile, avoid, place
+from anf.mapping import Matrix, Scaling
+from anf.placement import Placement, PlacementError, Tile, avoid, place
 
 Arrays = NDArray[np.float64]
 """Conductances (n_arrays, n_sl, n_bl) S."""
@@ -51,19 +51,13 @@ class MappedFlow:
     layers: Mapping[str, MappedLayer]
 
     @classmethod
-    def of(
-        cls,
-        weights: Mapping[str, Matrix],
-        placement: Placement,
-        mapping: CellMapping | None = None,
-        scaling: Scaling = "tile",
-    ) -> MappedFlow:
+    def of(cls, weights: Mapping[str, Matrix], placement: Placement) -> MappedFlow:
         """Layers with the scales that fit `weights`.
 
         A tile that is all zero has the scale of its layer. Raises ValueError for a layer that is all zero or not
         finite, `PlacementError` for one that is not in the plan or has another shape there.
         """
-        mapping = mapping or AffineMapping()
+        mapping, scaling = placement.cells, placement.scaling
         layers = {}
         for name, weight in weights.items():
             tiles = placement.of_layer(name)
@@ -98,13 +92,13 @@ def map_flow(
     flow: Flow,
     shape: tuple[int, int],
     *,
-    mapping: CellMapping | None = None,
+    mapping: str = "affine",
     scaling: Scaling = "tile",
     faults: Sequence[Arrays] = (),
     max_arrays: int | None = None,
     placement: Placement | None = None,
 ) -> MappedFlow:
-    """Plan where the base matrices of a flow go in arrays of `shape`, unless there is a plan, and map them.
+    """Plan where the base matrices of a flow go in arrays of `shape`, unless there is a `placement`, and map them.
 
     faults: of the first arrays, as `anf.placement.place` has them.
     Raises `PlacementError` if more than `max_arrays` are needed, ValueError for weights that cannot be mapped.
@@ -112,8 +106,11 @@ def map_flow(
     weights = base_weights(flow)
     if placement is None:
         shapes = {name: (weight.shape[0], weight.shape[1]) for name, weight in weights.items()}
-        placement = place(shapes, shape, mapping=mapping, faults=faults, max_arrays=max_arrays)
+        placement = place(shapes, shape, mapping=mapping, scaling=scaling, faults=faults, max_arrays=max_arrays)
         if len(faults):
-            mapped = MappedFlow.of(weights, placement, mapping, scaling)
-            placement = avoid(placement, mapped.targets_s(weights), faults)
-    return MappedFlow.of(weights, placement, mapping, scaling)
+            placement = avoid(placement, MappedFlow.of(weights, placement).targets_s(weights), faults)
+    elif placement.shape != shape:
+        raise PlacementError(f"the plan is for arrays of {placement.shape}, these are {shape}: plan anew")
+    elif max_arrays is not None and placement.n_arrays > max_arrays:
+        raise PlacementError(f"the plan needs {placement.n_arrays} arrays, there are {max_arrays}: open more boards")
+    return MappedFlow.of(weights, placement)

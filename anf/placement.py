@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, product
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from scipy.optimize import linear_sum_assignment
 
-from anf.mapping import AffineMapping
+from anf.mapping import MAPPINGS, Scaling
 from anf.mapping import Mapping as CellMapping
 
 Array = NDArray[np.float64]
@@ -58,11 +59,21 @@ class Tile:
 
 @dataclass(frozen=True)
 class Placement:
-    """A plan: tiles of all layers over `n_arrays` arrays of `shape` (n_sl, n_bl)."""
+    """A plan: tiles of all layers over `n_arrays` arrays of `shape` (n_sl, n_bl), and how weights become conductances.
+
+    mapping: of `anf.mapping.MAPPINGS`. scaling: what shares a conductance per unit weight.
+    """
 
     shape: tuple[int, int]
     n_arrays: int
     tiles: tuple[Tile, ...]
+    mapping: str = "affine"
+    scaling: Scaling = "tile"
+
+    @property
+    def cells(self) -> CellMapping:
+        """How weights become cells."""
+        return MAPPINGS[self.mapping]
 
     def of_layer(self, layer: str) -> tuple[Tile, ...]:
         """Tiles of one layer. Raises `PlacementError` for a layer that has none."""
@@ -88,7 +99,7 @@ class Placement:
             holder[t.array][t.cells] = i
         return holder
 
-    def where(self, layer: str, row: int, column: int, mapping: CellMapping) -> list[tuple[int, int, int]]:
+    def where(self, layer: str, row: int, column: int) -> list[tuple[int, int, int]]:
         """(array, source line, bit line) of the cells of one weight: one, or a pair.
 
         Raises `PlacementError` for a weight that is not in the plan.
@@ -96,9 +107,9 @@ class Placement:
         for t in self.of_layer(layer):
             if t.outputs.start <= row < t.outputs.stop and t.inputs.start <= column < t.inputs.stop:
                 one = np.zeros((t.n_rows, t.n_columns))
-                zero = mapping.place(one)
-                one[row - t.row, column - t.column] = mapping.full_scale_s
-                moved = np.argwhere((mapping.place(one) != zero) | (mapping.place(-one) != zero))
+                zero = self.cells.place(one)
+                one[row - t.row, column - t.column] = self.cells.full_scale_s
+                moved = np.argwhere((self.cells.place(one) != zero) | (self.cells.place(-one) != zero))
                 return [(t.array, t.sl[i], t.bl[j]) for i, j in moved]
         n_out, n_in = self.layers[layer]
         raise PlacementError(f"layer {layer} has no weight ({row}, {column}): it is {n_out} × {n_in}, counted from 0")
@@ -108,9 +119,12 @@ class Placement:
         return -(-self.n_arrays // n_boards)
 
     def write(self, path: Path) -> None:
-        """Write the plan as JSON. Nothing is replaced: raises FileExistsError."""
+        """Write the plan as JSON, one tile to a line. Nothing is replaced: raises FileExistsError."""
+        plan = _FORMAT.dump_python(self, mode="json")
+        tiles = ",\n".join(f"  {json.dumps(tile)}" for tile in plan.pop("tiles"))
+        head = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in plan.items())
         with path.open("x") as file:
-            file.write(_FORMAT.dump_json(self, indent=1).decode())
+            file.write(f'{{\n{head},\n "tiles": [\n{tiles}\n ]\n}}\n')
 
     @classmethod
     def read(cls, path: Path) -> Placement:
@@ -120,6 +134,8 @@ class Placement:
             plan = _FORMAT.validate_json(path.read_bytes())
         except ValidationError as error:
             raise PlacementError(f"{path}: not a plan: {error}") from error
+        if plan.mapping not in MAPPINGS:
+            raise PlacementError(f"{path}: mapping {plan.mapping} is unknown; there are {', '.join(MAPPINGS)}")
         taken = np.zeros((plan.n_arrays, *plan.shape), int)
         for t in plan.tiles:
             if not (0 <= t.array < plan.n_arrays and _within(t.sl, plan.shape[0]) and _within(t.bl, plan.shape[1])):
@@ -141,7 +157,8 @@ def place(
     shapes: Mapping[str, tuple[int, int]],
     array: tuple[int, int],
     *,
-    mapping: CellMapping | None = None,
+    mapping: str = "affine",
+    scaling: Scaling = "tile",
     faults: Sequence[Array] = (),
     max_arrays: int | None = None,
 ) -> Placement:
@@ -153,16 +170,16 @@ def place(
 
     Raises `PlacementError` if more than `max_arrays` are needed, saying how many.
     """
-    mapping = mapping or AffineMapping()
+    cells = MAPPINGS[mapping]
     lines = [_sound_lines(f, array) for f in faults]
     everything = (tuple(range(array[0])), tuple(range(array[1])))
     smallest = (
         min((len(sl) for sl, _ in lines), default=array[0]),
         min((len(bl) for _, bl in lines), default=array[1]),
     )
-    n_out_max, n_in_max = mapping.largest(smallest)
+    n_out_max, n_in_max = cells.largest(smallest)
     pieces = [
-        _Piece(name, row, column, rows, columns, *mapping.cells(rows, columns))
+        _Piece(name, row, column, rows, columns, *cells.cells(rows, columns))
         for name, (n_out, n_in) in shapes.items()
         for row in range(0, n_out, n_out_max)
         for column in range(0, n_in, n_in_max)
@@ -177,7 +194,8 @@ def place(
             f"{'is' if max_arrays == 1 else 'are'} {max_arrays}; open more boards or use a narrower flow"
         )
     order = {name: i for i, name in enumerate(shapes)}
-    return Placement(array, n_arrays, tuple(sorted(packed, key=lambda t: (order[t.layer], t.row, t.column))))
+    tiles = tuple(sorted(packed, key=lambda t: (order[t.layer], t.row, t.column)))
+    return Placement(array, n_arrays, tiles, mapping, scaling)
 
 
 def avoid(placement: Placement, targets_s: Array, faults: Sequence[Array]) -> Placement:

@@ -25,6 +25,7 @@ from lab_scripts import (
     hmc,
     mvm,
     performance,
+    place,
     program,
     resume,
     sample,
@@ -87,6 +88,7 @@ app.add_typer(stored_runs.runs, name="runs")
 app.add_typer(bench.bench, name="bench")
 app.command()(train.train)
 app.command()(train.finetune)
+app.command()(place.place)
 app.command()(performance.performance)
 app.command()(hmc.hmc)
 app.command()(sample.sample)

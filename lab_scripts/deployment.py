@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from anf.actions import Action
 from anf.analog import Deployment, deploy
 from anf.array_model import EngineFactory
 from anf.flow import Flow
 from anf.mapped import map_flow
+from anf.placement import Placement
 from anf.tuning import Tuning, tune
 from drivers.board import Board
 from drivers.connect import open_crossbar
@@ -20,12 +22,20 @@ from lab_scripts.runs import RunFile
 
 @contextmanager
 def flow_on_boards(
-    address: str, board: Board, flow: Flow, seed: int, run_file: RunFile, report: Report
+    address: str,
+    board: Board,
+    flow: Flow,
+    seed: int,
+    run_file: RunFile,
+    report: Report,
+    *,
+    plan: Path | None = None,
 ) -> Iterator[Deployment]:
     """The flow's base matrices programmed into as many boards as they need, with a bar; the boards are released on
-    every way out. On the mock each has a seed of its own, from `seed` on."""
+    every way out. On the mock each has a seed of its own, from `seed` on. `plan` is a file of `xbar place`."""
     with bad_input():
-        mapped = map_flow(flow, board.shape, max_arrays=None if address == "mock" else 1)
+        placement = None if plan is None else Placement.read(plan)
+        mapped = map_flow(flow, board.shape, max_arrays=None if address == "mock" else 1, placement=placement)
     n_arrays = mapped.placement.n_arrays
     with ExitStack() as stack:
         crossbars = [

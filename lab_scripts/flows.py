@@ -15,6 +15,15 @@ def flow_for(action: Action, path: Path | None) -> tuple[Path, Flow, FlowRecord]
     return path, *load_flow(path, action)
 
 
+def flow_named(model: str) -> tuple[Path, Flow, FlowRecord]:
+    """The flow in the file `model`, or the shipped one of that name. Raises `CheckpointError`."""
+    names = {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
+    path = names.get(model, Path(model))
+    if not path.exists():
+        raise CheckpointError(f"{model}: there is no such file; shipped are {', '.join(names)}")
+    return path, *load_flow(path)
+
+
 def nearest_flow(action: Action, path: Path | None) -> tuple[Path, Flow, FlowRecord]:
     """The flow in `path`, or the shipped one with the nearest couplings, for this action and lattice at any couplings.
 

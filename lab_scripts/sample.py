@@ -69,6 +69,9 @@ def sample(
     flow_file: Annotated[
         Path | None, typer.Option("--flow", help="Flow file; without it, the shipped one for this action and size.")
     ] = None,
+    plan: Annotated[
+        Path | None, typer.Option("--plan", help="With --layers crossbar: plan of `xbar place` to follow.")
+    ] = None,
     tune_steps: TuneSteps = 400,
     backend: Backend = "mock",
     vcd: Vcd = None,
@@ -84,6 +87,8 @@ def sample(
     before and after.
     """
     report = Report(as_json=json_output)
+    if plan is not None and layers is not Layers.crossbar:
+        raise InputError(f"--plan {plan}: is for --layers crossbar, not {layers.value}")
     run_file = RunFile.open(context, out, force=force)
     if vcd is not None and layers is not Layers.crossbar:
         raise InputError(f"--vcd {vcd}: --layers {layers.value} opens no board; use --layers crossbar")
@@ -114,7 +119,9 @@ def sample(
                 modelled = model_arrays(flow, board, seed=seed).simulated
                 engines = modelled(ArrayNoise(), generator)
             else:
-                programmed = stack.enter_context(flow_on_boards(backend, board, flow, seed, run_file, report))
+                programmed = stack.enter_context(
+                    flow_on_boards(backend, board, flow, seed, run_file, report, plan=plan)
+                )
                 modelled, engines = programmed.simulated, programmed.crossbar()
                 statistics |= {
                     "arrays": len(programmed.crossbars),

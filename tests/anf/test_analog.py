@@ -9,7 +9,7 @@ import torch
 from anf.analog import Deployment, deploy
 from anf.drive import Drive
 from anf.mapped import MappedFlow, MappedLayer, base_weights, map_flow
-from anf.mapping import MAPPINGS, AffineMapping, Mapping
+from anf.mapping import MAPPINGS
 from anf.mixer import MixerConfig
 from anf.mixer_flow import MixerFlow, MixerFlowConfig
 from anf.placement import PlacementError, place
@@ -22,17 +22,16 @@ SCALE_S = {"a": 1e-5, "b": 2e-5}
 
 
 def deployment_of_fresh_chips(
-    mock: MockParams | None = None, mapping: Mapping | None = None, drives: dict[str, Drive] | None = None
+    mock: MockParams | None = None, mapping: str = "affine", drives: dict[str, Drive] | None = None
 ) -> Deployment:
     """Whatever conductances fresh chips have are weights like any other: nothing needs to be programmed to test a
     product."""
-    mapping = mapping or AffineMapping()
     placement = place(SHAPES, (32, 32), mapping=mapping)
     crossbars = tuple(open_crossbar("mock", seed=i, mock=mock) for i in range(placement.n_arrays))
     measured = np.stack([c.read_conductance(repeats=32) for c in crossbars])
     layers = {
         name: MappedLayer(
-            tiles := placement.of_layer(name), tuple(np.full((1, 1), SCALE_S[name]) for _ in tiles), mapping
+            tiles := placement.of_layer(name), tuple(np.full((1, 1), SCALE_S[name]) for _ in tiles), placement.cells
         )
         for name in SHAPES
     }
@@ -48,9 +47,9 @@ def inputs(layer: str, n: int = 400) -> torch.Tensor:
     return torch.randn(n, SHAPES[layer][1], generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("mapping", MAPPINGS.values(), ids=MAPPINGS)
+@pytest.mark.parametrize("mapping", MAPPINGS)
 @pytest.mark.parametrize("layer", SHAPES)
-def test_an_ideal_board_multiplies_to_the_step_of_its_converters(layer: str, mapping: Mapping) -> None:
+def test_an_ideal_board_multiplies_to_the_step_of_its_converters(layer: str, mapping: str) -> None:
     deployment = deployment_of_fresh_chips(MockParams.ideal(), mapping)
     truth = np.stack([mock_board(c).array.conductance_s(c.board_time_s) for c in deployment.crossbars])
     mapped = deployment.mapped.layers[layer]
@@ -65,7 +64,7 @@ def test_an_ideal_board_multiplies_to_the_step_of_its_converters(layer: str, map
     peak = x.abs().amax(1, keepdim=True) / (board.levels.input_v * SCALE_S[layer])
     n_terms = sum(t.row == 0 for t in mapped.tiles)
     n_lines = sum(len(t.bl) for t in mapped.tiles if t.row == 0)
-    bound = 2 * peak * (n_terms * adc_a / 2 + dac_v / 2 * n_lines * (mapping.centre_s + truth.max()))
+    bound = 2 * peak * (n_terms * adc_a / 2 + dac_v / 2 * n_lines * (MAPPINGS[mapping].centre_s + truth.max()))
     assert (error.abs() <= bound).all()
 
 
@@ -146,7 +145,7 @@ def flow() -> MixerFlow:
 @pytest.mark.parametrize("name", ["affine", "differential"])
 def test_a_programmed_flow_holds_its_weights_to_the_error_of_programming(flow: MixerFlow, name: str) -> None:
     with open_crossbar("mock", seed=3) as crossbar:
-        mapped = map_flow(flow, crossbar.shape, mapping=MAPPINGS[name], scaling="output")
+        mapped = map_flow(flow, crossbar.shape, mapping=name, scaling="output")
         deployment = deploy(flow, [crossbar], mapped=mapped)
         (result,) = deployment.programming
         for layer, weight in base_weights(flow).items():

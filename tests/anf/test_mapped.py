@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from anf.flow import Flow
 from anf.mapped import MappedFlow, base_weights, map_flow
-from anf.mapping import MAPPINGS, AffineMapping
+from anf.mapping import MAPPINGS
 from anf.mixer import MixerConfig
 from anf.mixer_flow import MixerFlow, MixerFlowConfig
 from anf.placement import PlacementError, place
@@ -29,9 +29,8 @@ def flow() -> Flow:
 @given(SHAPES, st.sampled_from(list(MAPPINGS)), st.sampled_from(["tile", "output"]))
 def test_matrices_come_back_from_their_arrays(sizes: list[tuple[int, int]], name: str, scaling) -> None:
     weights = random({f"w{i}": size for i, size in enumerate(sizes)})
-    mapping = MAPPINGS[name]
-    placement = place({n: w.shape for n, w in weights.items()}, ARRAY, mapping=mapping)
-    mapped = MappedFlow.of(weights, placement, mapping, scaling)
+    placement = place({n: w.shape for n, w in weights.items()}, ARRAY, mapping=name, scaling=scaling)
+    mapped = MappedFlow.of(weights, placement)
     targets = mapped.targets_s(weights)
     np.testing.assert_array_equal(np.isfinite(targets), placement.occupied >= 0)
     assert np.nanmin(targets) >= 20e-6 * (1 - 1e-9)
@@ -81,6 +80,16 @@ def test_a_plan_made_for_other_matrices_is_refused(flow: Flow) -> None:
         map_flow(flow, ARRAY, placement=place(shapes | {"embed": (3, 3)}, ARRAY))
 
 
+def test_a_plan_for_other_arrays_or_more_of_them_is_refused(flow: Flow) -> None:
+    plan = map_flow(flow, ARRAY, mapping="differential").placement
+    with pytest.raises(PlacementError, match=r"for arrays of \(32, 32\), these are \(16, 16\)"):
+        map_flow(flow, (16, 16), placement=plan)
+    many = map_flow(flow, (16, 16)).placement
+    with pytest.raises(PlacementError, match=r"needs \d arrays, there are 1"):
+        map_flow(flow, (16, 16), placement=many, max_arrays=1)
+    assert map_flow(flow, ARRAY, placement=plan).placement.mapping == "differential"
+
+
 def test_a_flow_that_needs_more_arrays_is_refused_with_their_number(flow: Flow) -> None:
     wide = MixerFlow(MixerFlowConfig(shape=(4, 4), couplings=2, mixer=MixerConfig(channels=40)))
     with pytest.raises(PlacementError, match=r"need \d+ arrays of 32 × 32, but there is 1"):
@@ -88,6 +97,6 @@ def test_a_flow_that_needs_more_arrays_is_refused_with_their_number(flow: Flow) 
 
 
 def test_a_weight_outside_a_mapping_made_for_others_is_refused() -> None:
-    mapped = MappedFlow.of({"w": np.ones((2, 2))}, place({"w": (2, 2)}, ARRAY), AffineMapping())
+    mapped = MappedFlow.of({"w": np.ones((2, 2))}, place({"w": (2, 2)}, ARRAY))
     with pytest.raises(ValueError, match="outside the mapping"):
         mapped.targets_s({"w": np.full((2, 2), 1.5)})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anf.mapping import MAPPINGS, AffineMapping, DifferentialMapping
+from anf.mapping import MAPPINGS
 from anf.placement import Placement, PlacementError, avoid, missed, place
 
 ARRAY = (32, 32)
@@ -25,7 +25,7 @@ def no_faults() -> np.ndarray:
 @given(SHAPES, NAMES)
 def test_every_weight_has_its_cells_and_no_cell_two_weights(shapes: dict[str, tuple[int, int]], name: str) -> None:
     mapping = MAPPINGS[name]
-    placement = place(shapes, ARRAY, mapping=mapping)
+    placement = place(shapes, ARRAY, mapping=name)
     assert placement.layers == shapes
     held = (placement.occupied >= 0).sum()
     assert held == sum(len(t.sl) * len(t.bl) for t in placement.tiles)
@@ -51,7 +51,7 @@ def test_sixteen_blocks_of_a_quarter_fill_four_arrays_without_a_gap() -> None:
 
 def test_pairs_of_bit_lines_halve_what_an_array_takes() -> None:
     assert place({"w": (32, 32)}, ARRAY).n_arrays == 1
-    assert place({"w": (32, 32)}, ARRAY, mapping=DifferentialMapping()).n_arrays == 2
+    assert place({"w": (32, 32)}, ARRAY, mapping="differential").n_arrays == 2
 
 
 def test_an_order_that_wastes_an_array_is_not_the_only_one_tried() -> None:
@@ -76,9 +76,9 @@ def test_arrays_are_filled_as_often_as_the_tiles_need() -> None:
 @pytest.mark.parametrize("name", MAPPINGS)
 def test_the_cells_that_a_weight_is_said_to_have_are_those_that_it_changes(name: str) -> None:
     mapping = MAPPINGS[name]
-    placement = place({"a": (5, 7), "b": (33, 3)}, ARRAY, mapping=mapping)
+    placement = place({"a": (5, 7), "b": (33, 3)}, ARRAY, mapping=name)
     for layer, row, column in (("a", 4, 6), ("b", 32, 0), ("b", 0, 2)):
-        cells = placement.where(layer, row, column, mapping)
+        cells = placement.where(layer, row, column)
         assert len(cells) == (2 if name == "differential" else 1)
         (t,) = (t for t in placement.of_layer(layer) if t.row <= row < t.row + t.n_rows)
         conductance = {}
@@ -95,9 +95,9 @@ def test_the_cells_that_a_weight_is_said_to_have_are_those_that_it_changes(name:
 def test_a_weight_that_does_not_exist_is_said_not_to() -> None:
     placement = place({"a": (5, 7)}, ARRAY)
     with pytest.raises(PlacementError, match=r"no weight \(5, 0\): it is 5 × 7"):
-        placement.where("a", 5, 0, AffineMapping())
+        placement.where("a", 5, 0)
     with pytest.raises(PlacementError, match="layer b is not in the plan; there are a"):
-        placement.where("b", 0, 0, AffineMapping())
+        placement.where("b", 0, 0)
 
 
 # -- faults ---------------------------------------------------------------------------------------------------------
@@ -173,9 +173,10 @@ def test_faults_of_another_shape_or_everywhere_are_refused() -> None:
 
 
 def test_a_plan_comes_back_from_its_file(tmp_path: Path) -> None:
-    plan = place({"a": (5, 7), "b": (33, 3)}, ARRAY)
+    plan = place({"a": (5, 7), "b": (33, 3)}, ARRAY, mapping="differential", scaling="output")
     plan.write(tmp_path / "plan.json")
     assert Placement.read(tmp_path / "plan.json") == plan
+    assert sum('"layer"' in line for line in (tmp_path / "plan.json").read_text().splitlines()) == len(plan.tiles)
     with pytest.raises(FileExistsError):
         plan.write(tmp_path / "plan.json")
 
@@ -187,6 +188,7 @@ def test_a_plan_comes_back_from_its_file(tmp_path: Path) -> None:
         (lambda plan: plan["tiles"][0].update(array=9), "outside the arrays"),
         (lambda plan: plan["tiles"][0].update(sl=[99, 1, 2, 3, 4]), "outside the arrays"),
         (lambda plan: plan.pop("tiles"), "not a plan"),
+        (lambda plan: plan.update(mapping="magic"), "mapping magic is unknown; there are affine, "),
     ],
 )
 def test_a_plan_file_that_makes_no_sense_is_refused(tmp_path: Path, change, message: str) -> None:
