@@ -105,6 +105,9 @@ class SequencerConfig(BaseModel):
     """Wait before the safe frames: the DACs may be in a reset that somebody else has just begun."""
     safe_frames: tuple[int, ...] = ()
     """Frames that `safe()` sends to every DAC, in order, once bit lines are disconnected and muxes released."""
+    watchdog_cycles: int = Field(default=0, ge=0, le=MAX_CYCLES)
+    """Silence of the host, in cycles, after which the gateware makes the outputs safe by itself; 0 for never. The mock
+    has no host that could fall silent."""
     limits: SequencerLimits = SequencerLimits()
 
 
@@ -138,19 +141,26 @@ class Bridge(Protocol):
         """Make safe and let go of the board."""
 
 
-def latch(held: SequencerConfig | None, config: SequencerConfig) -> None:
-    """Raise `ProtocolError` if a board that holds `held`, None before the first, cannot take `config`."""
-    if held is None or held.limits == config.limits:
+def latch(held: SequencerLimits | None, limits: SequencerLimits) -> None:
+    """Raise `ProtocolError` if a board that holds `held`, None before the first, cannot take `limits`."""
+    if held is None or held == limits:
         return
-    for name in SequencerLimits.model_fields:
-        has, wanted = getattr(held.limits, name), getattr(config.limits, name)
-        if has != wanted:
+    holds, wanted = _as_held(held), _as_held(limits)
+    for name, value in wanted.items():
+        if holds[name] != value:
             # 64 pairs of codes help nobody.
-            value, other = ("", "") if name == "code" else (f" = {wanted}", f", {has}")
+            is_, was = ("", "") if name == "code" else (f" = {value}", f", {holds[name]}")
             raise ProtocolError(
-                f"limits.{name}{value} differs from what the board holds since it was first configured{other}; use the "
+                f"limits.{name}{is_} differs from what the board holds since it was first configured{was}; use the "
                 "same board file, or power-cycle the board to change it"
             )
+
+
+def _as_held(limits: SequencerLimits) -> dict[str, object]:
+    """Limits as the sequencer holds them: for every channel, and without what they exclude."""
+    free = ((0, MAX_CODE),) * (8 * DAC_CHANNELS - len(limits.code))
+    held = {name: getattr(limits, name) for name in SequencerLimits.model_fields}
+    return held | {"code": (*limits.code, *free), "registers": limits.register_mask}
 
 
 NOT_CONFIGURED = "the sequencer has not been configured, so that it has no limits yet; configure() first"

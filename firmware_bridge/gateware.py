@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import hashlib
-from enum import IntEnum
-from typing import NamedTuple
+from enum import IntEnum, IntFlag
+from typing import Literal, NamedTuple
 
-from firmware_bridge.isa import INSTRUCTIONS, ISA_HASH, ISA_VERSION
+from firmware_bridge.isa import DAC_CHANNELS, INSTRUCTIONS, ISA_HASH, ISA_VERSION
 from firmware_bridge.timing import SequencerTiming
 
 GATEWARE_ID = 0x58424152
@@ -24,51 +24,115 @@ SAFE_FRAMES = 16
 
 
 class Register(NamedTuple):
-    """A register by its word address."""
+    """A register, or `count` of them in a row, by the word address; the host's bus counts bytes, four to a word."""
 
     name: str
     address: int
     width: int
+    access: Literal["r", "w", "rw"]
     doc: str
+    repeat: int = 1
+
+
+class Control(IntFlag):
+    """Bits of CONTROL: what the host asks for."""
+
+    START = 1
+    SAFE = 2
+    RESET = 4
+    LATCH = 8
+    STORE = 16
+
+
+class Status(IntFlag):
+    """Bits of STATUS; the error code is in 15:8."""
+
+    BUSY = 1
+    RUNNING = 2
+    LATCHED = 4
+    WATCHDOG = 8
+    ACCESS = 16
+
+
+class Event(IntFlag):
+    """Bits of EVENTS. They stay until a one is written to them."""
+
+    OVER = 1
+    REFUSED = 2
+    WATCHDOG = 4
+    ACCESS = 8
 
 
 TIMING_BASE, TIMING_WIDTH, SAFE_FRAME_BASE, LIMIT_CODE_BASE = 0x10, 16, 0x20, 0x40
 TIMING_FIELDS = tuple(name for name in SequencerTiming.model_fields if name != "clock_hz")
 REGISTERS = (
-    Register("ID", 0x00, 32, "read: XBAR in ASCII"),
-    Register("VERSION", 0x01, 32, "read: version of the instruction set"),
-    Register("MAP_HASH", 0x02, 32, "read: hash of the instruction set and of this map"),
+    Register("ID", 0x00, 32, "r", "XBAR in ASCII"),
+    Register("VERSION", 0x01, 32, "r", "version of the instruction set"),
+    Register("MAP_HASH", 0x02, 32, "r", "hash of the instruction set and of this map"),
     Register(
-        "CONTROL", 0x03, 4, "write: bit 0 starts the program, 1 makes safe, 2 resets the sequencer, 3 latches limits"
+        "CONTROL",
+        0x03,
+        5,
+        "w",
+        "bit 0 fetches and runs a program, 1 makes safe, 2 resets the sequencer, 3 latches limits, 4 stores results",
     ),
-    Register("STATUS", 0x04, 16, "read: bit 0 busy, 2 limits latched, 15:8 error code"),
-    Register("ERROR_ADDRESS", 0x05, 16, "read: program word that was refused"),
-    Register("RESULT_COUNT", 0x06, 16, "read: words in the result memory"),
-    Register("CYCLES_LOW", 0x07, 32, "read: busy cycles since power-up, 31:0"),
-    Register("CYCLES_HIGH", 0x08, 32, "read: busy cycles since power-up, 63:32"),
-    Register("DAC_PRESENT", 0x09, N_DACS, "DACs that the board has"),
-    Register("ADC_PRESENT", 0x0A, N_ADCS, "ADCs that the board has"),
-    Register("PROGRAM_LENGTH", 0x0B, 16, "words of the program, END included"),
-    Register("SAFE_WAIT", 0x0C, 32, "cycles before the safe frames"),
-    Register("SAFE_COUNT", 0x0D, 5, "number of safe frames"),
+    Register(
+        "STATUS",
+        0x04,
+        16,
+        "r",
+        "bit 0 busy, 1 sequencer runs, 2 limits latched, 3 watchdog and 4 refused access of EVENTS, 15:8 error code",
+    ),
+    Register("ERROR_ADDRESS", 0x05, 16, "r", "program word that was refused"),
+    Register("RESULT_COUNT", 0x06, 16, "r", "words in the result memory"),
+    Register("CYCLES_LOW", 0x07, 32, "r", "busy cycles of the sequencer since power-up, 31:0"),
+    Register("CYCLES_HIGH", 0x08, 32, "r", "busy cycles of the sequencer since power-up, 63:32"),
+    Register("DAC_PRESENT", 0x09, N_DACS, "rw", "DACs that the board has"),
+    Register("ADC_PRESENT", 0x0A, N_ADCS, "rw", "ADCs that the board has"),
+    Register("PROGRAM_LENGTH", 0x0B, 16, "rw", "words of the program, END included"),
+    Register("SAFE_WAIT", 0x0C, 32, "rw", "cycles before the safe frames"),
+    Register("SAFE_COUNT", 0x0D, 5, "rw", "number of safe frames"),
     *(
-        Register(name.upper(), TIMING_BASE + i, TIMING_WIDTH, f"`SequencerTiming.{name}`")
+        Register(name.upper(), TIMING_BASE + i, TIMING_WIDTH, "rw", f"`SequencerTiming.{name}`")
         for i, name in enumerate(TIMING_FIELDS)
     ),
-    Register("SAFE_FRAME", SAFE_FRAME_BASE, 24, f"first of {SAFE_FRAMES} safe frames"),
-    Register("LIMIT_GAIN", 0x30, 17, "15:0 the only GAIN value, bit 16 any"),
-    Register("LIMIT_REGISTERS", 0x31, 16, "bit r: DAC register r may be written"),
-    Register("LIMIT_WIDTH_LOW", 0x32, 24, "shortest pulse, cycles"),
-    Register("LIMIT_WIDTH_HIGH", 0x33, 24, "longest pulse, cycles"),
-    Register("LIMIT_INTERVAL", 0x34, 32, "least busy cycles between the starts of two pulses"),
-    Register("LIMIT_SR_BITS", 0x35, 8, "the only length of a SHIFT, 0 any"),
+    Register("SAFE_FRAME", SAFE_FRAME_BASE, 24, "rw", "frames that make safe", SAFE_FRAMES),
+    Register("LIMIT_GAIN", 0x30, 17, "rw", "15:0 the only GAIN value, bit 16 any"),
+    Register("LIMIT_REGISTERS", 0x31, 16, "rw", "bit r: DAC register r may be written"),
+    Register("LIMIT_WIDTH_LOW", 0x32, 24, "rw", "shortest pulse, cycles"),
+    Register("LIMIT_WIDTH_HIGH", 0x33, 24, "rw", "longest pulse, cycles"),
+    Register("LIMIT_INTERVAL", 0x34, 32, "rw", "least busy cycles between the starts of two pulses"),
+    Register("LIMIT_SR_BITS", 0x35, 8, "rw", "the only length of a SHIFT, 0 any"),
     Register(
-        "LIMIT_CODE", LIMIT_CODE_BASE, 32, "first of 64, one for each DAC channel: 31:16 highest code, 15:0 lowest"
+        "LIMIT_CODE",
+        LIMIT_CODE_BASE,
+        32,
+        "rw",
+        "of each DAC channel: 31:16 highest code, 15:0 lowest",
+        8 * DAC_CHANNELS,
     ),
+    Register(
+        "EVENTS",
+        0x80,
+        4,
+        "rw",
+        "bit 0 program or transfer over, 1 something refused, 2 watchdog, 3 refused access; 1 clears",
+    ),
+    Register("EVENT_ENABLE", 0x81, 4, "rw", "events that raise the interrupt"),
+    Register("WATCHDOG", 0x82, 32, "rw", "cycles without an access after which outputs are made safe, 0 never"),
+    Register("CLOCK_HZ", 0x83, 32, "r", "frequency of the clock, Hz"),
+    Register(
+        "BAD_ACCESS", 0x84, 13, "r", "first access refused since the event was cleared: 11:0 byte, bit 12 a write"
+    ),
+    Register("PROGRAM_ADDRESS", 0x85, 32, "rw", "device address of the program"),
+    Register("RESULT_ADDRESS", 0x86, 32, "rw", "device address of the buffer for results"),
+    Register("RESULT_SIZE", 0x87, 16, "rw", "words that the buffer for results holds"),
 )
 ADDRESS = {register.name: register.address for register in REGISTERS}
-PROGRAM_BASE, RESULT_BASE = 0x8000, 0x10000
-"""Where the memories begin on the host's bus (word addresses)."""
+BUS_BYTES = 4096
+"""Window of the host's bus."""
+BURST_WORDS = 16
+"""Longest burst to and from the buffers, which begin at multiples of it."""
 
 
 class Fault(IntEnum):
@@ -95,6 +159,11 @@ class Fault(IntEnum):
     LIMIT_WIDTH = 18
     LIMIT_INTERVAL = 19
     LIMIT_CHAIN = 20
+    LOCKED = 21
+    BUFFER = 22
+    FETCH = 23
+    STORE = 24
+    WATCHDOG = 25
 
 
 FAULT_TEXT = {
@@ -112,17 +181,36 @@ FAULT_TEXT = {
     Fault.AFTER_END: "words follow END",
     Fault.RESULTS_FULL: "the result memory is full; cut the program into several",
     Fault.STOPPED: "stopped on request",
+    Fault.LOCKED: "limits are not latched, or the watchdog has made safe since; configure() first",
+    Fault.BUFFER: "a buffer begins between bursts, or is longer than its memory",
+    Fault.FETCH: "the program's buffer could not be read; its device address is no memory",
+    Fault.STORE: "the results' buffer could not be written; its device address is no memory",
+    Fault.WATCHDOG: "the host was silent for longer than the watchdog allows",
 }
 LIMIT_FAULTS = frozenset(fault for fault in Fault if fault.name.startswith("LIMIT_"))
 """Faults that `firmware_bridge.limit_check` explains."""
+PROGRAM_FAULTS = frozenset({Fault.LOCKED, Fault.BUFFER, Fault.FETCH, Fault.STORE, Fault.WATCHDOG})
+"""Faults that are no word's."""
 
 
 def _hash() -> int:
-    text = repr((ISA_HASH, REGISTERS, PROGRAM_BASE, RESULT_BASE, PROGRAM_WORDS, RESULT_WORDS, list(Fault)))
+    registers = [(r.name, r.address, r.width, r.access, r.repeat) for r in REGISTERS]
+    bits = [[(member.name, int(member)) for member in kind] for kind in (Control, Status, Event, Fault)]
+    text = repr((ISA_HASH, registers, bits, BURST_WORDS, PROGRAM_WORDS, RESULT_WORDS))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
 MAP_HASH = _hash()
+
+
+def _runs(registers: list[Register]) -> str:
+    """SystemVerilog: whether `address` is one of them."""
+    addresses = sorted(a for r in registers for a in range(r.address, r.address + r.repeat))
+    starts = [a for a in addresses if a - 1 not in addresses]
+    ends = [a for a in addresses if a + 1 not in addresses]
+    terms = [f"address <= 10'h{e:x}" if s == 0 else f"(address >= 10'h{s:x} && address <= 10'h{e:x})"
+             for s, e in zip(starts, ends, strict=True)]  # fmt: skip
+    return "\n        || ".join(terms)
 
 
 def package() -> str:
@@ -136,7 +224,9 @@ def package() -> str:
 
     for name, value in (("N_DACS", N_DACS), ("N_ADCS", N_ADCS), ("N_SAFE_FRAMES", SAFE_FRAMES)):
         lines.append(f"  localparam int {name} = {value};")
-    for name, value in (("PROGRAM_WORDS", PROGRAM_WORDS), ("RESULT_WORDS", RESULT_WORDS)):
+    for name, value in (
+        ("PROGRAM_WORDS", PROGRAM_WORDS), ("RESULT_WORDS", RESULT_WORDS), ("BURST_WORDS", BURST_WORDS),
+    ):  # fmt: skip
         lines.append(f"  localparam int {name} = {value};")
     lines.append(f"  localparam int TIMING_WIDTH = {TIMING_WIDTH};")
     for name, value in (("ID_VALUE", GATEWARE_ID), ("VERSION_VALUE", ISA_VERSION), ("MAP_HASH_VALUE", MAP_HASH)):
@@ -144,7 +234,26 @@ def package() -> str:
     lines += ["", "  // Registers, by word address on the host's bus"]
     for register in REGISTERS:
         constant(f"REG_{register.name}", register.address, 8)
-    lines += ["", "  // Why a word is refused"]
+    for function, access in (("is_register", "rw"), ("is_writable", "w")):
+        which = [register for register in REGISTERS if set(access) & set(register.access)]
+        lines += [
+            "",
+            f"  function automatic logic {function}(logic [9:0] address);",
+            f"    return {_runs(which)};",
+            "  endfunction",
+        ]
+    lines += ["", "  // Timing at power-up, so that making safe before the first configuration works"]
+    lines += [f"  function automatic logic [{TIMING_WIDTH - 1}:0] timing_reset(logic [3:0] index);", "    case (index)"]
+    fastest = SequencerTiming()
+    for i, name in enumerate(TIMING_FIELDS):
+        lines.append(f"      4'd{i}: return {TIMING_WIDTH}'d{getattr(fastest, name)};")
+    lines += ["      default: return '0;", "    endcase", "  endfunction"]
+    for title, kind in (("Bits of CONTROL", Control), ("Bits of STATUS", Status), ("Bits of EVENTS", Event)):
+        lines += ["", f"  // {title}"]
+        for member in kind:
+            bit = int(member).bit_length() - 1
+            lines.append(f"  localparam int {kind.__name__.upper()}_{member.name}_BIT = {bit};")
+    lines += ["", "  // Why a word, or a program, is refused"]
     for fault in Fault:
         constant(f"FAULT_{fault.name}", fault, 8)
     lines += ["", "  // Instructions, and where their fields are"]

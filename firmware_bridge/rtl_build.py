@@ -17,10 +17,11 @@ from pathlib import Path
 from firmware_bridge.errors import BoardError
 
 SOURCES = Path(__file__).parent / "rtl"
-TOP = "xbar_core"
+TOP = "xbar_top"
 MODULES = (
-    "xbar_pkg", "word_memory", "spi_master", "chain_shifter", "adc_frontend", "pulse_gate", "stream_expander",
-    "limit_checker", "sequencer", "xbar_core",
+    "xbar_pkg.sv", "word_memory.sv", "axi_lite_slave.sv", "control_registers.sv", "buffer_mover.sv", "watchdog.sv",
+    "spi_master.sv", "chain_shifter.sv", "adc_frontend.sv", "pulse_gate.sv", "stream_expander.sv", "limit_checker.sv",
+    "sequencer.sv", "xbar_core.sv", "xbar_top.v",
 )  # fmt: skip
 VERILATE = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "--top-module", TOP)
 COMPILE = ("-std=c++17", "-O2", "-fPIC", "-shared", "-pthread")
@@ -32,7 +33,7 @@ class RtlUnavailable(BoardError):
 
 def sources() -> list[Path]:
     """The SystemVerilog files, the package first."""
-    return [SOURCES / f"{name}.sv" for name in MODULES]
+    return [SOURCES / name for name in MODULES]
 
 
 def verilator() -> tuple[Path, dict[str, str]]:

@@ -18,14 +18,16 @@ from ctypes import (
     c_uint64,
     c_void_p,
 )
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from firmware_bridge.gateware import ADDRESS, N_ADCS, N_DACS
-from firmware_bridge.isa import Words, mask_indices
+from firmware_bridge.gateware import N_ADCS, N_DACS
+from firmware_bridge.isa import mask_indices
 from firmware_bridge.rtl_build import build
+from firmware_bridge.timing import SequencerTiming
 
 CHUNK_CYCLES = 1_000_000
 """Cycles between two looks at the keyboard."""
@@ -56,6 +58,30 @@ class _Callbacks(Structure):
         ("frames", _Frames), ("latch", _Latch), ("output_enable_n", _Level), ("gate", _Level), ("pulse", _Pulse),
         ("sample", _Sample),
     )  # fmt: skip
+
+
+FIRST_BUFFER, PAGE = 0x10000000, 4096
+"""Where the device addresses of buffers begin, and what they are multiples of."""
+
+
+class WriteOrder(IntEnum):
+    """`Order` of axi.hpp: which of a write's two halves comes first."""
+
+    TOGETHER = 0
+    ADDRESS_FIRST = 1
+    DATA_FIRST = 2
+
+
+class ModelBuffer(np.ndarray[tuple[int], np.dtype[np.uint32]]):
+    """Words that the model's master reads and writes in place."""
+
+    device_address: int = 0
+
+    def flush(self) -> None:
+        """Nothing: there is no cache in between."""
+
+    def invalidate(self) -> None:
+        """Nothing: there is no cache in between."""
 
 
 class PinFrame(tuple[int, ...]):
@@ -97,9 +123,13 @@ class GatewareModel:
             ("xb_shared_size", c_uint64, ()),
             ("xb_open", c_void_p, (c_void_p, c_void_p)),
             ("xb_close", None, (c_void_p,)),
-            ("xb_command", c_int, (c_void_p, c_uint32, c_uint32)),
-            ("xb_write", None, (c_void_p, c_uint32, POINTER(c_uint32), c_uint32)),
-            ("xb_read", None, (c_void_p, c_uint32, POINTER(c_uint32), c_uint32)),
+            ("xb_write", c_int, (c_void_p, c_uint32, c_uint32, c_uint32, c_int)),
+            ("xb_read", c_int, (c_void_p, c_uint32, POINTER(c_uint32))),
+            ("xb_buffer", None, (c_void_p, c_uint32, c_uint32, c_void_p)),
+            ("xb_stall", None, (c_void_p, c_uint32)),
+            ("xb_clock", None, (c_void_p, c_uint32)),
+            ("xb_irq", c_int, (c_void_p,)),
+            ("xb_pass", c_int, (c_void_p, c_uint64)),
             ("xb_run", c_int, (c_void_p, c_uint64)),
             ("xb_trace", c_int, (c_void_p, c_char_p, c_double, c_int, c_int)),
         ):
@@ -120,7 +150,10 @@ class GatewareModel:
             _Sample(self._guard(self._sample)),
         )
         self._frame_rows = [frame_rows[d] for d in range(N_DACS)]
+        self._buffers: list[ModelBuffer] = []
+        self._free = FIRST_BUFFER
         self._handle = c_void_p(self._library.xb_open(byref(self._shared), byref(self._callbacks)))
+        self.set_clock(SequencerTiming().clock_hz)
 
     def close(self) -> None:
         """Free the model."""
@@ -131,32 +164,54 @@ class GatewareModel:
     def __del__(self) -> None:
         self.close()
 
-    # -- bus --------------------------------------------------------------------------------------------------------
-    def write(self, address: int, words: Words | list[int]) -> None:
-        """Write words to consecutive addresses."""
-        block = np.ascontiguousarray(words, np.uint32)
-        self._library.xb_write(self._handle, address, block.ctypes.data_as(POINTER(c_uint32)), len(block))
+    # -- RegisterBus ----------------------------------------------------------------------------------------------
+    # All that lets time pass raises what a chip at the pins has raised.
+    def write(self, address: int, word: int, *, strobes: int = 0xF, order: WriteOrder = WriteOrder.TOGETHER) -> None:
+        """Write a word to a byte address; `strobes` and `order` are AXI's."""
+        self._check(self._library.xb_write(self._handle, address, word, strobes, order))
 
-    def read(self, address: int, n: int = 1) -> Words:
-        """Read n words (n,) from consecutive addresses."""
-        block = np.empty(n, np.uint32)
-        self._library.xb_read(self._handle, address, block.ctypes.data_as(POINTER(c_uint32)), n)
-        return block
+    def read(self, address: int) -> int:
+        """Word at a byte address."""
+        word = c_uint32()
+        self._check(self._library.xb_read(self._handle, address, byref(word)))
+        return word.value
 
-    def register(self, name: str) -> int:
-        """Value of a register."""
-        return int(self.read(ADDRESS[name])[0])
+    def allocate(self, n_words: int) -> ModelBuffer:
+        """Memory that the gateware's master reaches."""
+        buffer = np.zeros(n_words, np.uint32).view(ModelBuffer)
+        buffer.device_address = self._free
+        self._buffers.append(buffer)
+        self._library.xb_buffer(self._handle, self._free, buffer.nbytes, buffer.ctypes.data)
+        self._free += -(-buffer.nbytes // PAGE) * PAGE
+        return buffer
 
-    def command(self, bits: int) -> None:
-        """Write CONTROL and run until the sequencer is idle. Raises what a chip at the pins has raised."""
-        status = self._library.xb_command(self._handle, ADDRESS["CONTROL"], bits)
-        while status != 2:
-            status = self._library.xb_run(self._handle, CHUNK_CYCLES)
-            if status == 0:
-                return
-        assert self._refusal is not None
-        refusal, self._refusal = self._refusal, None
-        raise refusal
+    def wait(self) -> None:
+        """Run until the gateware is idle, or until it is time to look at the keyboard."""
+        self._check(self._library.xb_run(self._handle, CHUNK_CYCLES))
+
+    # -- beside the bus ---------------------------------------------------------------------------------------------
+    def let_pass(self, cycles: int) -> None:
+        """Clock cycles in which the host is silent."""
+        self._check(self._library.xb_pass(self._handle, cycles))
+
+    def stall(self, seed: int) -> None:
+        """From now on the memory is ready only now and then; 0: always again."""
+        self._library.xb_stall(self._handle, seed)
+
+    def set_clock(self, clock_hz: float) -> None:
+        """What the gateware is told that its clock is."""
+        self._library.xb_clock(self._handle, round(clock_hz))
+
+    @property
+    def interrupt(self) -> bool:
+        """Level of the interrupt."""
+        return bool(self._library.xb_irq(self._handle))
+
+    def _check(self, status: int) -> None:
+        if status == 2:
+            assert self._refusal is not None
+            refusal, self._refusal = self._refusal, None
+            raise refusal
 
     @property
     def ticks(self) -> int:
@@ -184,7 +239,8 @@ class GatewareModel:
             try:
                 event(*arguments)
             except BaseException as error:
-                self._refusal = error
+                # An access is carried to its end: what follows from the first one is not news.
+                self._refusal = self._refusal or error
                 return 1
             return 0
 

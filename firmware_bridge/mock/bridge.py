@@ -57,7 +57,7 @@ class MockBridge:
         self.board = board
         self._serial = serial
         self._cycle = 0
-        self._held: SequencerConfig | None = None
+        self._held: SequencerLimits | None = None
         self._limits = LimitCheck(SequencerLimits())
         self._configure(SequencerConfig())
 
@@ -82,9 +82,9 @@ class MockBridge:
                 f"clock_hz = {timing.clock_hz:g} Hz, but this board has been running at "
                 f"{self._config.timing.clock_hz:g} Hz; open it anew"
             )
-        latch(self._held, config)
+        latch(self._held, config.limits)
         if self._held is None:
-            self._held, self._limits = config, LimitCheck(config.limits)
+            self._held, self._limits = config.limits, LimitCheck(config.limits)
         self._configure(config)
 
     def _configure(self, config: SequencerConfig) -> None:

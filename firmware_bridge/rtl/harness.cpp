@@ -8,7 +8,9 @@
 #include <cstring>
 #include <memory>
 
-#include "Vxbar_core.h"
+#include "Vxbar_top.h"
+#include "Vxbar_top___024root.h"
+#include "axi.hpp"
 #include "verilated.h"
 #include "waveform.h"
 
@@ -76,15 +78,20 @@ class Board {
    public:
     Board(Shared* shared, const Callbacks& callbacks) : shared_(shared), on_(callbacks) {
         context_->threads(1);
-        top_ = std::make_unique<Vxbar_core>(context_.get());
-        top_->rst = 1;
+        top_ = std::make_unique<Vxbar_top>(context_.get());
+        top_->aresetn = 0;
         top_->adc_dout = ~0u;
         for (int i = 0; i < 4; ++i) clock();
-        top_->rst = 0;
+        top_->aresetn = 1;
         clock();
         resync();
     }
-    ~Board() { top_->final(); }
+    ~Board() {
+        // Names of public signals are struck off in the thread's context, which is that of the last model made.
+        Verilated::threadContextp(context_.get());
+        top_->final();
+        top_.reset();
+    }
 
     // Take the pins as they are, without events: after the board was power-cycled.
     void resync() {
@@ -93,47 +100,51 @@ class Board {
         srclk_ = top_->sr_srclk;
         rclk_ = top_->sr_rclk;
         oe_n_ = top_->sr_oe_n;
-        gate_ = top_->gate;
+        gate_ = gate();
         adc_cs_n_ = top_->adc_cs_n;
         dclock_ = top_->adc_dclock;
         chain_bits_ = 0;
         stopped_ = false;
     }
 
-    void write(uint32_t address, uint32_t word) {
-        top_->host_we = 1;
-        top_->host_address = address;
-        top_->host_write = word;
-        tick();
-        top_->host_we = 0;
-    }
-
-    uint32_t read(uint32_t address) {
-        top_->host_address = address;
-        tick();
-        return top_->host_read;
-    }
-
-    int run(uint64_t most) {
+    // Accesses of the host, by byte address; 2 if a callback has refused something meanwhile.
+    int write(uint32_t address, uint32_t word, uint32_t strobes, Order order) {
         stopped_ = false;
-        for (uint64_t i = 0; i < most; ++i) {
-            if (!top_->busy) return 0;
-            tick();
-            if (stopped_) return 2;
-        }
-        return top_->busy ? 1 : 0;
-    }
-
-    // A command that may cause events itself: start, safe.
-    int command(uint32_t address, uint32_t word) {
-        stopped_ = false;
-        write(address, word);
+        axi_write(*top_, address, word, strobes, order, [this] { tick(); });
         return stopped_ ? 2 : 0;
     }
 
+    int read(uint32_t address, uint32_t* word) {
+        stopped_ = false;
+        *word = axi_read(*top_, address, [this] { tick(); });
+        return stopped_ ? 2 : 0;
+    }
+
+    // At most so many cycles while the gateware is busy: 0 it is idle, 1 still busy, 2 a callback has refused.
+    int run(uint64_t most) {
+        stopped_ = false;
+        for (uint64_t i = 0; i < most; ++i) {
+            if (!busy()) return 0;
+            tick();
+            if (stopped_) return 2;
+        }
+        return busy() ? 1 : 0;
+    }
+
+    // So many cycles in which the host does nothing.
+    int pass(uint64_t cycles) {
+        stopped_ = false;
+        for (uint64_t i = 0; i < cycles && !stopped_; ++i) tick();
+        return stopped_ ? 2 : 0;
+    }
+
+    void set_clock(uint32_t hertz) { top_->clock_hz = hertz; }
+    bool irq() const { return top_->irq; }
+    Memory& memory() { return memory_; }
+
     // Record the pins from now on; without a path, end it. Returns 0, or 1 if the file cannot be written.
     int trace(const char* path, double period_ns, int n_dacs, int n_adcs) {
-        const bool failed = waveform_ && !waveform_->close(top_->cycles);
+        const bool failed = waveform_ && !waveform_->close(cycles());
         waveform_.reset();
         if (!path) return failed;
         waveform_ = std::make_unique<Waveform>(path, period_ns, n_dacs, n_adcs);
@@ -147,24 +158,29 @@ class Board {
 
    private:
     void clock() {
-        top_->clk = 1;
+        top_->aclk = 1;
         top_->eval();
-        top_->clk = 0;
+        top_->aclk = 0;
         top_->eval();
     }
 
+    bool busy() const { return top_->rootp->xbar_top__DOT__core__DOT__busy; }
+    uint64_t cycles() const { return top_->rootp->xbar_top__DOT__core__DOT__cycles; }
+    bool gate() const { return !top_->bl_inh; }
+
     void tick() {
-        top_->clk = 1;
+        if (Memory::wanted(*top_)) memory_.drive(*top_);
+        top_->aclk = 1;
         top_->eval();
         chips();
         if (waveform_) record();
-        top_->clk = 0;
+        top_->aclk = 0;
         top_->eval();
         ++shared_->ticks;
     }
 
     void chips() {
-        if (top_->gate != gate_ || top_->sr_oe_n != oe_n_) levels();
+        if (gate() != gate_ || top_->sr_oe_n != oe_n_) levels();
         if (top_->dac_cs_n != cs_n_ || top_->dac_sclk != sclk_) spi();
         if (top_->sr_srclk != srclk_ || top_->sr_rclk != rclk_) chain();
         if (top_->adc_cs_n != adc_cs_n_ || top_->adc_dclock != dclock_) adcs();
@@ -173,10 +189,10 @@ class Board {
     void report(int refused) { stopped_ = stopped_ || refused != 0; }
 
     void levels() {
-        const uint64_t now = top_->cycles;
-        if (top_->gate != gate_) {
-            gate_ = top_->gate;
-            if (gate_ && top_->pulsing) {
+        const uint64_t now = cycles();
+        if (gate() != gate_) {
+            gate_ = gate();
+            if (gate_ && top_->rootp->xbar_top__DOT__core__DOT__pulsing) {
                 pulse_ = true;
                 pulse_began_ = now;
             } else if (!gate_ && pulse_) {
@@ -193,7 +209,7 @@ class Board {
     }
 
     void spi() {
-        const uint64_t now = top_->cycles;
+        const uint64_t now = cycles();
         const uint32_t cs_n = top_->dac_cs_n, sclk = top_->dac_sclk, sdi = top_->dac_sdi;
         const uint32_t fell = cs_n_ & ~cs_n, rose = ~cs_n_ & cs_n;
         const uint32_t sclk_rose = sclk & ~sclk_, sclk_fell = ~sclk & sclk_;
@@ -222,7 +238,7 @@ class Board {
                 ++dac.bits;
                 dac.high.add(now - dac.sclk_rose);
                 dac.sclk_fell = now;
-                dac.capture = top_->spi_capture;
+                dac.capture = top_->rootp->xbar_top__DOT__core__DOT__spi_capture;
             }
             if (rose & bit) {
                 dac.cs_rose = now;
@@ -245,7 +261,7 @@ class Board {
     }
 
     void chain() {
-        const uint64_t now = top_->cycles;
+        const uint64_t now = cycles();
         if (top_->sr_srclk && !srclk_) {
             uint32_t carry = top_->sr_ser;
             for (uint32_t& word : shared_->chain) {
@@ -276,7 +292,7 @@ class Board {
     }
 
     void adcs() {
-        const uint64_t now = top_->cycles;
+        const uint64_t now = cycles();
         const uint32_t cs_n = top_->adc_cs_n, dclock = top_->adc_dclock;
         const uint32_t fell = adc_cs_n_ & ~cs_n, rose = ~adc_cs_n_ & cs_n;
         const uint32_t clock_fell = dclock_ & ~dclock & ~adc_cs_n_, clock_rose = dclock & ~dclock_ & ~cs_n;
@@ -330,14 +346,15 @@ class Board {
     }
 
     void record() {
-        const uint32_t chain = top_->sr_ser | top_->sr_srclk << 1 | top_->sr_rclk << 2 | top_->sr_oe_n << 3 | top_->gate << 4;
+        const uint32_t chain = top_->sr_ser | top_->sr_srclk << 1 | top_->sr_rclk << 2 | top_->sr_oe_n << 3 | gate() << 4;
         waveform_->set({top_->dac_cs_n, top_->dac_sclk, top_->dac_sdi, top_->dac_sdo, top_->adc_cs_n, top_->adc_dclock,
                         top_->adc_dout, chain},
-                       top_->cycles);
+                       cycles());
     }
 
     std::unique_ptr<VerilatedContext> context_ = std::make_unique<VerilatedContext>();
-    std::unique_ptr<Vxbar_core> top_;
+    std::unique_ptr<Vxbar_top> top_;
+    Memory memory_;
     Shared* shared_;
     Callbacks on_;
     std::unique_ptr<Waveform> waveform_;
@@ -357,15 +374,18 @@ extern "C" {
 uint64_t xb_shared_size() { return sizeof(Shared); }
 Board* xb_open(Shared* shared, const Callbacks* callbacks) { return new Board(shared, *callbacks); }
 void xb_close(Board* board) { delete board; }
-int xb_command(Board* board, uint32_t address, uint32_t word) { return board->command(address, word); }
-void xb_write(Board* board, uint32_t address, const uint32_t* words, uint32_t n) {
-    for (uint32_t i = 0; i < n; ++i) board->write(address + i, words[i]);
+int xb_write(Board* board, uint32_t address, uint32_t word, uint32_t strobes, int order) {
+    return board->write(address, word, strobes, static_cast<Order>(order));
 }
-void xb_read(Board* board, uint32_t address, uint32_t* words, uint32_t n) {
-    for (uint32_t i = 0; i < n; ++i) words[i] = board->read(address + i);
+int xb_read(Board* board, uint32_t address, uint32_t* word) { return board->read(address, word); }
+void xb_buffer(Board* board, uint32_t address, uint32_t bytes, uint32_t* words) {
+    board->memory().add(address, bytes, words);
 }
+void xb_stall(Board* board, uint32_t seed) { board->memory().stall(seed); }
+void xb_clock(Board* board, uint32_t hertz) { board->set_clock(hertz); }
+int xb_irq(Board* board) { return board->irq(); }
+int xb_pass(Board* board, uint64_t cycles) { return board->pass(cycles); }
 int xb_run(Board* board, uint64_t most) { return board->run(most); }
-void xb_resync(Board* board) { board->resync(); }
 int xb_trace(Board* board, const char* path, double period_ns, int n_dacs, int n_adcs) {
     return board->trace(path, period_ns, n_dacs, n_adcs);
 }

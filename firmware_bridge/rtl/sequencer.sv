@@ -12,6 +12,8 @@ module sequencer
     input  logic                     rst,
     input  logic                     start,
     input  logic                     safe,
+    input  logic [              7:0] safe_reason,    // why, if it is a fault
+    input  logic [             15:0] result_size,
     // registers
     input  logic [       N_DACS-1:0] dac_present,
     input  logic [       N_ADCS-1:0] adc_present,
@@ -38,6 +40,8 @@ module sequencer
     input  logic                     chain_refused,
     input  logic [              7:0] pulse_fault,
     output logic                     busy,
+    output logic                     make_safe,
+    output logic                     refused,
     output logic [              7:0] fault,
     output logic [             15:0] fault_address,
     output logic [             15:0] result_count,
@@ -151,7 +155,7 @@ module sequencer
   logic adc_go, window_last, conversion_over;
   logic [13:0] adc_code[N_ADCS];
   logic gate_hold, pulse_go, pulse_last;
-  logic make_safe, safe_fire;
+  logic safe_fire;
   logic [31:0] safe_wait_first;
   logic [4:0] safe_index, safe_index_now;
 
@@ -405,13 +409,14 @@ module sequencer
       SAFE_FRAME: if (spi_last && !safe_fire) state_next = IDLE;
       default: state_next = IDLE;
     endcase
-    if (pushes && result_count == 16'(RESULT_WORDS)) reason = FAULT_RESULTS_FULL;
+    if (pushes && result_count == result_size) reason = FAULT_RESULTS_FULL;
   end
 
   // -- making safe ----------------------------------------------------------------------------------------------------
   // A frame that is cut short leaves its chip select high for as long as it must be.
   assign failed = reason != FAULT_NONE;
   assign make_safe = safe || failed;
+  assign refused = failed || (safe && safe_reason != FAULT_NONE);
   assign safe_wait_first = safe_wait + (spi_busy ? 32'(spi_cs_high) : 32'd0);
   assign safe_index_now = make_safe ? 5'd0 : safe_index;
   always_comb begin
@@ -502,9 +507,9 @@ module sequencer
       if (failed) begin
         fault <= reason;
         fault_address <= streaming ? head_pc : pc;
-      end else if (busy) begin
-        fault <= FAULT_STOPPED;
-        fault_address <= head_pc;
+      end else if (safe_reason != FAULT_NONE) begin
+        fault <= safe_reason;
+        fault_address <= busy ? head_pc : '0;
       end
     end
     if (rst) begin

@@ -1,16 +1,50 @@
-// The gateware behind its bus: registers, memories, sequencer. One 32-bit word is written or read per cycle; what is
-// read comes one cycle later. Addresses count words: registers, the program at 0x8000, results at 0x10000.
+// The gateware: registers behind AXI4-Lite, memories and the master that fills and empties them, sequencer, watchdog.
 module xbar_core
   import xbar_pkg::*;
 (
     input  logic              clk,
     input  logic              rst,
-    input  logic              host_we,
-    input  logic [      16:0] host_address,
-    input  logic [      31:0] host_write,
-    output logic [      31:0] host_read,
-    output logic              busy,
-    output logic [      63:0] cycles,
+    input  logic [      31:0] clock_hz,
+    output logic              irq,
+    // registers
+    input  logic [      11:0] s_axi_awaddr,
+    input  logic              s_axi_awvalid,
+    output logic              s_axi_awready,
+    input  logic [      31:0] s_axi_wdata,
+    input  logic [       3:0] s_axi_wstrb,
+    input  logic              s_axi_wvalid,
+    output logic              s_axi_wready,
+    output logic [       1:0] s_axi_bresp,
+    output logic              s_axi_bvalid,
+    input  logic              s_axi_bready,
+    input  logic [      11:0] s_axi_araddr,
+    input  logic              s_axi_arvalid,
+    output logic              s_axi_arready,
+    output logic [      31:0] s_axi_rdata,
+    output logic [       1:0] s_axi_rresp,
+    output logic              s_axi_rvalid,
+    input  logic              s_axi_rready,
+    // buffers
+    output logic [      31:0] m_axi_araddr,
+    output logic [       3:0] m_axi_arlen,
+    output logic              m_axi_arvalid,
+    input  logic              m_axi_arready,
+    input  logic [      31:0] m_axi_rdata,
+    input  logic [       1:0] m_axi_rresp,
+    input  logic              m_axi_rvalid,
+    output logic              m_axi_rready,
+    output logic [      31:0] m_axi_awaddr,
+    output logic [       3:0] m_axi_awlen,
+    output logic              m_axi_awvalid,
+    input  logic              m_axi_awready,
+    output logic [      31:0] m_axi_wdata,
+    output logic              m_axi_wlast,
+    output logic              m_axi_wvalid,
+    input  logic              m_axi_wready,
+    input  logic [       1:0] m_axi_bresp,
+    input  logic              m_axi_bvalid,
+    output logic              m_axi_bready,
+    // pins
     output logic [N_DACS-1:0] dac_cs_n,
     output logic [N_DACS-1:0] dac_sclk,
     output logic [N_DACS-1:0] dac_sdi,
@@ -22,80 +56,168 @@ module xbar_core
     output logic              gate,
     output logic [N_ADCS-1:0] adc_cs_n,
     output logic [N_ADCS-1:0] adc_dclock,
-    input  logic [N_ADCS-1:0] adc_dout,
-    output logic              spi_capture,
-    output logic              pulsing
+    input  logic [N_ADCS-1:0] adc_dout
 );
   localparam int ADDRESS_WIDTH = 15;
 
+  // What chip models at the pins of a simulation look at.
+  logic running  /* verilator public_flat_rd */;
+  logic busy  /* verilator public_flat_rd */;
+  logic [63:0] cycles  /* verilator public_flat_rd */;
+  logic spi_capture  /* verilator public_flat_rd */;
+  logic pulsing  /* verilator public_flat_rd */;
+
+  // -- registers ------------------------------------------------------------------------------------------------------
+  logic we, access, bad_access, start, store, safe, clear, latch, latched, locked;
+  logic [7:0] write_address, read_address;
+  logic [31:0] write_word, read_word, limit_register;
+  logic [12:0] bad_where;
   logic [N_DACS-1:0] dac_present;
   logic [N_ADCS-1:0] adc_present;
-  logic [15:0] program_length, fault_address, result_count;
-  logic [31:0] safe_wait, program_word, push_word, result_word;
+  logic [31:0] safe_wait, patience, program_base, result_base;
+  logic [15:0] program_length, result_size;
   logic [4:0] safe_count;
   logic [23:0] safe_frame[N_SAFE_FRAMES];
   logic [TIMING_WIDTH-1:0] timing[16];
   logic [7:0] fault;
-  logic [ADDRESS_WIDTH-1:0] program_address;
-  logic latched, chain_refused, pulse_go;
-  logic [N_DACS-1:0] limit_dac;
-  logic [23:0] limit_word;
-  logic [7:0] frame_fault, pulse_fault;
-  logic push, start, safe, clear;
-  logic in_registers, in_program;
-  logic [7:0] register;
+  logic [15:0] fault_address, result_count;
 
-  assign in_registers = host_address[16:8] == 0;
-  assign in_program = host_address[16:15] == 2'b01;
-  assign register = host_address[7:0];
-  assign start = host_we && in_registers && register == REG_CONTROL && host_write[0] && latched;
-  assign safe = host_we && in_registers && register == REG_CONTROL && host_write[1];
-  assign clear = rst || (host_we && in_registers && register == REG_CONTROL && host_write[2]);
+  axi_lite_slave slave (
+      .clk,
+      .rst,
+      .awaddr(s_axi_awaddr),
+      .awvalid(s_axi_awvalid),
+      .awready(s_axi_awready),
+      .wdata(s_axi_wdata),
+      .wstrb(s_axi_wstrb),
+      .wvalid(s_axi_wvalid),
+      .wready(s_axi_wready),
+      .bresp(s_axi_bresp),
+      .bvalid(s_axi_bvalid),
+      .bready(s_axi_bready),
+      .araddr(s_axi_araddr),
+      .arvalid(s_axi_arvalid),
+      .arready(s_axi_arready),
+      .rdata(s_axi_rdata),
+      .rresp(s_axi_rresp),
+      .rvalid(s_axi_rvalid),
+      .rready(s_axi_rready),
+      .we,
+      .write_address,
+      .write_word,
+      .read_address,
+      .read_word,
+      .access,
+      .refused(bad_access),
+      .refused_where(bad_where)
+  );
 
-  always_ff @(posedge clk)
-    if (host_we && in_registers) begin
-      if (register == REG_DAC_PRESENT) dac_present <= host_write[N_DACS-1:0];
-      if (register == REG_ADC_PRESENT) adc_present <= host_write;
-      if (register == REG_PROGRAM_LENGTH) program_length <= host_write[15:0];
-      if (register == REG_SAFE_WAIT) safe_wait <= host_write;
-      if (register == REG_SAFE_COUNT) safe_count <= host_write[4:0];
-      if (register[7:4] == REG_SPI_WRITE_HALF_CYCLES[7:4]) timing[register[3:0]] <= host_write[TIMING_WIDTH-1:0];
-      if (register[7:4] == REG_SAFE_FRAME[7:4]) safe_frame[register[3:0]] <= host_write[23:0];
-    end
+  control_registers registers (
+      .clk,
+      .rst,
+      .we,
+      .write_address,
+      .write_word,
+      .read_address,
+      .read_word,
+      .start,
+      .store,
+      .safe,
+      .clear,
+      .latch,
+      .dac_present,
+      .adc_present,
+      .safe_wait,
+      .safe_count,
+      .safe_frame,
+      .timing,
+      .patience,
+      .program_address(program_base),
+      .program_length,
+      .result_address(result_base),
+      .result_size,
+      .clock_hz,
+      .busy,
+      .running,
+      .latched,
+      .fault,
+      .fault_address,
+      .result_count,
+      .cycles,
+      .limit_word(limit_register),
+      .over,
+      .refused,
+      .bitten,
+      .bad_access,
+      .bad_where,
+      .locked,
+      .irq
+  );
 
-  always_ff @(posedge clk)
-    if (rst) cycles <= '0;
-    else if (busy) cycles <= cycles + 1'b1;
+  // -- programs -------------------------------------------------------------------------------------------------------
+  logic moving, over, refused, move_refused, run, bitten, make_safe, stop;
+  logic [7:0] move_reason, safe_reason;
+  logic program_we, push;
+  logic [ADDRESS_WIDTH-1:0] program_index, result_index, program_address;
+  logic [31:0] moved_word, program_word, push_word, result_word;
 
-  logic [31:0] register_word;
-  logic from_results;
-  always_ff @(posedge clk) begin
-    from_results <= host_address[16];
-    case (register)
-      REG_ID: register_word <= ID_VALUE;
-      REG_VERSION: register_word <= VERSION_VALUE;
-      REG_MAP_HASH: register_word <= MAP_HASH_VALUE;
-      REG_STATUS: register_word <= {16'b0, fault, 5'b0, latched, 1'b0, busy};
-      REG_ERROR_ADDRESS: register_word <= {16'b0, fault_address};
-      REG_RESULT_COUNT: register_word <= {16'b0, result_count};
-      REG_CYCLES_LOW: register_word <= cycles[31:0];
-      REG_CYCLES_HIGH: register_word <= cycles[63:32];
-      REG_DAC_PRESENT: register_word <= {24'b0, dac_present};
-      REG_ADC_PRESENT: register_word <= adc_present;
-      default: register_word <= '0;
-    endcase
-    if (!in_registers) register_word <= '0;
-  end
-  assign host_read = from_results ? result_word : register_word;
+  assign busy = moving || running;
+  assign stop = safe || clear || bitten;
+
+  buffer_mover #(
+      .ADDRESS_WIDTH(ADDRESS_WIDTH)
+  ) mover (
+      .clk,
+      .rst,
+      .start,
+      .store,
+      .stop,
+      .allowed(latched && !locked),
+      .program_address(program_base),
+      .program_length,
+      .result_address(result_base),
+      .result_size,
+      .busy(moving),
+      .over,
+      .refuse(move_refused),
+      .reason(move_reason),
+      .run,
+      .running,
+      .result_count,
+      .program_we,
+      .program_index,
+      .program_word(moved_word),
+      .result_index,
+      .result_word,
+      .araddr(m_axi_araddr),
+      .arlen(m_axi_arlen),
+      .arvalid(m_axi_arvalid),
+      .arready(m_axi_arready),
+      .rdata(m_axi_rdata),
+      .rresp(m_axi_rresp),
+      .rvalid(m_axi_rvalid),
+      .rready(m_axi_rready),
+      .awaddr(m_axi_awaddr),
+      .awlen(m_axi_awlen),
+      .awvalid(m_axi_awvalid),
+      .awready(m_axi_awready),
+      .wdata(m_axi_wdata),
+      .wlast(m_axi_wlast),
+      .wvalid(m_axi_wvalid),
+      .wready(m_axi_wready),
+      .bresp(m_axi_bresp),
+      .bvalid(m_axi_bvalid),
+      .bready(m_axi_bready)
+  );
 
   word_memory #(
       .DEPTH(PROGRAM_WORDS),
       .ADDRESS_WIDTH(ADDRESS_WIDTH)
   ) program_memory (
       .clk,
-      .we(host_we && in_program),
-      .write_address(host_address[ADDRESS_WIDTH-1:0]),
-      .write_word(host_write),
+      .we(program_we),
+      .write_address(program_index),
+      .write_word(moved_word),
       .read_address(program_address),
       .read_word(program_word)
   );
@@ -108,36 +230,68 @@ module xbar_core
       .we(push),
       .write_address(result_count[ADDRESS_WIDTH-1:0]),
       .write_word(push_word),
-      .read_address(host_address[ADDRESS_WIDTH-1:0]),
+      .read_address(result_index),
       .read_word(result_word)
   );
+
+  // -- making safe without being asked, and what is refused -----------------------------------------------------------
+  watchdog dog (
+      .clk,
+      .rst,
+      .patience,
+      .heard(access),
+      .started(run),
+      .safe(make_safe),
+      .bite(bitten)
+  );
+
+  always_comb begin
+    safe_reason = FAULT_NONE;
+    if (bitten) safe_reason = FAULT_WATCHDOG;
+    else if (move_refused) safe_reason = move_reason;
+    else if (moving) safe_reason = FAULT_STOPPED;
+  end
+
+  logic [N_DACS-1:0] limit_dac;
+  logic [23:0] limit_word;
+  logic [7:0] frame_fault, pulse_fault;
+  logic chain_refused, pulse_go;
 
   limit_checker limits (
       .clk,
       .rst,
-      .we(host_we && in_registers),
-      .address(register),
-      .data(host_write),
-      .latch(host_we && in_registers && register == REG_CONTROL && host_write[3]),
+      .we,
+      .address(write_address),
+      .data(write_word),
+      .read_address,
+      .read_word(limit_register),
+      .latch,
       .latched,
       .dac(limit_dac),
       .frame(limit_word),
       .frame_fault,
       .sr_bits(limit_word[SHIFT_BITS_LSB+:SHIFT_BITS_WIDTH]),
       .chain_refused,
-      .busy,
+      .busy(running),
       .pulse_go,
       .width(limit_word[PULSE_WIDTH_LSB+:PULSE_WIDTH_WIDTH]),
       .pulse_fault
   );
 
+  // -- sequencer ------------------------------------------------------------------------------------------------------
+  always_ff @(posedge clk)
+    if (rst) cycles <= '0;
+    else if (running) cycles <= cycles + 1'b1;
+
   sequencer #(
       .ADDRESS_WIDTH(ADDRESS_WIDTH)
   ) sequencer (
       .clk,
-      .rst(clear),
-      .start,
-      .safe,
+      .rst(rst || clear),
+      .start(run),
+      .safe(safe || bitten || move_refused),
+      .safe_reason,
+      .result_size,
       .dac_present,
       .adc_present,
       .program_length,
@@ -161,7 +315,9 @@ module xbar_core
       .frame_fault,
       .chain_refused,
       .pulse_fault,
-      .busy,
+      .busy(running),
+      .make_safe,
+      .refused,
       .fault,
       .fault_address,
       .result_count,

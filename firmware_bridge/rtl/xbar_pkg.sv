@@ -7,10 +7,11 @@ package xbar_pkg;
   localparam int N_SAFE_FRAMES = 16;
   localparam int PROGRAM_WORDS = 24576;
   localparam int RESULT_WORDS = 24576;
+  localparam int BURST_WORDS = 16;
   localparam int TIMING_WIDTH = 16;
   localparam logic [31:0] ID_VALUE = 32'h58424152;
   localparam logic [31:0] VERSION_VALUE = 32'h1;
-  localparam logic [31:0] MAP_HASH_VALUE = 32'h2dbb22cb;
+  localparam logic [31:0] MAP_HASH_VALUE = 32'h65495fcb;
 
   // Registers, by word address on the host's bus
   localparam logic [7:0] REG_ID = 8'h0;
@@ -46,8 +47,70 @@ package xbar_pkg;
   localparam logic [7:0] REG_LIMIT_INTERVAL = 8'h34;
   localparam logic [7:0] REG_LIMIT_SR_BITS = 8'h35;
   localparam logic [7:0] REG_LIMIT_CODE = 8'h40;
+  localparam logic [7:0] REG_EVENTS = 8'h80;
+  localparam logic [7:0] REG_EVENT_ENABLE = 8'h81;
+  localparam logic [7:0] REG_WATCHDOG = 8'h82;
+  localparam logic [7:0] REG_CLOCK_HZ = 8'h83;
+  localparam logic [7:0] REG_BAD_ACCESS = 8'h84;
+  localparam logic [7:0] REG_PROGRAM_ADDRESS = 8'h85;
+  localparam logic [7:0] REG_RESULT_ADDRESS = 8'h86;
+  localparam logic [7:0] REG_RESULT_SIZE = 8'h87;
 
-  // Why a word is refused
+  function automatic logic is_register(logic [9:0] address);
+    return address <= 10'hd
+        || (address >= 10'h10 && address <= 10'h1a)
+        || (address >= 10'h20 && address <= 10'h35)
+        || (address >= 10'h40 && address <= 10'h87);
+  endfunction
+
+  function automatic logic is_writable(logic [9:0] address);
+    return (address >= 10'h3 && address <= 10'h3)
+        || (address >= 10'h9 && address <= 10'hd)
+        || (address >= 10'h10 && address <= 10'h1a)
+        || (address >= 10'h20 && address <= 10'h35)
+        || (address >= 10'h40 && address <= 10'h82)
+        || (address >= 10'h85 && address <= 10'h87);
+  endfunction
+
+  // Timing at power-up, so that making safe before the first configuration works
+  function automatic logic [15:0] timing_reset(logic [3:0] index);
+    case (index)
+      4'd0: return 16'd1;
+      4'd1: return 16'd3;
+      4'd2: return 16'd2;
+      4'd3: return 16'd1;
+      4'd4: return 16'd2;
+      4'd5: return 16'd5;
+      4'd6: return 16'd5;
+      4'd7: return 16'd42;
+      4'd8: return 16'd5;
+      4'd9: return 16'd20;
+      4'd10: return 16'd24;
+      default: return '0;
+    endcase
+  endfunction
+
+  // Bits of CONTROL
+  localparam int CONTROL_START_BIT = 0;
+  localparam int CONTROL_SAFE_BIT = 1;
+  localparam int CONTROL_RESET_BIT = 2;
+  localparam int CONTROL_LATCH_BIT = 3;
+  localparam int CONTROL_STORE_BIT = 4;
+
+  // Bits of STATUS
+  localparam int STATUS_BUSY_BIT = 0;
+  localparam int STATUS_RUNNING_BIT = 1;
+  localparam int STATUS_LATCHED_BIT = 2;
+  localparam int STATUS_WATCHDOG_BIT = 3;
+  localparam int STATUS_ACCESS_BIT = 4;
+
+  // Bits of EVENTS
+  localparam int EVENT_OVER_BIT = 0;
+  localparam int EVENT_REFUSED_BIT = 1;
+  localparam int EVENT_WATCHDOG_BIT = 2;
+  localparam int EVENT_ACCESS_BIT = 3;
+
+  // Why a word, or a program, is refused
   localparam logic [7:0] FAULT_NONE = 8'h0;
   localparam logic [7:0] FAULT_OPCODE = 8'h1;
   localparam logic [7:0] FAULT_RESERVED = 8'h2;
@@ -69,6 +132,11 @@ package xbar_pkg;
   localparam logic [7:0] FAULT_LIMIT_WIDTH = 8'h12;
   localparam logic [7:0] FAULT_LIMIT_INTERVAL = 8'h13;
   localparam logic [7:0] FAULT_LIMIT_CHAIN = 8'h14;
+  localparam logic [7:0] FAULT_LOCKED = 8'h15;
+  localparam logic [7:0] FAULT_BUFFER = 8'h16;
+  localparam logic [7:0] FAULT_FETCH = 8'h17;
+  localparam logic [7:0] FAULT_STORE = 8'h18;
+  localparam logic [7:0] FAULT_WATCHDOG = 8'h19;
 
   // Instructions, and where their fields are
   localparam logic [7:0] OP_NOP = 8'h0;

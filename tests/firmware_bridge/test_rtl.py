@@ -13,7 +13,7 @@ from calibration.write_verify_config import WriteVerifyConfig
 from drivers.connect import mock_board, open_crossbar
 from firmware_bridge.bridge import SequencerConfig, SequencerLimits
 from firmware_bridge.errors import BoardError, LimitError, ProtocolError
-from firmware_bridge.gateware import ADDRESS, FAULT_TEXT, PROGRAM_BASE, REGISTERS, RESULT_WORDS, Fault, package
+from firmware_bridge.gateware import ADDRESS, FAULT_TEXT, REGISTERS, RESULT_WORDS, Control, Fault, package
 from firmware_bridge.isa import (
     Collect,
     Gate,
@@ -344,9 +344,10 @@ def test_no_register_access_opens_latched_limits():
     rtl = pair(limits=SequencerLimits(sr_bits=40))[1]
     for register in REGISTERS:
         if register.name.startswith("LIMIT_"):
-            rtl.model.write(register.address, [0] * (64 if register.name == "LIMIT_CODE" else 1))
-    for command in (0, 4, 8):
-        rtl.model.command(command)
+            for address in range(register.address, register.address + register.repeat):
+                rtl.model.write(4 * address, 0)
+    for command in (0, Control.RESET, Control.LATCH):
+        rtl.model.write(4 * ADDRESS["CONTROL"], command)
     with pytest.raises(LimitError, match="bits of a SHIFT"):
         rtl.run(Program([Shift(8, 0)]))
 
@@ -357,11 +358,10 @@ def test_nothing_runs_before_limits_are_latched():
         with pytest.raises(ProtocolError, match=r"has not been configured.*configure\(\) first"):
             bridge(MockBoard(WIRING, RESTLESS, seed=0)).run(Program([Nop()]))
     model = RtlBridge(MockBoard(WIRING, RESTLESS, seed=0)).model
-    model.write(PROGRAM_BASE, Program([Nop()]).words())
-    model.write(ADDRESS["PROGRAM_LENGTH"], [2])
-    before = model.register("CYCLES_LOW")
-    model.command(1)
-    assert model.register("CYCLES_LOW") == before
+    model.write(4 * ADDRESS["CONTROL"], Control.START)
+    model.let_pass(100)
+    assert model.read(4 * ADDRESS["CYCLES_LOW"]) == 0
+    assert model.read(4 * ADDRESS["STATUS"]) == Fault.LOCKED << 8
 
 
 @needs_verilator
@@ -461,10 +461,10 @@ def test_a_refused_word_leaves_the_outputs_safe(rtl):
 
 @needs_verilator
 def test_results_beyond_the_memory_are_refused(rtl):
-    before = rtl.model.register("CYCLES_LOW")
+    before = rtl.model.read(4 * ADDRESS["CYCLES_LOW"])
     with pytest.raises(ProtocolError, match=f"the memory holds {RESULT_WORDS}"):
         rtl.run(Program([SpiRead(7, (0,) * 3)] * (RESULT_WORDS // 3 + 1)))
-    assert rtl.model.register("CYCLES_LOW") - before < READY
+    assert rtl.model.read(4 * ADDRESS["CYCLES_LOW"]) - before < READY
 
 
 @needs_verilator
