@@ -81,6 +81,7 @@ module xbar_core
   logic [TIMING_WIDTH-1:0] timing[16];
   logic [7:0] fault;
   logic [15:0] fault_address, result_count;
+  logic over, refused, bitten;
 
   axi_lite_slave slave (
       .clk,
@@ -155,7 +156,7 @@ module xbar_core
   );
 
   // -- programs -------------------------------------------------------------------------------------------------------
-  logic moving, over, refused, move_refused, run, bitten, make_safe, stop;
+  logic moving, move_refused, run, make_safe, stop;
   logic [7:0] move_reason, safe_reason;
   logic program_we, push;
   logic [ADDRESS_WIDTH-1:0] program_index, result_index, program_address;
