@@ -36,7 +36,7 @@ class Circulant(torch.nn.Module):
 
     def right_inverse(self, weight: torch.Tensor) -> torch.Tensor:
         """The kernel of the circulant matrix nearest to `weight`."""
-        total = torch.zeros_like(self.scale).index_add_(0, self.index.reshape(-1), weight.detach().reshape(-1))
+        total = weight.new_zeros(len(self.scale)).index_add_(0, self.index.reshape(-1), weight.detach().reshape(-1))
         return total / (len(weight) * self.scale)
 
 
@@ -58,14 +58,20 @@ def circulant_linear(grid: tuple[int, int], name: str, generator: torch.Generato
 
 
 def enlarge_kernel(kernel: torch.Tensor, grid: tuple[int, int], larger: tuple[int, int]) -> torch.Tensor:
-    """The kernel on a larger grid that has the same entries at the same signed offsets, and none beyond.
+    """The kernel on a larger grid that has the same entries of W at the same signed offsets, and none beyond."""
+    entries = (kernel.double().numpy() * scale(grid)).reshape(grid)
+    return torch.from_numpy(enlarge(entries, larger).reshape(-1) / scale(larger)).to(kernel.dtype)
+
+
+def enlarge(entries: np.ndarray, larger: tuple[int, int]) -> np.ndarray:
+    """A function of the offset on a periodic grid, (nx, ny), on a larger one: offset by offset, zero farther out.
 
     An offset of half a period is one of both signs: its entry is shared between them.
     """
-    old = (torch.from_numpy(scale(grid)).to(kernel) * kernel).reshape(grid)
-    new = torch.zeros(larger, dtype=kernel.dtype)
-    for dx in range(-(grid[0] // 2), grid[0] // 2 + 1):
-        for dy in range(-(grid[1] // 2), grid[1] // 2 + 1):
-            shared = (2 if 2 * abs(dx) == grid[0] else 1) * (2 if 2 * abs(dy) == grid[1] else 1)
-            new[dx % larger[0], dy % larger[1]] += old[dx % grid[0], dy % grid[1]] / shared
-    return new.reshape(-1) / torch.from_numpy(scale(larger)).to(kernel)
+    nx, ny = entries.shape
+    out = np.zeros(larger)
+    for dx in range(-(nx // 2), nx // 2 + 1):
+        for dy in range(-(ny // 2), ny // 2 + 1):
+            shared = (2 if 2 * abs(dx) == nx else 1) * (2 if 2 * abs(dy) == ny else 1)
+            out[dx % larger[0], dy % larger[1]] += entries[dx % nx, dy % ny] / shared
+    return out

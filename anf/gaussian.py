@@ -8,6 +8,7 @@ from scipy.optimize import brentq
 
 from anf.actions import Action
 from anf.checkerboard import Checkerboard
+from anf.circulant import enlarge
 
 
 class GaussianBase(torch.nn.Module):
@@ -46,18 +47,9 @@ class GaussianBase(torch.nn.Module):
 
     @torch.no_grad()
     def enlarge(self, other: GaussianBase) -> None:
-        """Take over the base of a lattice no larger: ln a in real space, offset by offset, and nothing farther out.
-
-        An offset of half a period is one of both signs: its entry is shared between them.
-        """
-        small, large = other.shape, self.shape
-        old = np.fft.ifft2(other.log_amplitude.double().numpy()[other._orbit.numpy()]).real
-        new = np.zeros(large)
-        for dx in range(-(small[0] // 2), small[0] // 2 + 1):
-            for dy in range(-(small[1] // 2), small[1] // 2 + 1):
-                shared = (2 if 2 * abs(dx) == small[0] else 1) * (2 if 2 * abs(dy) == small[1] else 1)
-                new[dx % large[0], dy % large[1]] += old[dx % small[0], dy % small[1]] / shared
-        self.set_spectrum(np.exp(-2 * np.fft.fft2(new).real))
+        """Take over the base of a lattice no larger: ln a in real space, offset by offset, and nothing farther out."""
+        offsets = np.fft.ifft2(other.log_amplitude.double().numpy()[other._orbit.numpy()]).real
+        self.set_spectrum(np.exp(-2 * np.fft.fft2(enlarge(offsets, self.shape)).real))
 
     def spectrum(self) -> np.ndarray:
         """K(p) = a(p)^(−2), (Lx, Ly) in FFT order."""

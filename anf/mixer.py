@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from anf.activation import even_part, odd_part
 from anf.circulant import circulant_linear
+from anf.gather import gather
 from anf.layers import BaseLinear
 
 
@@ -77,8 +78,8 @@ class MixerBlock(torch.nn.Module):
         """x (tokens, C, batch) -> (tokens, C, batch)."""
         if len(self.w1) > 0:
             x = x + self._mix_tokens(x, step)
-        hidden = odd_part(self.w3.columns(x), self.channel_bias + self.channel_time[step].unsqueeze(-1))
-        return x + self.w4.columns(hidden * self.channel_gain_time[step].unsqueeze(-1))
+        shift, gain = self.channel_bias + self.channel_time[step].unsqueeze(-1), self.channel_gain_time[step]
+        return x + self.w4.columns(odd_part(self.w3.columns(x), shift, gain.unsqueeze(-1)))
 
     def _mix_tokens(self, x: torch.Tensor, step: int) -> torch.Tensor:
         tokens, c, batch = x.shape
@@ -87,7 +88,7 @@ class MixerBlock(torch.nn.Module):
         width = c // len(self.w1)
         own = [slice(h * width, (h + 1) * width) for h in range(len(self.w1))]
         hidden = [
-            gain[s] * odd_part(w1.columns(x[:, s].reshape(1, tokens, -1)).reshape(-1, width, batch), shift[:, s])
+            odd_part(w1.columns(x[:, s].reshape(1, tokens, -1)).reshape(-1, width, batch), shift[:, s], gain[s])
             for w1, s in zip(_base_layers(self.w1), own, strict=True)
         ]
         return torch.cat(
@@ -119,7 +120,7 @@ class Mixer(torch.nn.Module):
         super().__init__()
         self.tokens, self.pixels = grid[0] * grid[1], pixels
         self.config, self.odd = config, odd
-        self._seen = _window(grid, config.window)
+        self._seen = gather(_window(grid, config.window))
         self.embed = BaseLinear(config.window**2 * pixels, config.channels, "embed", generator)
         self.blocks = torch.nn.ModuleList(
             MixerBlock(grid, steps, config, f"blocks.{i}", generator) for i in range(config.blocks)
@@ -152,16 +153,14 @@ class Mixer(torch.nn.Module):
     def forward(self, frozen: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """frozen (tokens · pixels, batch), patch by patch -> odd (odd, tokens · pixels, batch) and even (even, ...)."""
         batch = frozen.shape[-1]
-        x = frozen.reshape(self.tokens, self.pixels, batch)
-        if self.config.window > 1:
-            x = x[self._seen].reshape(self.tokens, -1, batch)
-        x = self.embed.columns(x)
+        x = self._seen(frozen.reshape(self.tokens, self.pixels, batch))
+        x = self.embed.columns(x.reshape(self.tokens, -1, batch))
         for block in self.blocks:
             x = block(x, step)
         # The transposed convolution has stride = kernel = P: a plain matrix from a token to its patch's active sites.
         x = self.output.columns(x).reshape(self.tokens, self.pixels, self.config.features, batch)
-        x = odd_part(x, self.output_bias + self.output_time[step].unsqueeze(-1))
-        x = x * self.output_gain_time[step].unsqueeze(-1)
+        shift = self.output_bias + self.output_time[step].unsqueeze(-1)
+        x = odd_part(x, shift, self.output_gain_time[step].unsqueeze(-1))
         x = x.permute(2, 0, 1, 3).reshape(1, self.config.features, -1)
         x = self.pixel.columns(x).reshape(-1, self.tokens * self.pixels, batch)
         odd = self.odd_gain_time[step, :, None, None] * x[: self.odd]
@@ -171,12 +170,12 @@ class Mixer(torch.nn.Module):
 
 
 def _window(grid: tuple[int, int], side: int) -> torch.Tensor:
-    """The patches (tokens, side²) that the embedding of each sees: around it, an even side reaching one further back,
-    where the frozen sites of the patch's own active ones are."""
+    """The patches (tokens · side²,) that the embedding of each sees, one after the other: around it, an even side
+    reaching one further back, where the frozen sites of the patch's own active ones are."""
     (nx, ny), reach = grid, torch.arange(-(side // 2), side - side // 2)
     x = (torch.arange(nx)[:, None] + reach) % nx
     y = (torch.arange(ny)[:, None] + reach) % ny
-    return (x[:, None, :, None] * ny + y[None, :, None, :]).reshape(nx * ny, side * side)
+    return (x[:, None, :, None] * ny + y[None, :, None, :]).reshape(-1)
 
 
 def _base_layers(module: torch.nn.Module) -> list[BaseLinear]:

@@ -13,9 +13,12 @@ from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
+from torch.nn.utils.parametrize import is_parametrized
 
 from anf.actions import Action
+from anf.circulant import Circulant, enlarge_kernel
 from anf.flow import Flow, FlowConfig, Group, Target, log_normal
+from anf.gather import gather
 from anf.gaussian import GaussianBase
 from anf.layers import BaseLinear
 from anf.mixer import Mixer, MixerConfig
@@ -73,8 +76,10 @@ class MixerFlow(Flow):
         pixels = self.sites // (2 * grid[0] * grid[1])
         self.mixer = Mixer(grid, pixels, config.couplings, config.mixer, outputs, outputs, generator)
         self.site_map = None if config.site_map is None else SITE_MAPS[config.site_map](config.couplings)
-        self._order, self._to_frame, self._from_frame = _tables(config)
-        self._back = torch.argsort(self._order)
+        order, to_frame, from_frame = _tables(config)
+        self._order, self._back = gather(order), gather(torch.argsort(order))
+        self._to_frame = torch.nn.ModuleList(gather(index) for index in to_frame)
+        self._from_frame = torch.nn.ModuleList(gather(index, dim=1) for index in from_frame)
 
     def base_layers(self) -> dict[str, BaseLinear]:
         return {layer.name: layer for layer in self.mixer.base_layers()}
@@ -101,6 +106,44 @@ class MixerFlow(Flow):
     def lora_layers(self) -> list[str]:
         """All matrices of the mixer blocks."""
         return [name for name in self.base_layers() if name.startswith("blocks.")]
+
+    @torch.no_grad()
+    def start_from(self, other: MixerFlow) -> None:
+        """Take over what a flow on a lattice no larger has learnt.
+
+        Circulant kernels and the base go over offset by offset, all else is the same on every lattice. LoRA is added to
+        the matrix that it runs beside.
+
+        Raises ValueError, naming them, for sides that shrink, architectures that differ in more than the lattice, and
+        matrices between all tokens, which belong to one lattice only.
+        """
+        shape, theirs = self.config.shape, other.config.shape
+        if any(new < old for new, old in zip(shape, theirs, strict=True)):
+            raise ValueError(f"shape {theirs} does not fit into {shape}: start from a smaller one")
+        mine, sizes = ({**dict(c.config), **dict(c.config.mixer), "shape": None, "mixer": None} for c in (self, other))
+        if differing := {name: (mine[name], sizes[name]) for name in mine if mine[name] != sizes[name]}:
+            raise ValueError(f"{differing} (this flow, the one to start from): they must agree")
+        patch, untied = self.config.mixer.patch, self.config.mixer.token_hidden
+        grid, theirs = ((s[0] // patch, s[1] // patch) for s in (shape, theirs))
+        if grid != theirs and untied is not None:
+            raise ValueError(
+                f"token_hidden = {untied}: matrices between all tokens belong to one lattice; only circulant token "
+                "mixing (token_hidden = null) goes over to another"
+            )
+        known = dict(other.named_parameters())
+        for name, parameter in self.named_parameters():
+            if self.group_of(name) not in ("weights", "base", "lora"):
+                parameter.copy_(known[name])
+        if self.base is not None and other.base is not None:
+            self.base.enlarge(other.base)
+        for name, layer in self.base_layers().items():
+            small = other.base_layers()[name]
+            merged = small.weight if small.lora is None else small.weight + small.lora.delta()
+            if is_parametrized(layer):
+                kernel = enlarge_kernel(Circulant(theirs).right_inverse(merged), theirs, grid)
+                layer.weight = Circulant(grid)(kernel).to(layer.weight.dtype)
+            else:
+                layer.weight.copy_(merged)
 
     # -- sampling and density ---------------------------------------------------------------------------------------
 
@@ -147,9 +190,8 @@ class MixerFlow(Flow):
         Each is (1 or 2, sites/2, n). One evaluation of the network. s3 and s4 are the site map's: it yields
         f(y; s4) - s3 for the y of eq 7.
         """
-        odd, even = self.mixer(frozen[self._to_frame[step]], step)
-        back = self._from_frame[step]
-        return odd[:, back], even[:, back]
+        odd, even = self.mixer(self._to_frame[step](frozen), step)
+        return self._from_frame[step](odd), self._from_frame[step](even)
 
     def inverse(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """x (sites, n) -> the white z (sites, n) it came from, and log q(x) (n,) float64.
@@ -178,12 +220,12 @@ class MixerFlow(Flow):
 
     def split(self, x: torch.Tensor) -> Halves:
         """x (sites, n) -> its two colours."""
-        first, second = x[self._order].split(self.sites // 2)
+        first, second = self._order(x).split(self.sites // 2)
         return first, second
 
     def join(self, halves: Halves) -> torch.Tensor:
         """Two colours -> x (sites, n)."""
-        return torch.cat(halves)[self._back]
+        return self._back(torch.cat(halves))
 
 
 def _order(moved: torch.Tensor, frozen: torch.Tensor, step: int) -> Halves:
@@ -195,9 +237,9 @@ def _tables(config: MixerFlowConfig) -> tuple[torch.Tensor, torch.Tensor, torch.
     active colour, (couplings, sites/2) each.
 
     In the frame of step t, site (i, j) is the lattice's (i + t // 2, j + (t + 1) // 2): the sites with i + j odd are
-    the frozen ones of eq 4 at every t. On the even half it is (i + t, j + t): those with i and j odd are frozen, those
-    with i and j even active. Sites are listed patch by patch. Moving along the diagonal, every site takes every place
-    of its colour on the diagonal of a patch.
+    the frozen ones of eq 4 at every t. On the even half it is (i + d, j + d), d = t mod P: those with i and j odd are
+    frozen, those with i and j even active. Sites are listed patch by patch. Moving along the diagonal, every site takes
+    every place of its colour on the diagonal of a patch.
     """
     (lx, ly), p = config.shape, config.mixer.patch
     x, y = torch.meshgrid(torch.arange(lx), torch.arange(ly), indexing="ij")
@@ -218,7 +260,7 @@ def _tables(config: MixerFlowConfig) -> tuple[torch.Tensor, torch.Tensor, torch.
     frozen, active = patches(own & second), patches(own & ~second)
     to_frame, from_frame = [], []
     for step in range(config.couplings):
-        moved = (step, step) if config.completed else (step // 2, (step + 1) // 2)
+        moved = (step % p, step % p) if config.completed else (step // 2, (step + 1) // 2)
         seen = patches(torch.roll(place, (-moved[0], -moved[1]), (0, 1)))
         to_frame.append(seen[frozen])
         from_frame.append(torch.argsort(seen[active]))

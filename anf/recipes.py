@@ -14,6 +14,7 @@ from anf.checkpoint import WEIGHTS, load_flow, save_flow
 from anf.flow import Flow
 from anf.mixer import MixerConfig
 from anf.mixer_flow import MixerFlow, MixerFlowConfig
+from anf.sitemap import Kind
 from anf.training import TrainingConfig, TrainingNoise, TrainingResult, evaluate, finetune, group_sizes, train
 
 # Of a matrix's full scale, 30 uS: 0.5 uS programming error and 0.1 uS read noise per cell.
@@ -34,6 +35,13 @@ def architecture(shape: tuple[int, int]) -> MixerFlowConfig:
         mixer = MixerConfig(patch=4, channels=16, channel_hidden=16, features=2)
         return MixerFlowConfig(shape=shape, couplings=8, site_map="tanh", mixer=mixer)
     return MixerFlowConfig(shape=shape, couplings=8, site_map="tanh", mixer=MixerConfig(channels=16, heads=2))
+
+
+def mixer_architecture(shape: tuple[int, int], *, site_map: Kind = "tanh") -> MixerFlowConfig:
+    """The mixer flow on the completed half for any lattice with even sides: circulant token mixing, so that what is
+    learnt on one lattice starts the next larger one. Wide enough that rank-1 LoRA is under 8 % of the weights."""
+    mixer = MixerConfig(window=4, channels=24, token_hidden=None, channel_hidden=24, heads=2, features=8, even=4)
+    return MixerFlowConfig(shape=shape, completed=True, couplings=8, site_map=site_map, fitted_base=True, mixer=mixer)
 
 
 def base_training(seed: int = 0) -> TrainingConfig:

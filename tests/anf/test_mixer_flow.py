@@ -244,3 +244,52 @@ def test_inverse_refuses_engines_and_foreign_shapes():
 def test_a_lattice_that_patches_do_not_tile_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         MixerFlowConfig(**arguments)
+
+
+LOCAL = MixerConfig(window=2, channels=4, token_hidden=None, channel_hidden=5, heads=2, features=3)
+SMALL, LARGE = Phi4(-4.0, 5.0, (4, 4)), Phi4(-4.0, 5.0, (8, 8))
+
+
+def small_flow(lora: bool = False) -> MixerFlow:
+    config = MixerFlowConfig(shape=(4, 4), couplings=3, completed=True, site_map="tanh", mixer=LOCAL)
+    flow = MixerFlow(config, 0, SMALL)
+    generator = torch.Generator().manual_seed(1)
+    if lora:
+        flow.add_lora(1)
+    with torch.no_grad():
+        for name, p in flow.named_parameters():
+            # LoRA that keeps circulant matrices circulant: the same number everywhere.
+            p += 0.2 if "w1" in name or "w2" in name else 0.3 * torch.randn(p.shape, generator=generator)
+            if ".lora." in name and ("w1" in name or "w2" in name):
+                p.fill_(0.3)
+    return flow.double()
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_on_a_field_that_repeats_the_larger_flow_repeats_what_the_small_one_does(lora):
+    small = small_flow(lora)
+    large = MixerFlow(small.config.model_copy(update={"shape": LARGE.shape}), 5, LARGE)
+    large.start_from(small)
+    large.double()
+    z = small.white(6, torch.Generator().manual_seed(0))
+    x, log_q = small.push(z)
+
+    def tiled(even: torch.Tensor) -> torch.Tensor:
+        field = small.board.assemble((even, torch.zeros_like(even))).tile(1, 2, 2)
+        return large.board.flatten(field)[: large.sites]
+
+    x_large, log_q_large = large.push(tiled(z))
+    torch.testing.assert_close(x_large, tiled(x), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(log_q_large, 4 * log_q, rtol=1e-5, atol=1e-4)
+
+
+def test_a_flow_cannot_start_from_a_larger_one_another_architecture_or_untied_token_mixing():
+    flow = small_flow()
+    large = MixerFlow(flow.config.model_copy(update={"shape": LARGE.shape}), 5, LARGE)
+    with pytest.raises(ValueError, match=r"\(8, 8\) does not fit into \(4, 4\)"):
+        flow.start_from(large)
+    with pytest.raises(ValueError, match=r"couplings.*\(4, 3\).*must agree"):
+        MixerFlow(large.config.model_copy(update={"couplings": 4}), 0, LARGE).start_from(flow)
+    untied = [MixerFlow(MixerFlowConfig(shape=a.shape, mixer=MixerConfig(token_hidden=5))) for a in (SMALL, LARGE)]
+    with pytest.raises(ValueError, match=r"token_hidden = 5.*circulant"):
+        untied[1].start_from(untied[0])
