@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anf.actions import Phi4
+from anf.field_flow import FieldFlow, FieldFlowConfig
 from anf.flow import Flow
 from anf.mapped import MappedFlow, base_weights, map_flow
 from anf.mapping import MAPPINGS
@@ -19,6 +22,16 @@ SHAPES = st.lists(st.tuples(st.integers(1, 70), st.integers(1, 70)), min_size=1,
 def random(shapes: dict[str, tuple[int, int]]) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     return {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+
+@pytest.fixture(params=["mixer", "circulant mixer", "field"])
+def any_flow(request: pytest.FixtureRequest) -> Flow:
+    if request.param == "field":
+        flow = FieldFlow(FieldFlowConfig(shape=(4, 4), sines=1, cosines=2), Phi4(-4.0, 5.5, (4, 4)))
+        torch.nn.init.normal_(flow.kernel.values, generator=torch.Generator().manual_seed(0))
+        return flow
+    hidden = None if request.param == "circulant mixer" else 6
+    return MixerFlow(MixerFlowConfig(shape=(4, 4), couplings=2, mixer=MixerConfig(channels=6, token_hidden=hidden)))
 
 
 @pytest.fixture
@@ -57,10 +70,10 @@ def test_a_tile_of_zeros_has_the_scale_of_its_layer_but_a_layer_of_zeros_is_refu
         MappedFlow.of({"w": np.zeros((40, 20))}, placement)
 
 
-def test_a_flow_is_mapped_with_all_its_layers(flow: Flow) -> None:
-    mapped = map_flow(flow, ARRAY, max_arrays=1)
-    assert set(mapped.layers) == set(flow.base_layers())
-    weights = base_weights(flow)
+def test_any_flow_is_mapped_with_all_its_layers(any_flow: Flow) -> None:
+    mapped = map_flow(any_flow, ARRAY, max_arrays=1)
+    assert set(mapped.layers) == set(any_flow.base_layers())
+    weights = base_weights(any_flow)
     for name, back in mapped.weights(mapped.targets_s(weights)).items():
         np.testing.assert_allclose(back, weights[name], rtol=1e-9, atol=1e-12)
 
