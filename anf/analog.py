@@ -53,11 +53,11 @@ class Deployment:
         """The weights that the arrays hold, as read back, by layer (n_out, n_in) float32."""
         return {name: torch.from_numpy(w).float() for name, w in self.mapped.weights(self.measured_s).items()}
 
-    def crossbar(self) -> dict[str, Engine]:
+    def crossbar(self) -> dict[str, CrossbarEngine]:
         """Engines that multiply on the arrays, by layer."""
-        weights = self.effective_weights()
+        weights, column_s = self.effective_weights(), self.measured_s.sum(axis=1)
         return {
-            name: CrossbarEngine(self.crossbars, layer, weights[name], self.drives.get(name))
+            name: CrossbarEngine(self.crossbars, layer, weights[name], column_s, self.drives.get(name))
             for name, layer in self.mapped.layers.items()
         }
 
@@ -123,16 +123,34 @@ def _report(progress: Progress, array: int) -> Callable[..., None]:
     return lambda cycle, n_done, n_total, g_read_s: progress(array, n_done, n_total)
 
 
+@dataclass
+class Transcript:
+    """What an engine has had executed. drives: bit-line vectors, summed over tiles and slices. cycles: of the boards'
+    clocks, summed over boards, with the offsets that were measured on the way. cells_j: energy in the cells of the bit
+    lines that were driven, Σ v² G t with every row on, J."""
+
+    drives: int = 0
+    cycles: int = 0
+    cells_j: float = 0.0
+
+
 class CrossbarEngine:
     """x (N, n_in) -> x Wᵀ (N, n_out) through `Crossbar.mvm`: one block of vectors per array, arrays side by side.
 
     Differentiable straight through: the gradient is that of the weights as they were read back.
+    column_s: conductance of each bit line, all rows on, (n_arrays, n_bl) S.
     """
 
     def __init__(
-        self, crossbars: Sequence[Crossbar], layer: MappedLayer, weight: torch.Tensor, drive: Drive | None = None
+        self,
+        crossbars: Sequence[Crossbar],
+        layer: MappedLayer,
+        weight: torch.Tensor,
+        column_s: NDArray[np.float64],
+        drive: Drive | None = None,
     ) -> None:
-        self.drive = drive or Drive()
+        self.drive, self.transcript = drive or Drive(), Transcript()
+        self._column_s = column_s
         self._crossbars, self._layer, self._weight = tuple(crossbars), layer, weight
         self._own = {
             k: [i for i, t in enumerate(layer.tiles) if t.array == k] for k in sorted({t.array for t in layer.tiles})
@@ -154,17 +172,21 @@ class CrossbarEngine:
             units.append(unit)
         out = np.zeros((n, self._weight.shape[0]))
         if len(self._own) == 1:
-            products = {k: self._read(k, [drives[i] for i in own]) for k, own in self._own.items()}
+            found = {k: self._read(k, [drives[i] for i in own]) for k, own in self._own.items()}
         else:
             with ThreadPoolExecutor(len(self._own)) as pool:
                 futures = {k: pool.submit(self._read, k, [drives[i] for i in own]) for k, own in self._own.items()}
-            products = {k: future.result() for k, future in futures.items()}
+            found = {k: future.result() for k, future in futures.items()}
         for k, own in self._own.items():
-            for i, product in zip(own, products[k], strict=True):
+            products, spent = found[k]
+            self._add(spent)
+            for i, product in zip(own, products, strict=True):
                 out[:, tiles[i].outputs] += product * (np.asarray(units[i]) / self._layer.scales_s[i][:, 0])
         return out
 
-    def _read(self, array: int, drives: list[list[tuple[NDArray[np.float64], float]]]) -> list[NDArray[np.float64]]:
+    def _read(
+        self, array: int, drives: list[list[tuple[NDArray[np.float64], float]]]
+    ) -> tuple[list[NDArray[np.float64]], Transcript]:
         """Scaled products of the tiles in one array, each (N, n_rows) S, from the drives of their slices."""
         crossbar, mapping = self._crossbars[array], self._layer.mapping
         tiles = [self._layer.tiles[i] for i in self._own[array]]
@@ -173,10 +195,18 @@ class CrossbarEngine:
         volts = np.zeros((len(rows), n, crossbar.shape[1]))
         for block, (t, lines, _) in zip(volts, rows, strict=True):
             block[:, t.bl] = input_v * lines
-        current = crossbar.mvm(volts)
+        readout = crossbar.measure(volts.reshape(-1, crossbar.shape[1]))
+        current = readout.current_a.reshape(len(rows), n, -1)
+        power_w = float(np.einsum("rnb,rnb->b", volts, volts) @ self._column_s[array])
+        spent = Transcript(len(rows) * n, readout.cycles, power_w * readout.board_time_s / max(1, len(rows) * n))
         products = [
             weight / input_v * mapping.collect(i[:, t.sl], v[:, t.bl])
             for (t, _, weight), i, v in zip(rows, current, volts, strict=True)
         ]
         per_tile = len(drives[0])
-        return [sum(products[k : k + per_tile]) for k in range(0, len(products), per_tile)]
+        return [np.sum(products[k : k + per_tile], axis=0) for k in range(0, len(products), per_tile)], spent
+
+    def _add(self, spent: Transcript) -> None:
+        self.transcript.drives += spent.drives
+        self.transcript.cycles += spent.cycles
+        self.transcript.cells_j += spent.cells_j

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,6 +39,8 @@ from lab_scripts.options import (
 from lab_scripts.runs import RunFile
 
 if TYPE_CHECKING:
+    from anf.analog import Transcript
+    from anf.layers import Engine
     from anf.sampling import Samples
 
 
@@ -113,6 +118,7 @@ def sample(
         "ess_forward_digital": measure_ess_forward(flow, theory, seed=seed),
     }  # fmt: skip
     with ExitStack() as stack:
+        engines: Mapping[str, Engine]
         if layers is not Layers.digital:
             generator = torch.Generator().manual_seed(seed)
             if layers is Layers.simulated:
@@ -131,14 +137,19 @@ def sample(
                 with report.task("ESS before tuning") as step, deployed(flow, {}, engines):
                     statistics["ess_before_tuning"] = propose(flow, theory, ESS_PROPOSALS, seed=seed, progress=step).ess
                 tune_flow(flow, theory, modelled, Tuning(steps=tune_steps), seed, report)
+            if layers is Layers.crossbar:
+                cycles, board_time_s = programmed.cycles, programmed.board_time_s
+                # Engines whose transcript begins here.
+                engines = sampling = programmed.crossbar()
             stack.enter_context(deployed(flow, {}, engines))
-        if layers is Layers.crossbar:
-            cycles, board_time_s = programmed.cycles, programmed.board_time_s
         with report.task("Sampling") as step:
             drawn = draw(flow, theory, configs, seed=seed, progress=step)
         if layers is Layers.crossbar:
             statistics |= {"cycles": programmed.cycles - cycles, "board_time_s": programmed.board_time_s - board_time_s}
             statistics |= {"programming_cycles": cycles, "programming_board_time_s": board_time_s}
+            transcripts = {name: engine.transcript for name, engine in sampling.items()}
+            statistics["transcript"] = json.dumps({name: asdict(spent) for name, spent in transcripts.items()})
+            statistics["cells_j"] = sum(spent.cells_j for spent in transcripts.values())
     statistics |= {
         "ess": drawn.proposals.ess,
         "acceptance": drawn.acceptance,
@@ -158,13 +169,26 @@ def sample(
         f"ESS {statistics['ess']:.4f}{before}, forward (digital) {statistics['ess_forward_digital']:.4f}, "
         f"acceptance {drawn.acceptance:.4f}"
     )
-    if "cycles" in statistics:
+    if layers is Layers.crossbar:
+        _transcript_table(report, transcripts, configs, board.timing.period_s)
         report.say(
             f"arrays {statistics['arrays']}, board time {statistics['board_time_s']:.2f} s, "
             f"{statistics['cycles']} clock cycles"
         )
     report.say(str(out))
     report.finish({"out": str(out), **statistics, "observables": observables_json(drawn.estimates), **gap})
+
+
+def _transcript_table(report: Report, transcripts: dict[str, Transcript], configs: int, period_s: float) -> None:
+    """What the boards executed for each layer, per configuration."""
+    rows = [
+        (
+            name, f"{spent.drives / configs:.4g}", f"{spent.cycles / configs:.5g}",
+            f"{spent.cycles * period_s / configs * 1e3:.4g}", f"{spent.cells_j / configs * 1e9:.4g}",
+        )
+        for name, spent in transcripts.items()
+    ]  # fmt: skip
+    report.table("Executed per configuration", ("layer", "drives", "cycles", "board time (ms)", "cells (nJ)"), rows)
 
 
 def dataset(drawn: Samples, statistics: dict[str, Any]) -> xr.Dataset:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -119,10 +121,30 @@ def test_slices_and_clipped_ranges_go_through_the_board_as_through_the_model() -
 
 
 def test_a_layer_takes_one_block_of_vectors_from_each_of_its_arrays(deployment: Deployment, mocker) -> None:
-    calls = [mocker.spy(crossbar, "mvm") for crossbar in deployment.crossbars]
+    calls = [mocker.spy(crossbar, "measure") for crossbar in deployment.crossbars]
     deployment.crossbar()["b"](inputs("b", 7))
     tiles = deployment.placement.of_layer("b")
     assert [call.call_count for call in calls] == [int(any(t.array == k for t in tiles)) for k in range(len(calls))]
+
+
+def test_the_transcript_has_the_vectors_the_cycles_and_the_energy_of_what_was_executed(deployment: Deployment) -> None:
+    layer, n = "b", 7
+    engine = deployment.crossbar()[layer]
+    engine(inputs(layer, n))
+    before = deployment.cycles
+    once = replace(engine.transcript)
+    engine(inputs(layer, n))
+    assert engine.transcript.drives == 2 * once.drives == 2 * n * len(deployment.placement.of_layer(layer))
+    assert engine.transcript.cycles - once.cycles == deployment.cycles - before
+    # Two tiles, one for the first 32 outputs and one for the others, are driven alike.
+    u = inputs(layer, n) / inputs(layer, n).abs().amax(1, keepdim=True)
+    volts_2 = (0.1 * u).square().sum(0).double().numpy()
+    power = sum(
+        float(volts_2 @ deployment.measured_s[t.array].sum(axis=0)[list(t.bl)])
+        for t in deployment.placement.of_layer(layer)
+    )
+    seconds = (deployment.cycles - before) * deployment.crossbars[0].board.timing.period_s / (2 * n)
+    assert engine.transcript.cells_j - once.cells_j == pytest.approx(power * seconds, rel=1e-3)
 
 
 def test_gradients_through_the_board_are_those_of_the_weights_read_back(deployment: Deployment) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -62,6 +64,9 @@ def test_crossbar_layers_cost_board_time_and_report_ess_before_and_after_tuning(
     )
     run = read("s.nc")
     assert run.attrs["layers"] == "crossbar"
+    layers = json.loads(run.attrs["transcript"])
+    assert sum(layer["cycles"] for layer in layers.values()) == run.attrs["cycles"]
+    assert 0 < run.attrs["cells_j"] == pytest.approx(sum(layer["cells_j"] for layer in layers.values()))
     assert run.attrs["cycles"] == answer["cycles"] > 0
     assert run.attrs["board_time_s"] == pytest.approx(answer["cycles"] * 1e-8)
     assert 0 < answer["ess_before_tuning"] <= 1
