@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.write_verify import Progress, WriteVerifyResult, program
+from calibration.write_verify import WriteVerifyResult, program
 from calibration.write_verify_config import WriteVerifyConfig
 from drivers.crossbar import Crossbar
 
@@ -34,9 +34,13 @@ NEAR_S, FAR_S = 1.5e-6, 3.5e-6
 
 
 class Open(Protocol):
-    """Opens a board with an array as it was at the beginning."""
+    """Opens a board with the array of a chip as it was at the beginning."""
 
-    def __call__(self) -> AbstractContextManager[Crossbar]: ...
+    def __call__(self, chip: int) -> AbstractContextManager[Crossbar]: ...
+
+
+Progress = Callable[[float, float, str], None]
+"""progress(done, total, note): programmings done, the present one by its share of cells, of all."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Score:
     tail_s: float
     later_sigma_s: float
     later_near: float
+    later_tail_s: float
 
 
 def left_alone(shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -73,21 +78,31 @@ def left_alone(shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def compare(
-    open_: Open, target_s: Array, variants: dict[str, WriteVerifyConfig] = VARIANTS, progress: Progress | None = None
-) -> Iterator[tuple[str, Score]]:
-    """Program `target_s` (n_sl, n_bl) S with each variant on a board that `open_` opens; yields its name and score.
+    open_: Open,
+    target_s: Array,
+    chips: Iterable[int] = (0,),
+    variants: dict[str, WriteVerifyConfig] = VARIANTS,
+    progress: Progress | None = None,
+) -> Iterator[tuple[int, str, Score]]:
+    """Program `target_s` (n_sl, n_bl) S with each variant on each chip that `open_` opens; yields chip, name and score.
 
     The cells of `left_alone` are not programmed but watched. Raises as `program` does.
     """
-    for name, config in variants.items():
-        with open_() as crossbar:
+    todo = [(chip, name) for chip in chips for name in variants]
+    for k, (chip, name) in enumerate(todo):
+
+        def tell(cycle: int, done: int, total: int, _: Array, k: int = k, chip: int = chip, name: str = name) -> None:
+            if progress is not None:
+                progress(k + done / total, len(todo), f"{name}, chip {chip}, cycle {cycle}")
+
+        with open_(chip) as crossbar:
             watched = left_alone(crossbar.shape)
             before = crossbar.read_conductance(repeats=CHECK_REPEATS)
-            result = program(crossbar, target_s, config=config, progress=progress, mask=~watched)
+            result = program(crossbar, target_s, config=variants[name], progress=tell, mask=~watched)
             after = crossbar.read_conductance(repeats=CHECK_REPEATS)
             crossbar.wait(LATER_S)
             later = crossbar.read_conductance(repeats=CHECK_REPEATS)
-        yield name, _score(result, config, before, after, later, watched)
+        yield chip, name, _score(result, variants[name], before, after, later, watched)
 
 
 def _score(
@@ -117,6 +132,7 @@ def _score(
         tail_s=float(np.quantile(np.abs(error), 0.99)),
         later_sigma_s=float(aged.std()),
         later_near=float(np.mean(np.abs(aged) <= NEAR_S)),
+        later_tail_s=float(np.quantile(np.abs(aged), 0.99)),
     )
 
 

@@ -21,6 +21,8 @@ class Failure(IntEnum):
     """Not within tolerance, and its reads differ by more than that with no pulse between them."""
     NOT_CONVERGED = 5
     """Responds to pulses, but was not within tolerance when the cycles ran out."""
+    OUT_OF_REACH = 6
+    """Responds to pulses, but the strongest that the ranges allow leave it short of its target."""
 
 
 @dataclass(frozen=True)

@@ -61,12 +61,14 @@ class PulseChoice(ABC):
     """What the algorithms share.
 
     strikes: strong pulses in a row without effect, (n_sl, n_bl).
+    responded: cells that a pulse has moved, (n_sl, n_bl).
     form_count: forming pulses that each cell has had, (n_sl, n_bl); formed: those that responded to them.
     """
 
     def __init__(self, config: WriteVerifyConfig, shape: tuple[int, int]) -> None:
         self._c = config
         self.strikes = np.zeros(shape, int)
+        self.responded = np.zeros(shape, bool)
         self.form_count = np.zeros(shape, int)
         self.formed = np.zeros(shape, bool)
 
@@ -107,8 +109,9 @@ class PulseChoice(ABC):
 
     @property
     def tried_forming(self) -> Mask:
-        """Cells for which forming is over: it worked, or every amplitude has been tried."""
-        return self.formed | (self.form_count >= len(self._c.form_v))
+        """Cells that forming can do no more for: they have responded to a pulse, or to forming, or every amplitude has
+        been tried."""
+        return self.responded | self.formed | (self.form_count >= len(self._c.form_v))
 
     def learn(self, step: PulseStep, g_s: Array, error_s: Array, target_s: Array) -> None:
         """Take in the means `g_s`, with standard errors `error_s`, read after the pulses of `step`."""
@@ -120,6 +123,7 @@ class PulseChoice(ABC):
         way = target_s - step.before_s
         effect = change * np.sign(way) > np.maximum(MOVED_SIGMA * sigma, STUCK_SHARE * np.abs(way))
         self.strikes[switching & effect] = 0
+        self.responded |= switching & effect
         self.strikes[step.strong & ~effect & (np.abs(target_s - g_s) > self._c.accept_s)] += 1
         self.form_count[step.forming] += 1
         formed = step.forming & effect

@@ -23,6 +23,8 @@ Mask = NDArray[np.bool_]
 Progress = Callable[[int, int, int, Array], None]
 """Called after each read with (cycle, cells done or given up, cells in all, conductance read (n_sl, n_bl) S)."""
 
+BROKEN_OVER_RANGE = 1.5
+"""A cell that conducts this many times more than the highest target is broken, whatever it did before."""
 DIAGNOSTIC_READS = 8
 """Reads without pulses that tell a noisy cell from one that has not converged."""
 
@@ -236,10 +238,14 @@ class _Session:
         stuck = cells & (self._choice.strikes >= self._config.strong_pulses)
         high = self._evidence.mean_s > self._target
         low = stuck & ~high & self._choice.tried_forming
-        dead = self._evidence.mean_s < self._config.unformed_s
+        g = self._evidence.mean_s
+        dead = g < self._config.unformed_s
+        # One that a pulse has broken responded once as well; it conducts more than any level.
+        responds = self._choice.responded & ~dead & (g < BROKEN_OVER_RANGE * self._config.range_s[1])
         self._failure[stuck & high] = Failure.STUCK_HIGH
         self._failure[low & ~dead] = Failure.STUCK_LOW
         self._failure[low & dead] = Failure.UNFORMED
+        self._failure[((stuck & high) | low) & responds] = Failure.OUT_OF_REACH
 
     # -- the result ----------------------------------------------------------------------------------------------------
     def _result(self, g_read: Array) -> WriteVerifyResult:
@@ -285,6 +291,13 @@ class _Session:
             Failure.STUCK_LOW: f"{reads}; {c.strong_pulses} SETs at {c.set_gate_v[1]:g} V of gate and {formed} "
             "did not change it",
             Failure.UNFORMED: f"{reads}; {formed} did not form it; the cell or one of its lines may be open",
+            Failure.OUT_OF_REACH: f"{reads}; {c.strong_pulses} "
+            + (
+                f"RESETs of {c.reset_v[1]:g} V"
+                if g_s > self._target[sl, bl]
+                else f"SETs at {c.set_gate_v[1]:g} V of gate"
+            )
+            + " bring it no nearer; choose a target that it reaches, or a wider range of pulses",
             Failure.NOISY: f"{reads} after {pulses}; {scatter}",
             Failure.NOT_CONVERGED: f"{reads} after {pulses} in {int(self._cycles[sl, bl])} cycles; {scatter}",
         }[failure]

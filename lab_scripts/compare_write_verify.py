@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, fields
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated
 
+import numpy as np
 import typer
 import xarray as xr
 
@@ -14,26 +15,29 @@ from calibration.targets import PATTERNS
 from calibration.write_verify import WriteVerifyConfig
 from drivers.board import load_board
 from drivers.connect import open_crossbar
+from drivers.crossbar import Crossbar
 from lab_scripts.boards import check_targets, load_targets
-from lab_scripts.console import Report
+from lab_scripts.console import Report, with_error
 from lab_scripts.exits import InputError
-from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, Vcd
+from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, MockFile, Out, Seed, Vcd, mock_params
 from lab_scripts.runs import RunFile
 
-ROWS: dict[str, Callable[[Score], str]] = {
-    "programmed": lambda s: f"{100 * s.yield_:.1f} %",
-    "median cycles per cell": lambda s: f"{s.median_cycles:.0f}",
-    "pulses per cell": lambda s: f"{s.pulses:.1f}",
-    "board time": lambda s: f"{s.board_time_s:.2f} s",
-    "energy of the pulses": lambda s: f"{s.energy_j * 1e6:.2f} µJ",
-    "disturb of cells left alone": lambda s: f"{s.disturb_s * 1e6:.2f} µS",
-    "error: mean": lambda s: f"{s.mean_s * 1e6:+.2f} µS",
-    "error: σ": lambda s: f"{s.sigma_s * 1e6:.2f} µS",
-    "error: 1 in 100 beyond": lambda s: f"{s.tail_s * 1e6:.2f} µS",
-    "within ±1.5 µS": lambda s: f"{100 * s.near:.1f} %",
-    "after 1 h: σ": lambda s: f"{s.later_sigma_s * 1e6:.2f} µS",
-    "after 1 h: within ±1.5 µS": lambda s: f"{100 * s.later_near:.1f} %",
+ROWS: dict[str, tuple[str, float, str]] = {
+    "programmed": ("yield_", 100, "%"),
+    "median cycles per cell": ("median_cycles", 1, ""),
+    "pulses per cell": ("pulses", 1, ""),
+    "board time": ("board_time_s", 1, "s"),
+    "energy of the pulses": ("energy_j", 1e6, "µJ"),
+    "disturb of cells left alone": ("disturb_s", 1e6, "µS"),
+    "error: mean": ("mean_s", 1e6, "µS"),
+    "error: σ": ("sigma_s", 1e6, "µS"),
+    "error: 1 in 100 beyond": ("tail_s", 1e6, "µS"),
+    "within ±1.5 µS": ("near", 100, "%"),
+    "after 1 h: σ": ("later_sigma_s", 1e6, "µS"),
+    "after 1 h: 1 in 100 beyond": ("later_tail_s", 1e6, "µS"),
+    "after 1 h: within ±1.5 µS": ("later_near", 100, "%"),
 }
+"""Rows of the table: field of `Score`, factor to the unit, unit."""
 
 
 def compare_write_verify(
@@ -46,49 +50,82 @@ def compare_write_verify(
         list[str] | None,
         typer.Option("--variant", help="Only this one; may be given again.", show_default="all"),
     ] = None,
+    chips: Annotated[
+        int, typer.Option("--chips", min=1, max=1000, help="Mock chips, of seeds from --seed on; rounds on a board.")
+    ] = 1,
     backend: Backend = "mock",
     vcd: Vcd = None,
     board_file: BoardFile = PAPER,
+    mock_file: MockFile = None,
     seed: Seed = 0,
     force: Force = False,
     json_output: Json = False,
 ) -> None:
-    """Compare write-verify algorithms: yield, pulses, board time, energy, disturb, σ, tails; each over (variant).
+    """Compare write-verify algorithms: yield, pulses, board time, energy, disturb, σ, tails; over (chip, variant).
 
-    On the mock each begins with the same chip; on a board each begins with what the one before has left.
+    On the mock each begins with the same chips; on a board each begins with what the one before has left.
     """
     report = Report(as_json=json_output)
     run_file = RunFile.open(context, out, force=force)
-    board = load_board(board_file)
+    board, mock = load_board(board_file), mock_params(backend, mock_file)
     target_s = load_targets(target, board.shape)
     check_targets(target_s, WriteVerifyConfig())
     for name in variants or ():
         if name not in VARIANTS:
             raise InputError(f"--variant {name} is unknown; there are: {', '.join(VARIANTS)}")
     chosen = {name: VARIANTS[name] for name in variants or VARIANTS}
-    scores: dict[str, Score] = {}
-    with report.task("Comparing") as step:
-        scores.update(
-            compare(
-                lambda: open_crossbar(
-                    backend, board=board, seed=seed, journal=run_file.next_journal(), vcd=run_file.next_waveform()
-                ),
-                target_s,
-                chosen,
-                progress=lambda cycle, done, total, _: step(done, total, f"cycle {cycle}"),
-            )
+    seeds = range(seed, seed + chips)
+    scores: dict[tuple[int, str], Score] = {}
+
+    def open_(chip: int) -> Crossbar:
+        return open_crossbar(
+            backend,
+            board=board,
+            seed=chip,
+            mock=mock,
+            journal=run_file.next_journal(),
+            vcd=run_file.next_waveform(),
         )
-    run_file.write(
-        xr.Dataset(
-            {f.name: ("variant", [getattr(s, f.name) for s in scores.values()]) for f in fields(Score)},
-            coords={"variant": list(scores)},
-        ),
-        board=board_file,
-    )
+
+    with run_file.keeping(board=board_file) as keep, report.task("Comparing") as step:
+        for chip, name, score in compare(open_, target_s, seeds, chosen, step):
+            scores[chip, name] = score
+            run = _run(scores, seeds, list(chosen))
+            keep(run)
+    run_file.write(run, board=board_file)
     report.table(
-        f"{target} on {backend}, seed {seed}",
-        ("", *scores),
-        [(name, *(show(score) for score in scores.values())) for name, show in ROWS.items()],
+        f"{target} on {backend}, "
+        + (
+            f"seed {seed}" if chips == 1 else f"seeds {seeds[0]}–{seeds[-1]}: mean, and in brackets σ from chip to chip"
+        ),
+        ("", *chosen),
+        [
+            (label, *(_shown(run[name].sel(variant=variant).to_numpy() * factor, unit) for variant in chosen))
+            for label, (name, factor, unit) in ROWS.items()
+        ],
     )
     report.say(str(out))
-    report.finish({"out": str(out), **{name: asdict(score) for name, score in scores.items()}})
+    means = {
+        variant: {f.name: float(run[f.name].sel(variant=variant).mean()) for f in fields(Score)} for variant in chosen
+    }
+    report.finish({"out": str(out), **means})
+
+
+def _run(scores: Mapping[tuple[int, str], Score], chips: range, variants: list[str]) -> xr.Dataset:
+    """Scores over (chip, variant); NaN where there is none yet."""
+    return xr.Dataset(
+        {
+            f.name: (
+                ("chip", "variant"),
+                [[getattr(scores.get((chip, name)), f.name, np.nan) for name in variants] for chip in chips],
+            )
+            for f in fields(Score)
+        },
+        coords={"chip": list(chips), "variant": variants},
+    )
+
+
+def _shown(values: np.ndarray, unit: str) -> str:
+    spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+    number = with_error(float(values.mean()), spread) if spread > 0 else f"{values.mean():.4g}"
+    return f"{number} {unit}".rstrip()

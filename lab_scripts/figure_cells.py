@@ -16,7 +16,7 @@ from calibration.failures import Failure
 from lab_scripts.figure_style import ACCENT, CROSSBAR, GREY, MICRO, REFERENCE, WIDE_IN, colours, note
 from lab_scripts.panels import Fill
 
-_FAILURE_COLOURS = ("#e8eef2", REFERENCE, CROSSBAR, "#000000", "#CC79A7", "#E69F00")
+_FAILURE_COLOURS = ("#e8eef2", REFERENCE, CROSSBAR, "#000000", "#CC79A7", "#E69F00", ACCENT)
 """Of each `Failure`, in its order."""
 
 

@@ -39,15 +39,22 @@ def test_the_energy_is_that_of_the_pulses_in_the_trace() -> None:
 def test_equal_variants_score_equally_and_the_watched_cells_are_not_pulsed() -> None:
     shifts = []
 
-    def open_() -> object:
-        crossbar = open_crossbar("mock", seed=4)
+    def open_(chip: int) -> object:
+        crossbar = open_crossbar("mock", seed=chip)
         shifts.append(crossbar)
         return crossbar
 
     config = replace(VARIANTS["predictive"], relax_waits_s=())
     target = TARGET.copy()
     target[0, 0] = 50e-6  # watched
-    scores = dict(compare(open_, target, {"a": config, "b": config}))  # type: ignore[arg-type]
+    told: list[tuple[float, float, str]] = []
+    variants = {"a": config, "b": config}
+    compared = list(compare(open_, target, [4, 5], variants, lambda *now: told.append(now)))  # type: ignore[arg-type]
+    assert [chip for chip, _, _ in compared] == [4, 4, 5, 5]
+    done = [now[0] for now in told]
+    assert done == sorted(done)
+    assert told[-1] == (4.0, 4, told[-1][2])
+    scores = {name: score for chip, name, score in compared if chip == 4}
     assert scores["a"] == scores["b"]
     assert all(crossbar.pulse_count[0, 0] == 0 for crossbar in shifts)
     score = scores["a"]

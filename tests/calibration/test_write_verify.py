@@ -69,9 +69,9 @@ def programmed(request: pytest.FixtureRequest) -> Iterator[Programmed]:
         yield Programmed(crossbar, target, before, result, seen, crossbar.pulse_count, truth_s(crossbar))
 
 
-def test_at_least_99_percent_of_the_healthy_cells_are_truly_within_3_5_us(programmed: Programmed) -> None:
+def test_99_5_percent_of_the_healthy_cells_are_truly_within_3_5_us(programmed: Programmed) -> None:
     error = (programmed.truth_s - programmed.target_s)[programmed.faults == Fault.HEALTHY]
-    assert (np.abs(error) <= 3.5e-6).mean() >= 0.99
+    assert (np.abs(error) <= 3.5e-6).mean() >= 0.995
 
 
 def test_the_true_errors_of_healthy_cells_spread_by_no_more_than_0_54_us(programmed: Programmed) -> None:
@@ -79,8 +79,8 @@ def test_the_true_errors_of_healthy_cells_spread_by_no_more_than_0_54_us(program
     assert error.std() <= 0.54e-6
 
 
-def test_the_median_cell_takes_no_more_than_15_cycles(programmed: Programmed) -> None:
-    assert np.median(programmed.result.cycles[programmed.faults == Fault.HEALTHY]) <= 15
+def test_the_median_cell_takes_no_more_than_10_cycles(programmed: Programmed) -> None:
+    assert np.median(programmed.result.cycles[programmed.faults == Fault.HEALTHY]) <= 10
 
 
 def test_every_stuck_cell_is_named_and_no_healthy_one(programmed: Programmed) -> None:
@@ -120,6 +120,54 @@ def test_programming_a_programmed_array_again_pulses_almost_nothing(programmed: 
     touched = (again.pulses > 0) & (programmed.faults == Fault.HEALTHY)
     assert touched.sum() <= 0.05 * touched.size
     assert (again.failure[programmed.faults == Fault.HEALTHY] == Failure.NONE).all()
+
+
+def test_a_chip_with_3_percent_of_stuck_cells_names_them_and_holds_the_others_for_an_hour() -> None:
+    chip = mock(faults={"stuck_high_fraction": 0.01, "stuck_low_fraction": 0.015, "open_fraction": 0.005})
+    target = np.random.default_rng(7).uniform(20e-6, 100e-6, SHAPE)
+    with open_crossbar("mock", seed=102, mock=chip) as crossbar:
+        result = program(crossbar, target)
+        bad, healthy = faults(crossbar) > Fault.UNFORMED, faults(crossbar) == Fault.HEALTHY
+        crossbar.wait(3600.0)
+        error = (truth_s(crossbar) - target)[healthy]
+    assert bad.sum() > 20
+    assert (result.failure[bad] > 0).mean() >= 0.99
+    assert (bad[result.failure > 0]).mean() >= 0.99
+    assert (np.abs(error) <= 1.5e-6).mean() >= 0.97
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"switching": {"set_slope_s_per_v": 225e-6}},
+        {"switching": {"reset_v": 1.7}},
+        {"spread": {"set_slope_rel": 0.16, "v_th_v": 0.06, "set_v": 0.06, "reset_v": 0.08}},
+        {"cycle": {"set_granularity_s": 1.32e-6, "reset_granularity_s": 2e-6}},
+        {"read_noise": {"relative": 0.004}},
+    ],
+    ids=["steeper SET", "later RESET", "twice the spread", "twice the cycle spread", "twice the read noise"],
+)
+def test_devices_that_the_starting_values_do_not_fit_are_learned(parts: dict[str, dict[str, object]]) -> None:
+    target = columns(3, 17, 30)
+    with open_crossbar("mock", seed=8, mock=mock(**parts)) as crossbar:
+        result = program(crossbar, target)
+        asked = np.isfinite(target) & (faults(crossbar) == Fault.HEALTHY)
+        error = (truth_s(crossbar) - target)[asked]
+    assert (result.failure[asked] == Failure.NONE).all()
+    assert np.abs(error).max() < 3.5e-6
+
+
+def test_targets_that_working_cells_do_not_reach_are_called_out_of_reach() -> None:
+    target = np.full(SHAPE, np.nan)
+    target[:, 4] = 100e-6
+    with open_crossbar("mock", seed=1, mock=mock(switching={"set_slope_s_per_v": 60e-6})) as crossbar:
+        result = program(crossbar, target)
+        healthy = faults(crossbar)[:, 4] == Fault.HEALTHY
+    # 60 µS/V · (2.2 V − 0.7 V) = 90 µS.
+    assert (result.failure[healthy, 4] == Failure.OUT_OF_REACH).mean() > 0.8
+    assert "SETs at 2.2 V of gate bring it no nearer" in result.failures[0].reason
+    # They responded: nothing is formed that need not be.
+    assert not result.forming[:, healthy, 4].any()
 
 
 def test_injected_faults_are_told_apart() -> None:
