@@ -161,25 +161,34 @@ def load_flow(
     return flow, record
 
 
-def shipped(action: Action) -> Path:
-    """The file of the shipped flow for this action, its couplings and its lattice.
+def shipped(action: Action, kind: str | None = None) -> Path:
+    """The file of the shipped flow for this action, its couplings and its lattice: of `kind` (``"mixer"``,
+    ``"field"``), or the one with the highest ESS.
 
     Raises:
         CheckpointError: none is shipped; the message lists what is, and how to make one.
     """
-    candidates = {path: read_record(path) for path in sorted(WEIGHTS.glob("*.safetensors"))}
-    for path, record in candidates.items():
-        if (record.action, record.architecture.shape, record.parameters) == (
-            action.name,
-            tuple(action.shape),
-            dict(action.parameters),
-        ):
-            return path
+    candidates = {
+        path: record for path, record in shipped_records().items() if kind in (None, record.architecture.kind)
+    }
+    fitting = [
+        path
+        for path, record in candidates.items()
+        if (record.action, record.architecture.shape, record.parameters)
+        == (action.name, tuple(action.shape), dict(action.parameters))
+    ]
+    if fitting:
+        return max(fitting, key=lambda path: candidates[path].ess or 0.0)
     known = [f"{r.action} {r.architecture.shape} {r.parameters}" for r in candidates.values()]
     raise CheckpointError(
-        f"no flow is shipped for {action.name} {tuple(action.shape)} {dict(action.parameters)}; "
-        f"shipped: {known}. Train one, or fine-tune the nearest."
+        f"no {'' if kind is None else kind + ' '}flow is shipped for {action.name} {tuple(action.shape)} "
+        f"{dict(action.parameters)}; shipped: {known}. Train one (xbar train), or fine-tune the nearest."
     )
+
+
+def shipped_records() -> dict[Path, FlowRecord]:
+    """The records of all shipped flows, by file."""
+    return {path: read_record(path) for path in sorted(WEIGHTS.glob("*.safetensors"))}
 
 
 def base_digest(flow: Flow) -> str:

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from anf.actions import Action
 from anf.checkerboard import Checkerboard
-from anf.flow import Flow, FlowConfig, Group, Target, log_normal
+from anf.flow import Flow, FlowConfig, Group, NotInvertible, Target, log_normal
 from anf.gaussian import GaussianBase
 from anf.layers import BaseLinear
 from anf.split import Products, SplitPass, path_gradient, time_table
@@ -157,44 +157,35 @@ class FieldFlow(Flow):
 
     # -- sampling and density ---------------------------------------------------------------------------------------
 
-    def base_sample(self, n: int, generator: torch.Generator) -> torch.Tensor:
-        """n draws of ε (N, n)."""
-        return torch.randn(self.sites, n, generator=generator, dtype=self.omega.dtype)
-
     @torch.no_grad()
-    def draw(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.push(self.base_sample(n, generator))
-
-    @torch.no_grad()
-    def push(self, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """ε (N, n) -> x (N, n) and log q (n,) float64."""
-        split = SplitPass(self._products(), *self._site_terms(), self._by_colour(self.base.colour(noise)))
+    def push(self, white: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        split = SplitPass(self._products(), *self._site_terms(), self._by_colour(self.base.colour(white)))
         split.run()
-        return self._by_site(split.image), log_normal(noise) - self.base.log_det() - split.log_det
+        return self._by_site(split.image), log_normal(white) - self.base.log_det() - split.log_det
 
     @torch.no_grad()
     def inverse(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """x (N, n) -> ε (N, n) and log q (n,) float64. Raises ValueError if a layer has an engine."""
+        """x (sites, n) -> the white noise it came from and log q (n,) float64. Raises ValueError if a layer has an
+        engine."""
         self.require_digital()
         split = SplitPass(self._products(), *self._site_terms(), self._by_colour(x))
         split.run_back()
-        noise = self.base.whiten(self._by_site(split.image))
-        return noise, log_normal(noise) - self.base.log_det() - split.log_det
+        white = self.base.whiten(self._by_site(split.image))
+        return white, log_normal(white) - self.base.log_det() - split.log_det
 
     def density(self, x: torch.Tensor) -> torch.Tensor:
         return self.inverse(x)[1]
 
-    def path_gradient(self, target: Target, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        noise = self.base_sample(n, generator)
+    def path_gradient(self, target: Target, white: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.no_grad():
-            score = -self.base.whiten(noise)
-            log_q = log_normal(noise) - self.base.log_det()
+            score = -self.base.whiten(white)
+            log_q = log_normal(white) - self.base.log_det()
 
         def towards(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             value, gradient = target.value_and_gradient(self._by_site(image))
             return value, self._by_colour(gradient)
 
-        x = self._by_colour(self.base.colour(noise))
+        x = self._by_colour(self.base.colour(white))
         loss, log_det, value = path_gradient(self._products(), *self._site_terms(), x, self._by_colour(score), towards)
         return loss, -value - (log_q - log_det)
 
@@ -205,13 +196,13 @@ class FieldFlow(Flow):
     def _site_terms(self) -> tuple[torch.Tensor, torch.Tensor]:
         """own (sweeps, 1 + F), the site's own drift at the time of each sweep, and ω (F,).
 
-        Raises ValueError where the map of a site would not be monotone.
+        Raises NotInvertible where the map of a site would not be monotone.
         """
         own = time_table(self.config.sweeps, self.config.cosines).to(self.own_time.dtype) @ self.own_time
         steepest = own[:, 0] - (own[:, 1:] * self.omega).abs().sum(1)
         least = 1 + float(steepest.detach().min()) / (2 * self.config.sweeps)
         if not least > 0:
-            raise ValueError(
+            raise NotInvertible(
                 f"smallest slope of a site's own map is {least:.3g}, must be above 0 to be inverted: take more sweeps "
                 f"than {self.config.sweeps}, or train with a lower learning_rate"
             )

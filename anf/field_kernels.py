@@ -2,10 +2,52 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 
 _compiled = njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
+
+
+# 1/3!, 1/5! … with their signs, and 1/2!, 1/4! …: within an eighth of a turn the next term is below 10⁻¹⁷.
+_SINE = tuple((-1.0) ** k / math.factorial(2 * k + 1) for k in range(1, 8))
+_COSINE = tuple((-1.0) ** k / math.factorial(2 * k) for k in range(1, 9))
+# A quarter turn in three parts: multiples of the first are exact, the last is what double precision leaves of π/2.
+_QUARTER = (1.5703125, math.pi / 2 - 1.5703125, math.cos(math.pi / 2))
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
+def sines(x: np.ndarray, omega: np.ndarray, sine: np.ndarray, cosine: np.ndarray) -> None:
+    """sin(ω_f x) and cos(ω_f x) of x (m, n) into sine and cosine (F, m, n), to rounding in either precision.
+
+    Without a branch, so that it becomes vector code, several times as fast as two calls of a library. Exactly odd and
+    even.
+    """
+    n_sines, m, n = sine.shape
+    of = x.dtype.type
+    a1, a2, a3 = of(_QUARTER[0]), of(_QUARTER[1]), of(_QUARTER[2])
+    s1, s2, s3, s4, s5, s6, s7 = _SINE
+    c1, c2, c3, c4, c5, c6, c7, c8 = _COSINE
+    per_turn, one = of(2.0 / math.pi), of(1.0)
+    for f in range(n_sines):
+        for i in range(m):
+            for k in range(n):
+                angle = omega[f] * x[i, k]
+                q = np.rint(angle * per_turn)
+                r = ((angle - q * a1) - q * a2) - q * a3
+                z = r * r
+                odd = z * (
+                    of(s1) + z * (of(s2) + z * (of(s3) + z * (of(s4) + z * (of(s5) + z * (of(s6) + z * of(s7))))))
+                )
+                even = of(c5) + z * (of(c6) + z * (of(c7) + z * of(c8)))
+                even = one + z * (of(c1) + z * (of(c2) + z * (of(c3) + z * (of(c4) + z * even))))
+                odd = r + r * odd
+                quadrant = np.int32(q)
+                swapped = (quadrant & 1) != 0
+                high, wide = (even, odd) if swapped else (odd, even)
+                sine[f, i, k] = -high if (quadrant & 2) != 0 else high
+                cosine[f, i, k] = -wide if ((quadrant + 1) & 2) != 0 else wide
 
 
 @_compiled

@@ -40,6 +40,10 @@ class FlowConfig(BaseModel):
         return self
 
 
+class NotInvertible(ValueError):
+    """The parameters of a flow make a map that is not one to one."""
+
+
 class Target(Protocol):
     """The action as the flow's own sites see it: S, or S_eff on the even half."""
 
@@ -106,18 +110,20 @@ class Flow(torch.nn.Module, ABC):
         """The layers that `add_lora` serves unless told otherwise."""
 
     @abstractmethod
-    def draw(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """n draws of the flow's own sites: x (sites, n) and log q(x) (n,) float64. Each layer is evaluated once per
-        step, and what it returned enters both."""
+    def push(self, white: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """White noise (sites, n) -> the flow's own sites x (sites, n) and log q(x) (n,) float64.
+
+        Each layer is evaluated once per step, and what it returned enters both.
+        """
 
     @abstractmethod
     def density(self, x: torch.Tensor) -> torch.Tensor:
         """log q (n,) float64 of x (sites, n), by the inverse. Digital layers only."""
 
     @abstractmethod
-    def path_gradient(self, target: Target, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """One training step's worth of n draws: a scalar whose gradient is the path gradient of KL(q || p), its value
-        without meaning, and log w = −target − log q (n,) float64, detached."""
+    def path_gradient(self, target: Target, white: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """From white noise (sites, n) a scalar whose gradient is the path gradient of KL(q || p), its value without
+        meaning, and log w = −target − log q (n,) float64, detached."""
 
     # -- what all have ------------------------------------------------------------------------------------------------
 
@@ -132,6 +138,10 @@ class Flow(torch.nn.Module, ABC):
             n_out, n_in = base[name].weight.shape
             base[name].lora = LoRA(n_in, n_out, min(rank, n_in, n_out), generator=generator)
 
+    def white(self, n: int, generator: torch.Generator) -> torch.Tensor:
+        """n draws of white noise, (sites, n), in the precision of the parameters."""
+        return torch.randn(self.sites, n, generator=generator, dtype=next(self.parameters()).dtype)
+
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """n independent draws: phi (n, Lx, Ly) and log q(phi) (n,), float64, of the whole configuration.
@@ -139,7 +149,7 @@ class Flow(torch.nn.Module, ABC):
         With noisy engines log q is the exact density given the noise. Fields are single precision, which moves
         log q by 1e-5 or so.
         """
-        x, log_q = self.draw(n, generator)
+        x, log_q = self.push(self.white(n, generator))
         if self.completion is None:
             return self.board.assemble((x[: self.board.half], x[self.board.half :])), log_q
         seed = int(torch.randint(2**62, (), generator=generator))
@@ -161,9 +171,9 @@ class Flow(torch.nn.Module, ABC):
         even, odd = (half.contiguous() for half in x.split(self.board.half))
         return self.density(even) + torch.from_numpy(self.completion.log_prob(odd.numpy(), even.numpy()))
 
-    def loss(self, action: Action, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss(self, action: Action, white: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """`path_gradient` towards p = exp(−S) of `action`; log w is that of whole configurations."""
-        return self.path_gradient(EvenHalf(action) if self.config.completed else WholeLattice(action), n, generator)
+        return self.path_gradient(EvenHalf(action) if self.config.completed else WholeLattice(action), white)
 
     def require_digital(self) -> None:
         """Raises ValueError, naming them, if layers have an engine."""

@@ -147,19 +147,12 @@ class MixerFlow(Flow):
 
     # -- sampling and density ---------------------------------------------------------------------------------------
 
-    def white(self, n: int, generator: torch.Generator) -> torch.Tensor:
-        """n draws of white noise, (sites, n)."""
-        return torch.randn(self.sites, n, generator=generator, dtype=self.mixer.embed.weight.dtype)
+    def path_gradient(self, target: Target, white: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return path_gradient_loss(self, target, white)
 
-    def draw(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.push(self.white(n, generator))
-
-    def path_gradient(self, target: Target, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        return path_gradient_loss(self, target, self.white(n, generator))
-
-    def push(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """White z (sites, n) -> x (sites, n), log q (n,) float64. Differentiable."""
-        x, log_q = self.colour(z)
+    def push(self, white: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Differentiable."""
+        x, log_q = self.colour(white)
         halves = self.split(x)
         for step in range(self.config.couplings):
             halves, coupling = self.couple(halves, step)

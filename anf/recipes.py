@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from anf.actions import Action, Phi4
-from anf.checkpoint import WEIGHTS, load_flow, save_flow
+from anf.checkpoint import WEIGHTS, CheckpointError, load_flow, save_flow
+from anf.field_flow import FieldFlow, FieldFlowConfig
 from anf.flow import Flow
 from anf.mixer import MixerConfig
 from anf.mixer_flow import MixerFlow, MixerFlowConfig
@@ -20,6 +22,8 @@ from anf.training import TrainingConfig, TrainingNoise, TrainingResult, evaluate
 # Of a matrix's full scale, 30 uS: 0.5 uS programming error and 0.1 uS read noise per cell.
 ARRAY_NOISE = TrainingNoise(programming=0.017, read=0.0035)
 LORA_RANK = 2
+SWEEPS = 8
+"""Of a field flow."""
 PHI4_M2 = -4.0
 PHI4_BASE_LAM = 5.5
 PHI4_ADAPTED_LAMS = (5.0, 6.0)
@@ -54,6 +58,38 @@ def adapter_training(seed: int = 0) -> TrainingConfig:
     return TrainingConfig(steps=2_000, batch=512, seed=seed)
 
 
+def field_flow(action: Action, start: Path | None = None, *, sweeps: int | None = None) -> FieldFlow:
+    """A field flow for `action`: fresh, or with the kernels of the flow in the file `start`.
+
+    Raises CheckpointError for a file that holds no field flow; ValueError for a lattice larger than the action's.
+    """
+    if start is None:
+        return FieldFlow(FieldFlowConfig(shape=action.shape, sweeps=sweeps or SWEEPS), action)
+    other, record = load_flow(start)
+    if not isinstance(other, FieldFlow):
+        raise CheckpointError(
+            f"{start}: holds a {record.architecture.kind} flow; a field flow starts from a field flow"
+        )
+    config = other.config.model_copy(update={"shape": action.shape, "sweeps": sweeps or other.config.sweeps})
+    flow = FieldFlow(FieldFlowConfig.model_validate(dict(config)), action)
+    flow.start_from(other)
+    return flow
+
+
+def field_training(shape: tuple[int, int], *, started: bool, seed: int = 0) -> TrainingConfig:
+    """A field flow from the Gaussian, or on from other couplings or a smaller lattice."""
+    # Large lattices need no larger batch: their sites are many samples of one kernel.
+    batch = 256 if math.prod(shape) < 512 else 128 if math.prod(shape) < 2048 else 64
+    if started:
+        return TrainingConfig(steps=400, batch=batch, learning_rate=4e-3, seed=seed)
+    return TrainingConfig(steps=600, batch=batch, learning_rate=1e-2, seed=seed)
+
+
+def thinned(curve: list[tuple[int, float, float]]) -> list[list[float]]:
+    """About 32 points (step, loss, ESS) of a training curve, as flow files keep it."""
+    return [[step, round(loss, 4), round(ess, 4)] for step, loss, ess in curve[:: max(1, len(curve) // 32)]]
+
+
 def make_phi4_l4(folder: Path = WEIGHTS, seed: int = 0, report=print) -> None:
     """Train the base flow of phi^4 on 4 x 4 and its adapters into `folder`."""
 
@@ -79,14 +115,12 @@ def _save(
     path: Path, flow: Flow, action: Action, config: TrainingConfig, result: TrainingResult, base: Path | None = None
 ) -> str:
     measured = asdict(evaluate(flow, action))
-    every = max(1, len(result.curve) // 32)
-    curve = [[step, round(loss, 4), round(ess, 4)] for step, loss, ess in result.curve[::every]]
     summary = {
         "training": config.model_dump(),
         "parameters": group_sizes(flow),
         "seconds": round(result.seconds),
         "evaluation": measured,
-        "curve": curve,
+        "curve": thinned(result.curve),
     }
     save_flow(
         path,

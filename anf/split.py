@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from anf.field_kernels import advance, pull, solve
+from anf.field_kernels import advance, pull, sines, solve
 from anf.layers import BaseLinear
 
 Pullback = Callable[[torch.Tensor], torch.Tensor]
@@ -182,9 +182,8 @@ class SplitPass:
                 yield sweep, c
 
     def _refresh(self, c: int) -> None:
-        angle = self._omega[:, None, None] * self._features[c, 0]
-        torch.sin(angle, out=self._features[c, 1:])
-        torch.cos(angle, out=self._cosines[c])
+        features = self._features[c].numpy()
+        sines(features[0], self._omega.numpy(), features[1:], self._cosines[c].numpy())
 
     def _pull(self, pulled: torch.Tensor, scale: float, out: torch.Tensor, omega: np.ndarray | None) -> None:
         pull(

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from anf.actions import Action
 from anf.checkpoint import CheckpointError, read_tensors, write_tensors
-from anf.flow import Flow
+from anf.flow import Flow, NotInvertible
 from anf.layers import Engine
 from anf.metropolis import accept
+from anf.parallel import Processes, together
 from anf.statistics import ess, free_energy
 
 GROUPS = ("weights", "lora", "bias", "time", "site", "base")
@@ -54,6 +55,7 @@ class TrainingConfig(BaseModel):
     weight_limit: float | None = Field(default=None, gt=1, description="largest |weight| / rms of a base matrix")
     noise: TrainingNoise = TrainingNoise()
     noise_steps: int = Field(default=0, ge=0, description="the noise is on during this many last steps")
+    stop_at_ess: float | None = Field(default=None, gt=0, lt=1, description="stop once a report's ESS is this high")
     seed: int = 0
     report_every: int = Field(default=50, ge=1, description="steps between progress reports")
     checkpoint_every: int = Field(default=500, ge=1, description="between checkpoints; a multiple of report_every")
@@ -156,8 +158,9 @@ def train(
     if not parameters:
         raise ValueError(f"groups = {chosen}: this flow has no parameter in them (LoRA is attached with flow.add_lora)")
     torch.set_num_threads(threads)
-    with _only_these_trainable(flow, parameters):
-        run = _Run(flow, action, config, parameters, Path(checkpoint) if checkpoint is not None else None)
+    with _only_these_trainable(flow, parameters), together() as processes:
+        state = Path(checkpoint) if checkpoint is not None else None
+        run = _Run(flow, action, config, parameters, state, processes)
         if resume:
             run.load()
         return run.go(progress)
@@ -243,9 +246,10 @@ class _Run:
         config: TrainingConfig,
         parameters: dict[str, torch.nn.Parameter],
         checkpoint: Path | None,
+        processes: Processes,
     ) -> None:
         self.flow, self.action, self.config = flow, action, config
-        self.parameters, self.checkpoint = parameters, checkpoint
+        self.parameters, self.checkpoint, self.processes = parameters, checkpoint, processes
         self.adam = torch.optim.Adam(parameters.values(), lr=config.learning_rate, betas=(0.9, 0.99))
         self.generator = torch.Generator().manual_seed(config.seed)
         frozen = {n: p for n, p in flow.named_parameters() if n not in parameters}
@@ -257,17 +261,20 @@ class _Run:
 
     def go(self, progress: Progress | None) -> TrainingResult:
         began, first_step, log_weights = time.monotonic(), self.step, []
-        while self.step < self.config.steps:
+        reached = False
+        while self.step < self.config.steps and not reached:
             log_weights.append(self._one_step())
             at_end = self.step == self.config.steps
             if at_end or self.step % self.config.report_every == 0:
                 recent = torch.cat(log_weights).numpy()
                 log_weights = []
                 self.curve.append((self.step, float(-recent.mean()), ess(recent)))
-                if progress is not None:
+                reached = self.config.stop_at_ess is not None and self.curve[-1][2] >= self.config.stop_at_ess
+                if progress is not None and self.processes.leads:
                     per_step = (time.monotonic() - began) / (self.step - first_step)
                     progress(*self.curve[-1], per_step * (self.config.steps - self.step))
-            if self.checkpoint is not None and (at_end or self.step % self.config.checkpoint_every == 0):
+            due = at_end or reached or self.step % self.config.checkpoint_every == 0
+            if self.checkpoint is not None and due and self.processes.leads:
                 self.save()
         return TrainingResult(self.step, time.monotonic() - began, self.curve)
 
@@ -278,9 +285,15 @@ class _Run:
         for group in self.adam.param_groups:
             group["lr"] = config.learning_rate * warm_up * decay
         with self._noise():
-            loss, log_weight = self.flow.loss(self.action, config.batch, self.generator)
+            white = self.flow.white(config.batch, self.generator)[:, self.processes.share(config.batch)]
+            try:
+                loss, log_weight = self.flow.loss(self.action, white.contiguous())
+            except NotInvertible as error:
+                raise TrainingDiverged(f"step {self.step}: {error}; {self._kept()}") from error
             self.adam.zero_grad()
             loss.backward()
+        self.processes.average_gradients(self.parameters.values())
+        log_weight = self.processes.gather(log_weight)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), config.clip_norm)
         self._check(log_weight, float(norm))
         self.adam.step()
@@ -297,13 +310,15 @@ class _Run:
         allowed = self.flow.sites + 6 * float(log_weight.std()) / math.sqrt(len(log_weight))
         if math.isfinite(loss) and math.isfinite(norm) and loss - self.first_loss < allowed:
             return
-        kept = f"the last good state is in {self.checkpoint}" if self.checkpoint else "no checkpoint was kept"
         raise TrainingDiverged(
             f"step {self.step}: loss = {loss:.4g} (it began at {self.first_loss:.4g} and may rise by at most "
-            f"{self.flow.sites}), gradient norm = {norm:.4g}; {kept}. Lower learning_rate = "
+            f"{self.flow.sites}), gradient norm = {norm:.4g}; {self._kept()}. Lower learning_rate = "
             f"{self.config.learning_rate:g} or clip_norm = {self.config.clip_norm:g}, or raise batch = "
             f"{self.config.batch}."
         )
+
+    def _kept(self) -> str:
+        return f"the last good state is in {self.checkpoint}" if self.checkpoint else "no checkpoint was kept"
 
     @contextmanager
     def _noise(self) -> Iterator[None]:

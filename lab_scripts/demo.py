@@ -144,7 +144,8 @@ def _flows(theories: list[Action], files: list[Path] | None) -> list[Flow]:
         raise InputError(
             f"--flow: {len(files)} files for {len(theories)} values of --lam; give one for each, in the same order"
         )
-    named: list[Path | None] = [*files] if files else [None] * len(theories)
+    # The mixer: one array holds all of it, and LoRA carries it from one λ to the next.
+    named: list[Path | str] = [*files] if files else ["mixer"] * len(theories)
     found = [flow_for(theory, path) for theory, path in zip(theories, named, strict=True)]
     first, _, record = found[0]
     for path, _, other in found[1:]:

@@ -5,47 +5,58 @@ from __future__ import annotations
 from pathlib import Path
 
 from anf.actions import Action
-from anf.checkpoint import WEIGHTS, CheckpointError, FlowRecord, load_flow, read_record, shipped
+from anf.checkpoint import CheckpointError, FlowRecord, load_flow, shipped, shipped_records
 from anf.flow import Flow
 
+KINDS = ("mixer", "field")
 
-def flow_for(action: Action, path: Path | None) -> tuple[Path, Flow, FlowRecord]:
-    """The flow in `path`, or the shipped one, for exactly this action. Raises `CheckpointError`."""
-    path = shipped(action) if path is None else path
+
+def flow_for(action: Action, choice: str | Path | None) -> tuple[Path, Flow, FlowRecord]:
+    """The flow for exactly this action: the shipped one of a kind (`KINDS`), that in a file, or without a choice the
+    shipped one with the highest ESS. Raises `CheckpointError`."""
+    if choice is None or choice in KINDS:
+        path = shipped(action, None if choice is None else str(choice))
+    else:
+        path = Path(choice)
     return path, *load_flow(path, action)
 
 
 def flow_named(model: str) -> tuple[Path, Flow, FlowRecord]:
     """The flow in the file `model`, or the shipped one of that name. Raises `CheckpointError`."""
-    names = {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
+    names = {path.stem: path for path in shipped_records()}
     path = names.get(model, Path(model))
     if not path.exists():
         raise CheckpointError(f"{model}: there is no such file; shipped are {', '.join(names)}")
     return path, *load_flow(path)
 
 
-def nearest_flow(action: Action, path: Path | None) -> tuple[Path, Flow, FlowRecord]:
-    """The flow in `path`, or the shipped one with the nearest couplings, for this action and lattice at any couplings.
+def nearest_flow(action: Action, choice: str | Path | None) -> tuple[Path, Flow, FlowRecord]:
+    """The flow in a file, or the shipped one with the nearest couplings, of a kind (`KINDS`) or of any: for this action
+    and lattice, at any couplings. Among equally near ones that with the highest ESS.
 
     Raises `CheckpointError`.
     """
-    if path is None:
+    if choice is None or choice in KINDS:
         candidates = {
-            candidate: record
-            for candidate in sorted(WEIGHTS.glob("*.safetensors"))
-            if (record := read_record(candidate)).action == action.name and record.architecture.shape == action.shape
+            path: record
+            for path, record in shipped_records().items()
+            if (record.action, record.architecture.shape) == (action.name, tuple(action.shape))
+            and choice in (None, record.architecture.kind)
         }
         if not candidates:
             raise CheckpointError(
-                f"no flow is shipped for {action.name} on {action.shape}; make one by `xbar train`, name it by --flow"
+                f"no {'' if choice is None else f'{choice} '}flow is shipped for {action.name} on {action.shape}; make "
+                "one by `xbar train`, name it by --flow"
             )
 
-        def distance(candidate: Path) -> float:
-            return sum(
-                (candidates[candidate].parameters[name] - value) ** 2 for name, value in action.parameters.items()
-            )
+        def distance(path: Path) -> tuple[float, float]:
+            record = candidates[path]
+            apart = sum((record.parameters[name] - value) ** 2 for name, value in action.parameters.items())
+            return apart, -(record.ess or 0.0)
 
         path = min(candidates, key=distance)
+    else:
+        path = Path(choice)
     flow, record = load_flow(path)
     if (record.action, record.architecture.shape) != (action.name, tuple(action.shape)):
         raise CheckpointError(

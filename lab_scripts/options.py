@@ -26,6 +26,12 @@ G = Annotated[float, typer.Option("--g", help="Graphene: gauge coupling g.")]
 U = Annotated[float, typer.Option("--u", help="Graphene: coupling u of the mass term.")]
 L = Annotated[int, typer.Option("--L", help="Lattice side, sites: L × L.")]
 TimeSites = Annotated[int | None, typer.Option("--Lt", help="Sites along time, T/g = 1/(Lt·g).", show_default="L")]
+FlowChoice = Annotated[
+    str | None,
+    typer.Option(
+        "--flow", help="mixer or field: the shipped one of that kind; or a flow FILE.", show_default="the best"
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random, the mock board included.")]
 Out = Annotated[Path, typer.Option("--out", help="Run file to write, netCDF: RUN.nc.")]
 FlowOut = Annotated[Path, typer.Option("--out", help="Flow file to write: NAME.safetensors.")]

@@ -24,13 +24,17 @@ from lab_scripts.options import (
     ActionName,
     Backend,
     BoardFile,
+    FlowChoice,
     Force,
+    G,
     Json,
     L,
     Lam,
     Out,
     Seed,
     Threads,
+    TimeSites,
+    U,
     Vcd,
     action_title,
     build_action,
@@ -68,12 +72,13 @@ def sample(
     action: ActionName = "phi4",
     m2: M2 = -4.0,
     lam: Lam = 5.0,
+    g: G = 1.0,
+    u: U = 0.5,
     side: L = 4,
+    time_sites: TimeSites = None,
     layers: Annotated[Layers, typer.Option("--layers", help="What multiplies in the base layers.")] = Layers.digital,
     configs: Annotated[int, typer.Option("--configs", min=10, help="Proposals to draw.")] = 10_000,
-    flow_file: Annotated[
-        Path | None, typer.Option("--flow", help="Flow file; without it, the shipped one for this action and size.")
-    ] = None,
+    flow_choice: FlowChoice = None,
     plan: Annotated[
         Path | None, typer.Option("--plan", help="With --layers crossbar: plan of `xbar place` to follow.")
     ] = None,
@@ -97,7 +102,7 @@ def sample(
     run_file = RunFile.open(context, out, force=force)
     if vcd is not None and layers is not Layers.crossbar:
         raise InputError(f"--vcd {vcd}: --layers {layers.value} opens no board; use --layers crossbar")
-    theory = build_action(action, side, m2=m2, lam=lam)
+    theory = build_action(action, side, time_sites=time_sites, m2=m2, lam=lam, g=g, u=u)
     board = load_board(board_file)
     set_threads(threads)
     import torch
@@ -111,7 +116,9 @@ def sample(
     from lab_scripts.deployment import flow_on_boards, tune_flow
     from lab_scripts.flows import flow_for
 
-    path, flow, record = flow_for(theory, flow_file)
+    if flow_choice is None and layers is not Layers.digital:
+        flow_choice = "mixer"  # fits into one array
+    path, flow, record = flow_for(theory, flow_choice)
     statistics: dict[str, Any] = {
         "layers": layers.value, "flow": path.name, "flow_base_sha256": record.base_digest,
         # Forward on digital layers only: a board that is read again gives another density of the same configuration.

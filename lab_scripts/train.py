@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -10,8 +11,23 @@ import typer
 from pydantic import BaseModel
 
 from lab_scripts.console import Report
-from lab_scripts.exits import FileError, bad_input
-from lab_scripts.options import M2, ActionName, FlowOut, Force, Json, L, Lam, Seed, Threads, build_action, set_threads
+from lab_scripts.exits import FileError, InputError, bad_input
+from lab_scripts.options import (
+    M2,
+    ActionName,
+    FlowOut,
+    Force,
+    G,
+    Json,
+    L,
+    Lam,
+    Seed,
+    Threads,
+    TimeSites,
+    U,
+    build_action,
+    set_threads,
+)
 from lab_scripts.runs import check_output, command_line
 
 if TYPE_CHECKING:
@@ -21,75 +37,126 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 RECIPE = "that of the shipped flows"
-Batch = Annotated[int, typer.Option("--batch", min=2, help="Configurations per step.")]
-Rate = Annotated[float, typer.Option("--learning-rate", help="Peak of the learning rate.")]
+Batch = Annotated[int | None, typer.Option("--batch", min=2, help="Configurations per step.", show_default=RECIPE)]
+Rate = Annotated[float | None, typer.Option("--learning-rate", help="Peak of the learning rate.", show_default=RECIPE)]
+Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Optimisation steps.", show_default=RECIPE)]
 EvaluateOn = Annotated[int, typer.Option("--evaluate", min=100, help="Fresh proposals for the figures at the end.")]
+
+
+class FlowKind(str, Enum):
+    """What to train."""
+
+    mixer = "mixer"
+    field = "field"
 
 
 def train(
     context: typer.Context,
     out: FlowOut,
+    kind: Annotated[FlowKind, typer.Option("--flow", help="Kind of flow.")] = FlowKind.field,
     action: ActionName = "phi4",
     m2: M2 = -4.0,
     lam: Lam = 5.0,
+    g: G = 1.0,
+    u: U = 0.5,
     side: L = 4,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Optimisation steps.")] = 16_000,
+    time_sites: TimeSites = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--start", help="Field: flow FILE to start from, of other couplings or a smaller lattice."),
+    ] = None,
+    steps: Steps = None,
     noise_steps: Annotated[
         int | None,
-        typer.Option("--noise-steps", min=0, help="Last steps, against array errors.", show_default="3/8 of --steps"),
+        typer.Option(
+            "--noise-steps", min=0, help="Mixer: last steps, against array errors.", show_default="3/8 of all"
+        ),
     ] = None,
-    batch: Batch = 512,
-    learning_rate: Rate = 4e-3,
+    batch: Batch = None,
+    learning_rate: Rate = None,
+    stop_at_ess: Annotated[
+        float | None,
+        typer.Option("--stop-at-ess", help="Stop before --steps once the ESS of the last steps is this high."),
+    ] = None,
+    sweeps: Annotated[
+        int | None, typer.Option("--sweeps", help="Field: sweeps through the colours.", show_default=RECIPE)
+    ] = None,
     couplings: Annotated[
-        int | None, typer.Option("--couplings", help="T, coupling steps that share a network.", show_default=RECIPE)
+        int | None, typer.Option("--couplings", help="Mixer: coupling steps, T.", show_default=RECIPE)
     ] = None,
-    channels: Annotated[int | None, typer.Option("--channels", help="Features per token.", show_default=RECIPE)] = None,
-    hidden: Annotated[int | None, typer.Option("--hidden", help="Width of mixing layers.", show_default=RECIPE)] = None,
-    blocks: Annotated[int | None, typer.Option("--blocks", help="Mixer blocks.", show_default=RECIPE)] = None,
+    channels: Annotated[
+        int | None, typer.Option("--channels", help="Mixer: features per token.", show_default=RECIPE)
+    ] = None,
+    hidden: Annotated[
+        int | None, typer.Option("--hidden", help="Mixer: width of mixing layers.", show_default=RECIPE)
+    ] = None,
+    blocks: Annotated[int | None, typer.Option("--blocks", help="Mixer: blocks.", show_default=RECIPE)] = None,
     patch: Annotated[
-        int | None, typer.Option("--patch", help="Side of a patch, sites; even.", show_default=RECIPE)
+        int | None, typer.Option("--patch", help="Mixer: side of a patch, sites; even.", show_default=RECIPE)
     ] = None,
-    evaluate_on: EvaluateOn = 16_384,
+    evaluate_on: EvaluateOn = 65_536,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted run.")] = False,
     seed: Seed = 0,
     threads: Threads = 1,
     force: Force = False,
     json_output: Json = False,
 ) -> None:
-    """Train a flow from nothing, by the reverse KL divergence alone, and write it to a flow file.
+    """Train a flow by the reverse KL divergence alone, and write it to a flow file.
 
-    While it runs, its state is in OUT.checkpoint; --resume goes on from there, to the same bits.
+    While it runs, its state is in OUT.checkpoint; --resume goes on from there, to the same bits. Under torchrun
+    (torchrun --no-python --nproc-per-node N xbar train ...) the processes share each batch.
     """
     report = Report(as_json=json_output)
     check_output(out, ".safetensors", force=force)
-    theory = build_action(action, side, m2=m2, lam=lam)
+    theory = build_action(action, side, time_sites=time_sites, m2=m2, lam=lam, g=g, u=u)
+    mixer_only = {
+        "--couplings": couplings, "--channels": channels, "--hidden": hidden, "--blocks": blocks, "--patch": patch,
+        "--noise-steps": noise_steps,
+    }  # fmt: skip
+    field_only = {"--sweeps": sweeps, "--start": start}
+    for option, value in (field_only if kind is FlowKind.mixer else mixer_only).items():
+        if value is not None:
+            raise InputError(
+                f"{option} {value}: the {kind.value} flow has no such thing; leave it out or change --flow"
+            )
     set_threads(threads)
     from anf import recipes, training
     from anf.checkpoint import save_flow
     from anf.mixer_flow import MixerFlow
+    from anf.parallel import here
 
+    flow: Flow
     with bad_input():
-        architecture = _changed(recipes.architecture(theory.shape), couplings=couplings)
-        sizes = {
-            "channels": channels,
-            "token_hidden": hidden,
-            "channel_hidden": hidden,
-            "blocks": blocks,
-            "patch": patch,
-        }
-        architecture = _changed(architecture, mixer=_changed(architecture.mixer, **sizes))
+        if kind is FlowKind.field:
+            flow = recipes.field_flow(theory, start, sweeps=sweeps)
+            recipe = recipes.field_training(theory.shape, started=start is not None, seed=seed)
+        else:
+            sizes = {"channels": channels, "token_hidden": hidden, "channel_hidden": hidden, "blocks": blocks}
+            mixer = _changed(recipes.architecture(theory.shape), couplings=couplings)
+            mixer = _changed(mixer, mixer=_changed(mixer.mixer, patch=patch, **sizes))
+            flow = MixerFlow(mixer, seed, theory)
+            recipe = recipes.base_training(seed)
+            if noise_steps is None:
+                noise_steps = 3 * (steps or recipe.steps) // 8
         config = _changed(
-            recipes.base_training(seed), steps=steps, batch=batch, learning_rate=learning_rate,
-            noise_steps=3 * steps // 8 if noise_steps is None else noise_steps,
-        )  # fmt: skip
-    flow = MixerFlow(architecture, seed=seed)
+            recipe,
+            steps=steps,
+            batch=batch,
+            learning_rate=learning_rate,
+            noise_steps=noise_steps,
+            stop_at_ess=stop_at_ess,
+        )
     checkpoint = out.with_suffix(".checkpoint")
     with report.task("Training") as step:
         result = training.train(
             flow, theory, config, checkpoint=checkpoint, resume=resume, threads=threads,
-            progress=lambda at, loss, ess, _: step(at, steps, f"loss {loss:.4f}, ESS {ess:.3f}"),
+            progress=lambda at, loss, ess, _: step(at, config.steps, f"loss {loss:.4f}, ESS {ess:.3f}"),
         )  # fmt: skip
+    if not here().leads:
+        return
     summary = _evaluated(report, flow, theory, result, evaluate_on, seed)
+    summary["curve"] = recipes.thinned(result.curve)
+    summary["training"] = config.model_dump()
     save_flow(out, flow, theory, seed=seed, command=command_line(context), ess=summary["ess"], summary=summary)
     checkpoint.unlink()
     _finish(report, out, summary)
@@ -101,15 +168,18 @@ def finetune(
     action: ActionName = "phi4",
     m2: M2 = -4.0,
     lam: Lam = 5.0,
+    g: G = 1.0,
+    u: U = 0.5,
     side: L = 4,
-    flow_file: Annotated[
-        Path | None,
-        typer.Option("--flow", help="Flow to start from; without it, the shipped one with the nearest couplings."),
-    ] = None,
+    time_sites: TimeSites = None,
+    flow_choice: Annotated[
+        str,
+        typer.Option("--flow", help="mixer or field, the shipped one with the nearest couplings, or a flow FILE."),
+    ] = "mixer",
     rank: Annotated[int, typer.Option("--rank", min=1, help="Rank of LoRA, if the flow has none yet.")] = 2,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Optimisation steps.")] = 2000,
-    batch: Batch = 512,
-    learning_rate: Rate = 4e-3,
+    steps: Steps = None,
+    batch: Batch = None,
+    learning_rate: Rate = None,
     evaluate_on: EvaluateOn = 16_384,
     seed: Seed = 0,
     threads: Threads = 1,
@@ -122,7 +192,7 @@ def finetune(
     """
     report = Report(as_json=json_output)
     check_output(out, ".safetensors", force=force)
-    theory = build_action(action, side, m2=m2, lam=lam)
+    theory = build_action(action, side, time_sites=time_sites, m2=m2, lam=lam, g=g, u=u)
     set_threads(threads)
     from anf import recipes, training
     from anf.checkpoint import save_flow
@@ -130,7 +200,7 @@ def finetune(
 
     with bad_input():
         config = _changed(recipes.adapter_training(seed), steps=steps, batch=batch, learning_rate=learning_rate)
-    path, flow, record = nearest_flow(theory, flow_file)
+    path, flow, record = nearest_flow(theory, flow_choice)
     base = _beside(base_path(path, record), out)
     if not record.lora_ranks:
         flow.add_lora(rank, seed=seed)
@@ -138,7 +208,7 @@ def finetune(
     with report.task("Fine-tuning") as step:
         result = training.finetune(
             flow, theory, config, threads=threads,
-            progress=lambda at, loss, ess, _: step(at, steps, f"loss {loss:.4f}, ESS {ess:.3f}"),
+            progress=lambda at, loss, ess, _: step(at, config.steps, f"loss {loss:.4f}, ESS {ess:.3f}"),
         )  # fmt: skip
     summary = _evaluated(report, flow, theory, result, evaluate_on, seed)
     save_flow(
@@ -154,15 +224,18 @@ def _changed(model: Model, **changes: Any) -> Model:
 
 
 def _evaluated(report: Report, flow: Flow, theory: Action, result: TrainingResult, n: int, seed: int) -> dict[str, Any]:
+    from anf.sampling import measure_ess_forward
     from anf.training import evaluate, group_sizes
 
     with report.task("Evaluating") as step:
         step(0, 1)
         # A seed of its own: the figures are not those of configurations that were trained on.
         found: Evaluation = evaluate(flow, theory, n, seed=seed + 1)
+        forward = measure_ess_forward(flow, theory, seed=seed + 1)
     return {
-        "steps": result.steps, "seconds": result.seconds, "ess": found.ess, "kl": found.kl,
-        "acceptance": found.acceptance, "free_energy": found.free_energy, "free_energy_error": found.free_energy_error,
+        "steps": result.steps, "seconds": result.seconds, "ess": found.ess, "ess_forward": forward, "kl": found.kl,
+        "acceptance": found.acceptance, "largest_weight": found.largest_weight,
+        "free_energy": found.free_energy, "free_energy_error": found.free_energy_error,
         "evaluated_on": n, "parameters": group_sizes(flow),
     }  # fmt: skip
 
@@ -171,8 +244,10 @@ def _finish(report: Report, out: Path, summary: dict[str, Any]) -> None:
     report.table(str(out), ("", ""), [
         ("steps", f"{summary['steps']} in {summary['seconds']:.0f} s"),
         ("ESS", f"{summary['ess']:.4f}"),
+        ("ESS forward", f"{summary['ess_forward']:.4f}"),
         ("KL(q‖p)", f"{summary['kl']:.4f}"),
         ("acceptance", f"{summary['acceptance']:.4f}"),
+        ("largest weight / mean", f"{summary['largest_weight']:.3g}"),
         ("F = −ln Z", f"{summary['free_energy']:.4f} ± {summary['free_energy_error']:.4f}"),
         ("parameters", ", ".join(f"{n} {group}" for group, n in summary["parameters"].items() if n)),
     ])  # fmt: skip

@@ -12,6 +12,7 @@ from anf.actions import Graphene, Phi4
 from anf.checkerboard import Checkerboard
 from anf.completion import EvenHalf, completion
 from anf.field_flow import FieldFlow, FieldFlowConfig, colour_sites
+from anf.field_kernels import sines
 from anf.flow import log_normal
 from anf.split import time_table
 from anf.tied import Orbits
@@ -32,7 +33,7 @@ def wild_flow(action, sweeps: int = 2, dtype: torch.dtype = torch.float64) -> Fi
 
 
 def draws(flow: FieldFlow, n: int, seed: int = 1) -> torch.Tensor:
-    return flow.base_sample(n, torch.Generator().manual_seed(seed))
+    return flow.white(n, torch.Generator().manual_seed(seed))
 
 
 def spelled_out(flow: FieldFlow, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -106,6 +107,20 @@ def test_flipping_the_sign_flips_the_image_and_keeps_log_q_to_the_last_bit(actio
     assert torch.equal(log_q_flipped, log_q)
 
 
+@pytest.mark.parametrize(("dtype", "error"), [(np.float32, 2e-7), (np.float64, 1e-15)])
+def test_sines_are_those_of_the_library_to_rounding_and_exactly_odd(dtype, error):
+    x = np.concatenate([np.linspace(-12, 12, 4001), [0.0, 1e-30, 55.5]]).astype(dtype)[None]
+    omega = np.array([0.7, 1.0, 5.5], dtype)
+    (sine, cosine), (minus, same) = np.empty((2, 2, 3, *x.shape), dtype)
+    sines(x, omega, sine, cosine)
+    sines(-x, omega, minus, same)
+    angle = (omega[:, None, None] * x).astype(float)
+    np.testing.assert_allclose(sine, np.sin(angle), rtol=0, atol=error)
+    np.testing.assert_allclose(cosine, np.cos(angle), rtol=0, atol=error)
+    np.testing.assert_array_equal(minus, -sine)
+    np.testing.assert_array_equal(same, cosine)
+
+
 @pytest.mark.parametrize(("shape", "by"), [((8, 8), (4, 0)), ((8, 8), (4, 4)), ((6, 6), (3, 3)), ((6, 8), (0, 4))])
 def test_translations_that_keep_the_colours_commute_with_the_flow(shape, by):
     flow = wild_flow(Phi4(-4.0, 5.0, shape))
@@ -131,7 +146,7 @@ def add_wild_lora(flow: FieldFlow) -> FieldFlow:
 def test_the_path_gradient_is_that_of_autograd_with_the_score_held_fixed(action, lora):
     flow = add_wild_lora(wild_flow(action)) if lora else wild_flow(action)
     noise = draws(flow, 1)
-    loss, log_weight = flow.path_gradient(EvenHalf(action), 1, torch.Generator().manual_seed(1))
+    loss, log_weight = flow.path_gradient(EvenHalf(action), noise)
     loss.backward()
     found = {name: p.grad.clone() for name, p in flow.named_parameters() if p.grad is not None}
 
@@ -199,7 +214,7 @@ def test_the_score_under_noise_belongs_to_the_same_draw():
         return value
 
     with deployed(flow, {}, noisy(flow, 7)):
-        loss, log_weight = flow.path_gradient(Flat(), 1, torch.Generator().manual_seed(1))
+        loss, log_weight = flow.path_gradient(Flat(), noise)
     loss.backward()
     assert float(-log_weight) == pytest.approx(log_q(0.0), abs=1e-10)
     own = float((noise * noise).sum()) - flow.sites

@@ -49,6 +49,8 @@ def flows(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             "5",
             "--steps",
             "100",
+            "--flow",
+            "mixer",
             "--couplings",
             "4",
             "--channels",

@@ -36,8 +36,8 @@ def test_a_pull_above_three_sigma_is_exit_code_1_with_everything_written(xbar, t
 
 def test_flows_with_other_base_weights_cannot_share_a_board(xbar, tmp_path, flows):
     made = xbar(
-        "train", "--L", 2, "--lam", 5.5, "--steps", 2, "--couplings", 4, "--channels", 4, "--hidden", 4,
-        "--evaluate", 100, "--out", "other.safetensors",
+        "train", "--flow", "mixer", "--L", 2, "--lam", 5.5, "--steps", 2, "--couplings", 4, "--channels", 4,
+        "--hidden", 4, "--evaluate", 100, "--out", "other.safetensors",
     )  # fmt: skip
     assert made.exit_code == 0
     result = xbar("demo", *SMALL, "--flow", flows[0], "--flow", "other.safetensors", "--out", "d.nc")

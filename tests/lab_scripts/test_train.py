@@ -8,14 +8,29 @@ import pytest
 from anf import recipes, training
 from anf.checkpoint import load_flow, read_record, read_tensors
 
-SMALL = ("--L", 2, "--couplings", 2, "--channels", 2, "--hidden", 2, "--batch", 128, "--evaluate", 200)
+SMALL = (
+    "--flow",
+    "mixer",
+    "--L",
+    2,
+    "--couplings",
+    2,
+    "--channels",
+    2,
+    "--hidden",
+    2,
+    "--batch",
+    128,
+    "--evaluate",
+    200,
+)
 
 
 def test_training_writes_a_flow_with_its_command_and_the_ess_that_was_measured(xbar_json):
     answer = xbar_json("train", *SMALL, "--steps", 30, "--lam", 5.5, "--out", "f.safetensors")
     record = read_record("f.safetensors")
     assert record.parameters == {"m2": -4.0, "lam": 5.5}
-    assert record.command.startswith("xbar train --L 2")
+    assert record.command.startswith("xbar train --flow mixer --L 2")
     assert record.ess == answer["ess"]
     assert 0 < record.ess <= 1
 
@@ -74,7 +89,7 @@ def test_fine_tuning_never_replaces_another_base_of_the_same_name(xbar, flows, t
     ],
 )
 def test_parameters_that_no_flow_can_have_are_bad_input(xbar, tmp_path, args, message):
-    result = xbar("train", "--L", 2, "--steps", 5, *args, "--out", "f.safetensors")
+    result = xbar("train", "--flow", "mixer", "--L", 2, "--steps", 5, *args, "--out", "f.safetensors")
     assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
     assert not list(tmp_path.iterdir())
 
@@ -84,3 +99,43 @@ def test_a_training_that_diverges_is_exit_code_1_and_writes_no_flow(xbar, tmp_pa
     assert result.exit_code == 1
     assert "Lower learning_rate" in result.stderr
     assert not (tmp_path / "f.safetensors").exists()
+
+
+def test_a_field_flow_starts_from_a_smaller_lattice_and_stops_once_it_is_good(xbar_json):
+    common = ("train", "--flow", "field", "--batch", 128, "--sweeps", 2, "--evaluate", 2000)
+    fast = ("--steps", 200, "--learning-rate", 0.02)
+    small = xbar_json(*common, "--L", 4, "--lam", 6, *fast, "--out", "four.safetensors")
+    assert small["ess"] > 0.9
+    assert abs(small["ess"] - small["ess_forward"]) < 0.1
+    assert abs(small["free_energy"] + 4.21772400) < 5 * small["free_energy_error"]
+    started = ("--start", "four.safetensors", "--steps", 200, "--stop-at-ess", 0.6)
+    large = xbar_json(*common, "--L", 8, "--lam", 6, *started, "--out", "eight.safetensors")
+    assert large["steps"] < 200
+    assert large["curve"][-1][2] >= 0.6
+    record = read_record("eight.safetensors")
+    assert (record.architecture.kind, record.architecture.shape) == ("field", (8, 8))
+    assert record.summary["parameters"]["weights"] == 4 * 5 * 9  # cosines, features, offsets of an 8 x 8 lattice
+
+
+def test_a_wire_of_its_own_couplings_on_a_rectangle(xbar_json):
+    wire = ("--action", "graphene", "--g", 1, "--u", 0.1, "--L", 6, "--Lt", 4)
+    answer = xbar_json("train", *wire, "--steps", 20, "--batch", 64, "--evaluate", 1000, "--out", "w.safetensors")
+    sampled = xbar_json("sample", *wire, "--flow", "w.safetensors", "--configs", 500, "--out", "w.nc")
+    assert read_record("w.safetensors").parameters == {"g": 1.0, "u": 0.1}
+    assert sampled["ess"] == pytest.approx(answer["ess"], abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (("--couplings", 4), 2, "--couplings 4: the field flow has no such thing"),
+        (("--flow", "mixer", "--sweeps", 4), 2, "--sweeps 4: the mixer flow has no such thing"),
+        (("--start", "none.safetensors"), 4, "no such file"),
+        (("--L", 2, "--start", "mixer"), 4, "holds a mixer flow"),
+        (("--L", 5), 2, "Lx = 5"),
+    ],
+)
+def test_options_that_do_not_fit_the_kind_of_flow_are_refused(xbar, flows, args, code, message):
+    args = tuple(flows[0] if arg == "mixer" and i and args[i - 1] == "--start" else arg for i, arg in enumerate(args))
+    result = xbar("train", "--L", 4, *args, "--steps", 5, "--out", "f.safetensors")
+    assert (result.exit_code, message in result.stderr) == (code, True), result.stderr
