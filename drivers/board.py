@@ -102,6 +102,7 @@ class Limits(_Section):
     read_exposure_s: float = Field(gt=0)
     pulse_interval_s: float = Field(gt=0)
     pulses_per_cell: int = Field(gt=0)
+    host_silence_s: float = Field(gt=0)
     set: PulseLimits
     reset: PulseLimits
     form: PulseLimits
@@ -189,6 +190,7 @@ class Board(_Section):
             timing=self.timing,
             safe_wait_cycles=self.timing.cycles(dac80508.RESET_WAIT_S),
             safe_frames=(reset,),
+            watchdog_cycles=self.timing.cycles(self.limits.host_silence_s),
             limits=self._sequencer_limits(),
         )
 

@@ -13,6 +13,7 @@ from firmware_bridge.mock.bridge import MockBridge
 from firmware_bridge.remote.client import RemoteBridge
 from firmware_bridge.rtl_bridge import RtlBridge
 from firmware_bridge.rtl_build import RtlUnavailable
+from firmware_bridge.zc706_bridge import Zc706Bridge, Zc706Unavailable
 
 TOKEN_VARIABLE = "XBAR_TOKEN"
 """Environment variable with the token that a board server asks for. A command line would show it to everybody."""
@@ -20,11 +21,6 @@ TOKEN_VARIABLE = "XBAR_TOKEN"
 
 class BackendUnavailable(BoardError):
     """An address that this release, or this installation, cannot open."""
-
-
-_NOT_BUILT = {
-    "zc706": "the PYNQ bridge to the ZC706 and its bitstream",
-}
 
 
 def open_bridge(
@@ -36,10 +32,11 @@ def open_bridge(
         raise BackendUnavailable(f"vcd = {vcd}: backend {address!r} has no pins to record; use 'rtl'")
     if scheme in ("tcp", "serial"):
         return RemoteBridge.open(address, token=os.environ.get(TOKEN_VARIABLE))
-    if scheme in _NOT_BUILT:
-        raise BackendUnavailable(
-            f"backend {address!r} needs {_NOT_BUILT[scheme]}, which this release does not contain; use 'mock'"
-        )
+    if scheme == "zc706":
+        try:
+            return Zc706Bridge.open(board.wiring, Path(path) if (path := address.partition(":")[2]) else None)
+        except Zc706Unavailable as error:
+            raise BackendUnavailable(f"backend {address!r} cannot be opened here: {error}") from error
     if address not in ("mock", "rtl"):
         raise BackendUnavailable(
             f"backend {address!r} is unknown; there are mock, rtl, zc706, tcp://host:port, serial:///dev/…"

@@ -34,8 +34,8 @@ def open_crossbar(
     """Open a board.
 
     address: ``"mock"``, ``"tcp://host:port"`` or ``"serial:///dev/…?baud=…"`` of a board server (`xbar serve`);
-        ``"rtl"``, the Verilated gateware with the mock board at its pins (needs the `[rtl]` extra); or ``"zc706"``,
-        which this release names but does not have yet.
+        ``"rtl"``, the Verilated gateware with the mock board at its pins (needs the `[rtl]` extra); or
+        ``"zc706"`` and ``"zc706:/path/xbar.bit"``, the fabric of the board that this runs on (pynq).
     board: a `Board` or the path of a board file.
     seed: of the mock board, behind `rtl` as well: its chips' errors, its array's devices and all noise. A served
         board has its own.

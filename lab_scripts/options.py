@@ -42,7 +42,7 @@ Backend = Annotated[
     str,
     typer.Option(
         "--backend",
-        help="Where the board is: mock, rtl, tcp://host:port, serial:///dev/…; later releases open zc706.",
+        help="Where the board is: mock, rtl, zc706[:BITSTREAM], tcp://host:port, serial:///dev/….",
     ),
 ]
 Vcd = Annotated[

@@ -10,7 +10,7 @@ from functools import cache
 
 import pytest
 from loopback import cable, serving
-from needs import MISSING
+from needs import MISSING, MISSING_PYNQ
 
 from drivers.board import load_board
 from drivers.bridges import open_bridge
@@ -49,6 +49,17 @@ def gateware(seed: int) -> Iterator[Bridge]:
 
 
 @contextmanager
+def over_pynq(seed: int) -> Iterator[Bridge]:
+    if missing := [*MISSING, *MISSING_PYNQ]:
+        pytest.skip(f"needs {', '.join(missing)}")
+    from pynq_stage import StageBridge
+
+    bridge = StageBridge(deepcopy(_as_made(seed)).board)
+    yield bridge
+    bridge.close()
+
+
+@contextmanager
 def over_tcp(seed: int) -> Iterator[Bridge]:
     with serving(mock(seed)) as there:
         bridge = RemoteBridge.open(there.address)
@@ -69,6 +80,7 @@ Open = Callable[[int], AbstractContextManager[Bridge]]
 BRIDGES: dict[str, Open] = {
     "mock": local,
     "rtl": gateware,
+    "pynq": over_pynq,
     "tcp": over_tcp,
     "serial": over_serial,
 }

@@ -11,22 +11,19 @@ import pytest
 from drivers.board import PAPER_BOARD, BoardFileError, load_board
 from drivers.bridges import BackendUnavailable
 from drivers.connect import load_mock, open_crossbar
+from firmware_bridge import zc706_bridge
 from firmware_bridge.mock.board import MockParams
 
 GOOD = np.full(32, 0.05)
 
 
-@pytest.mark.parametrize(
-    ("address", "missing"),
-    [
-        ("zc706", "the PYNQ bridge to the ZC706 and its bitstream"),
-    ],
-)
-def test_a_backend_that_is_not_built_says_what_is_missing(address, missing):
-    with pytest.raises(BackendUnavailable, match=missing) as refusal:
+@pytest.mark.parametrize("address", ["zc706", "zc706:/boot/xbar.bit"])
+def test_the_board_says_what_to_install_where_pynq_is_missing(address, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynq", None)
+    zc706_bridge.driver.cache_clear()
+    with pytest.raises(BackendUnavailable, match=r"pynq is not installed here .* 'xbar\[board\]'; .*tcp://") as refusal:
         open_crossbar(address)
     assert repr(address) in str(refusal.value)
-    assert "use 'mock'" in str(refusal.value)
 
 
 def test_the_gateware_says_what_to_install_where_verilator_is_missing(monkeypatch):

@@ -37,7 +37,7 @@ def test_a_served_board_multiplies_for_xbar_mvm_and_the_server_ends_with_130(xba
         (("--listen", "http://127.0.0.1:80"), "is neither tcp://HOST:PORT nor serial:///dev/TTY"),
         (("--listen", "serial:///dev/nothing"), "serial port /dev/nothing at 921600 baud"),
         (("--lease", "0"), "lease = 0 s is outside 100 ms … 3.6 ks"),
-        (("--backend", "zc706", "--listen", "tcp://127.0.0.1:0"), "which this release does not contain"),
+        (("--backend", "zc706", "--listen", "tcp://127.0.0.1:0"), "pynq is not installed here"),
     ],
 )
 def test_a_server_that_cannot_start_says_why_and_ends_with_3(xbar, monkeypatch, args, message):

@@ -1,0 +1,175 @@
+"""The `zc706` bridge: the gateware in the fabric of the board that this Python runs on, through pynq.
+
+Only what pynq 3.0 to 4.0 share is used: `Overlay`, `ip_dict`, `DefaultIP` with `bindto`, its 32-bit accesses, and
+`allocate`. pynq is imported when a board is opened, and not before.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from firmware_bridge.bridge import SequencerConfig
+from firmware_bridge.errors import BoardError
+from firmware_bridge.gateware import REGISTERS
+from firmware_bridge.gateware_client import Buffer, GatewareBridge
+from firmware_bridge.wiring import Wiring
+
+VLNV = "xilinx.com:module_ref:xbar_top:1.0"
+"""What a block design calls the gateware's top module."""
+BITSTREAM = Path(__file__).parent / "overlay" / "xbar.bit"
+"""Where the build in `overlay/` leaves the bitstream; its .hwh lies beside it."""
+POLL_S = 50e-6
+"""Pause between two looks at a gateware that is busy."""
+KICKS = 4
+"""Signs of life within the time that the watchdog allows."""
+
+
+class Zc706Unavailable(BoardError):
+    """What is missing to reach the gateware, and what to do."""
+
+
+class IpCore(Protocol):
+    """What this bridge uses of pynq's `DefaultIP`."""
+
+    def read(self, offset: int = 0) -> int:
+        """Word at a byte offset."""
+
+    def write(self, offset: int, value: int) -> None:
+        """Write a word to a byte offset."""
+
+
+@cache
+def driver() -> Any:
+    """The class that pynq binds to the gateware; made once, for pynq keeps a register of them."""
+    from pynq import DefaultIP
+
+    class Gateware(DefaultIP):
+        """The gateware's registers. For a look by hand: `register_map`; everything else is the bridge's."""
+
+        bindto = [VLNV]  # noqa: RUF012 (pynq's name)
+
+        def __init__(self, description: dict[str, Any]) -> None:
+            # A module reference carries no registers in its .hwh.
+            super().__init__({"fullpath": "xbar", **description, "registers": register_description()})
+
+    return Gateware
+
+
+def register_description() -> dict[str, dict[str, Any]]:
+    """The registers as pynq describes those of an IP core; the names of a row are numbered."""
+    access = {"r": "read-only", "w": "write-only", "rw": "read-write"}
+    return {
+        r.name if r.repeat == 1 else f"{r.name}_{i}": {
+            "address_offset": 4 * (r.address + i), "size": 32, "access": access[r.access], "description": r.doc,
+            "fields": {},
+        }
+        for r in REGISTERS
+        for i in range(r.repeat)
+    }  # fmt: skip
+
+
+class PynqBus:
+    """Accesses through an IP core that pynq has bound, buffers from its `allocate`."""
+
+    def __init__(self, ip: IpCore) -> None:
+        self._ip = ip
+
+    def read(self, address: int) -> int:
+        return int(self._ip.read(address))
+
+    def write(self, address: int, word: int) -> None:
+        self._ip.write(address, int(word))
+
+    def allocate(self, n_words: int) -> Buffer:
+        from pynq import allocate
+
+        buffer: Buffer = allocate(shape=(n_words,), dtype=np.uint32)
+        return buffer
+
+    def wait(self) -> None:
+        time.sleep(POLL_S)
+
+
+class Zc706Bridge(GatewareBridge):
+    """A `Bridge` to the gateware in the fabric. While it is configured, a thread tells the watchdog that this process
+    lives; outputs are safe within `SequencerConfig.watchdog_cycles` of its end, whatever ends it."""
+
+    def __init__(self, ip: IpCore, wiring: Wiring, *, serial: str = "zc706") -> None:
+        self._life: _SignsOfLife | None = None
+        super().__init__(PynqBus(ip), wiring, kind="zc706", serial=serial)
+
+    @classmethod
+    def open(cls, wiring: Wiring, bitstream: Path | None = None) -> Zc706Bridge:
+        """Load the bitstream, unless it is loaded already, and find the gateware in it. Loading it anew would open the
+        limits that are latched.
+
+        Raises `Zc706Unavailable` if pynq, a device, the bitstream or the gateware in it is missing.
+        """
+        path = BITSTREAM if bitstream is None else bitstream
+        try:
+            driver()
+            from pynq import Overlay
+        except ImportError as error:
+            raise Zc706Unavailable(
+                f"pynq is not installed here ({error}): run this on the board, with its image's own Python, or "
+                "pip install 'xbar[board]'; from another machine use tcp://… with `xbar serve` on the board"
+            ) from error
+        if not path.is_file():
+            raise Zc706Unavailable(
+                f"there is no bitstream {path}: build it as firmware_bridge/overlay/README.md says, or name one as "
+                "zc706:/path/xbar.bit"
+            )
+        try:
+            overlay = Overlay(str(path), download=False)
+            if not overlay.is_loaded():
+                overlay.download()
+        except (RuntimeError, OSError) as error:
+            raise Zc706Unavailable(f"pynq cannot load {path}: {error}; is this the board, and are you root?") from error
+        names = [name for name, ip in overlay.ip_dict.items() if ip["type"] == VLNV]
+        if len(names) != 1:
+            found = ", ".join(sorted({str(ip["type"]) for ip in overlay.ip_dict.values()})) or "nothing"
+            raise Zc706Unavailable(f"{path} holds {len(names)} cores {VLNV}, one is needed; it has {found}")
+        core = overlay
+        for part in names[0].split("/"):
+            core = getattr(core, part)
+        return cls(core, wiring)
+
+    def configure(self, config: SequencerConfig) -> None:
+        super().configure(config)
+        self._end_signs()
+        if config.watchdog_cycles:
+            period_s = config.watchdog_cycles * config.timing.period_s / KICKS
+            self._life = _SignsOfLife(lambda: self._write("WATCHDOG", config.watchdog_cycles), period_s)
+
+    def close(self) -> None:
+        self._end_signs()
+        super().close()
+
+    def _end_signs(self) -> None:
+        if self._life is not None:
+            self._life.end()
+            self._life = None
+
+
+class _SignsOfLife:
+    """Calls `give` every `period_s` until it is ended, or the process is."""
+
+    def __init__(self, give: Callable[[], None], period_s: float) -> None:
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(give, period_s), name="watchdog", daemon=True)
+        self._thread.start()
+
+    def _run(self, give: Callable[[], None], period_s: float) -> None:
+        while not self._ended.wait(period_s):
+            give()
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join()
