@@ -1,0 +1,53 @@
+"""Shipped field flows are what their records say; the small ones are measured again."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from anf import exact
+from anf.actions import action_from_name
+from anf.checkpoint import load_flow, shipped, shipped_records
+from anf.training import evaluate
+
+FIELD = {path: record for path, record in shipped_records().items() if record.architecture.kind == "field"}
+SMALL = [path for path, record in FIELD.items() if max(record.architecture.shape) <= 6]
+
+
+def action_of(record):
+    return action_from_name(record.action, record.architecture.shape, **record.parameters)
+
+
+@pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
+def test_a_small_flow_has_the_ess_and_the_free_energy_of_its_record(path):
+    record = FIELD[path]
+    found = evaluate(load_flow(path)[0], action_of(record), n=8192, seed=5)
+    assert found.ess > 0.975
+    # Relative spread of an estimate of the ESS near 1: twice that of w², whose kurtosis is far below 100 here.
+    assert abs(found.ess - record.ess) < 5 * math.sqrt(100 * (1 - record.ess) ** 2 / 8192) + 1e-3
+    kept, error = record.summary["free_energy"], record.summary["free_energy_error"]
+    assert abs(found.free_energy - kept) < 4 * math.hypot(found.free_energy_error, error)
+
+
+@pytest.mark.parametrize("lam", [4.5, 5.0, 5.5, 6.0])
+def test_the_free_energy_of_phi4_on_four_sites_is_the_exact_one(lam):
+    path = shipped(action_from_name("phi4", 4, m2=-4.0, lam=lam), "field")
+    summary = FIELD[path].summary
+    assert abs(summary["free_energy"] - exact.phi4(4, -4.0, lam).free_energy) < 4 * summary["free_energy_error"]
+
+
+@pytest.mark.parametrize("path", FIELD, ids=lambda path: path.stem)
+def test_a_record_has_its_command_its_curve_and_both_ess_within_five_hundredths(path):
+    record = FIELD[path]
+    assert record.command.startswith("xbar train --flow field")
+    assert len(record.summary["curve"]) > 2
+    assert abs(record.ess - record.summary["ess_forward"]) < 0.05
+    assert path.stat().st_size < 40_000
+
+
+def test_the_best_flow_is_the_one_that_is_taken_without_a_choice():
+    for record in FIELD.values():
+        action = action_of(record)
+        best = shipped_records()[shipped(action)]
+        assert best.ess >= record.ess
