@@ -59,7 +59,7 @@ def test_cluster_averages_have_the_exact_mean_and_less_noise() -> None:
 
 def test_proposals_of_a_flow_serve_chains_and_weights_alike() -> None:
     action = Phi4(-4.0, 5.5, (4, 4))
-    flow, _ = load_flow(shipped(action), action)
+    flow, _ = load_flow(shipped(action, "mixer"), action)
     drawn = run_flow(flow, action, FlowPlan(16_384, 1, "x"))
     known = exact.phi4(4, -4.0, 5.5)
     for estimates in (drawn.estimates(action), drawn.reweighted(action)):

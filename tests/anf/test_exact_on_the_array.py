@@ -20,7 +20,7 @@ N = 24_000
 
 
 def sample_on(mock: MockParams, noise: ArrayNoise, seed: int) -> Samples:
-    flow, _ = load_flow(shipped(ACTION), ACTION)
+    flow, _ = load_flow(shipped(ACTION, "mixer"), ACTION)
     with open_crossbar("mock", seed=seed, mock=mock) as crossbar:
         arrays = deploy(flow, [crossbar])
         tune(flow, ACTION, arrays.simulated, Tuning(steps=100), noise=noise, seed=seed)

@@ -30,7 +30,7 @@ def test_a_small_flow_has_the_ess_and_the_free_energy_of_its_record(path):
     assert abs(found.free_energy - kept) < 4 * math.hypot(found.free_energy_error, error)
 
 
-@pytest.mark.parametrize("lam", [4.5, 5.0, 5.5, 6.0])
+@pytest.mark.parametrize("lam", [5.0, 5.5, 6.0])
 def test_the_free_energy_of_phi4_on_four_sites_is_the_exact_one(lam):
     path = shipped(action_from_name("phi4", 4, m2=-4.0, lam=lam), "field")
     summary = FIELD[path].summary

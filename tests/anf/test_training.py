@@ -239,7 +239,7 @@ def test_the_default_flow_at_l_4_fills_one_array_and_reads_it_96_times_per_confi
 )
 def test_shipped_flows_have_the_ess_their_record_states_and_the_exact_free_energy(lam, floor, free_energy):
     action = Phi4(-4.0, lam, (4, 4))
-    flow, record = load_flow(shipped(action), action)
+    flow, record = load_flow(shipped(action, "mixer"), action)
     assert record.ess is not None
     assert record.ess >= floor
     n, n_record = 16_384, record.summary["evaluation"]["n"]

@@ -17,7 +17,7 @@ ACTION = Phi4(-4.0, 5.5, (4, 4))
 
 @pytest.fixture
 def flow():
-    return load_flow(shipped(ACTION), ACTION)[0]
+    return load_flow(shipped(ACTION, "mixer"), ACTION)[0]
 
 
 def test_tuning_wins_back_what_programming_errors_cost_and_leaves_the_base_weights_alone(flow):
