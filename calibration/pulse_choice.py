@@ -124,7 +124,7 @@ class PulseChoice(ABC):
         effect = change * np.sign(way) > np.maximum(MOVED_SIGMA * sigma, STUCK_SHARE * np.abs(way))
         self.strikes[switching & effect] = 0
         self.responded |= switching & effect
-        self.strikes[step.strong & ~effect & (np.abs(target_s - g_s) > self._c.accept_s)] += 1
+        self.strikes[step.strong & ~effect] += 1
         self.form_count[step.forming] += 1
         formed = step.forming & effect
         self.formed |= formed

@@ -184,7 +184,10 @@ class _Session:
             done |= inside & (self._evidence.count >= c.confirm_reads)
             # Later reads of cells that are done come free. One that they show to lie outside is taken up again.
             done &= ~(alive & (size > np.maximum(c.reopen_s, tolerance)))
-            self._give_up(~done & ~inside)
+            # The strongest pulses bring these no nearer: near enough, or failed.
+            spent = alive & (self._choice.strikes >= c.strong_pulses)
+            done |= spent & (size <= c.accept_s)
+            self._give_up(spent & ~done)
             alive &= self._failure == Failure.NONE
             done |= ~alive
             if self._progress is not None:
@@ -233,9 +236,8 @@ class _Session:
         self._pulses += step.cells
         self._evidence.forget(step.cells)
 
-    def _give_up(self, cells: Mask) -> None:
-        """Classify those of `cells` that strong pulses do not move."""
-        stuck = cells & (self._choice.strikes >= self._config.strong_pulses)
+    def _give_up(self, stuck: Mask) -> None:
+        """Say what is wrong with `stuck` cells, which strong pulses do not move; those that may form are spared."""
         high = self._evidence.mean_s > self._target
         low = stuck & ~high & self._choice.tried_forming
         g = self._evidence.mean_s
