@@ -16,6 +16,7 @@ from calibration.characterise import EXPERIMENTS
 from calibration.characterise.experiment import Experiment
 from drivers.board import load_board
 from drivers.connect import open_crossbar
+from firmware_bridge.errors import LimitError
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
 from lab_scripts.figure_panels import DRAWN
@@ -94,21 +95,25 @@ def _command(kind: type[Experiment]) -> Callable[..., None]:
         **rest: Any,
     ) -> None:
         force, yes = rest.pop("force"), rest.pop("yes", False)
-        del rest["vcd"]  # the run file has it from the context
+        try:
+            experiment = kind(**{f.name: rest[f.name] for f in fields(kind)})
+        except LimitError as error:
+            raise InputError(str(error)) from error
         report = Report(as_json=rest.pop("json_output"))
         run_file = RunFile.open(context, out, force=force)
         picture = out.with_suffix(".pdf")
         check_pictures(picture, force=force)
-        source = measure(kind(**rest), run_file, report, backend, board_file, mock_file, seed, yes=yes)
+        source = measure(experiment, run_file, report, backend, board_file, mock_file, seed, yes=yes)
         finish(experiment_panel(kind.name), source, picture, report, force=force)
 
     hints: dict[str, Any] = {"context": typer.Context, "out": Out}
     defaults: dict[str, Any] = {}
     for f in fields(kind):
-        number: Any = type(f.default)
-        low, high = (number(f.metadata[end]) for end in ("low", "high"))
-        option = typer.Option("--" + f.name.replace("_", "-"), min=low, max=high, help=f.metadata["text"])
-        hints[f.name], defaults[f.name] = Annotated[number, option], f.default
+        # typer's own minimum and maximum would be refused without their unit.
+        low, high, unit = (f.metadata[key] for key in ("low", "high", "unit"))
+        text = f"{f.metadata['text'].rstrip('.')}: {low:g} to {high:g}{f' {unit}' if unit else ''}."
+        option = typer.Option("--" + f.name.replace("_", "-"), help=text)
+        hints[f.name], defaults[f.name] = Annotated[type(f.default), option], f.default
     hints |= {"backend": Backend, "vcd": Vcd, "board_file": BoardFile, "mock_file": MockFile, "seed": Seed}
     defaults |= {"backend": "mock", "vcd": None, "board_file": PAPER, "mock_file": None, "seed": 0}
     if kind.wait_s is not Experiment.wait_s:

@@ -20,14 +20,18 @@ REPEATS = 4
 
 @dataclass(frozen=True)
 class Endurance(Experiment):
-    """SET and RESET the cells of a bit line again and again, and read both states at cycles that grow tenfold."""
+    """SET and RESET the cells of a bit line again and again, and read both states at cycles that grow tenfold.
+
+    It wears the cells of that bit line. The board's own limit on pulses of a cell is checked before the first. Cells of
+    the mock do not wear out.
+    """
 
     name: ClassVar[str] = "endurance"
 
     cycles: int = parameter(1000, "Cycles of one SET and one RESET.", 1, 1_000_000)
     per_decade: int = parameter(5, "Readings in each factor of ten of cycles.", 1, 1000)
-    gate_v: float = parameter(1.2, "Word line over source line in the SET, V.", 0.5, 2.2, "V")
-    column: int = parameter(0, "Bit line of the cells.", 0, 1_000_000)
+    gate_v: float = parameter(1.2, "Word line over source line in the SET.", 0.5, 2.2, "V")
+    column: int = parameter(0, "Bit line of the cells.", 0, 255)
 
     def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
         n_bl = crossbar.shape[1]

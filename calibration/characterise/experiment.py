@@ -59,6 +59,11 @@ class Experiment(ABC):
             value, limit = getattr(self, f.name), (f.metadata["low"], f.metadata["high"])
             if not limit[0] <= value <= limit[1]:
                 raise LimitError(f.name, value, limit, f.metadata["unit"], source=f"xbar characterise {self.name}")
+        for f in fields(self):
+            begin, end = getattr(self, f.name.replace("last_", "first_")), getattr(self, f.name)
+            if f.name.startswith("last_") and end <= begin:
+                source = f"xbar characterise {self.name}: more than {f.name.replace('last_', 'first_')}"
+                raise LimitError(f.name, end, (begin, f.metadata["high"]), f.metadata["unit"], source=source)
 
     @property
     def wait_s(self) -> float:

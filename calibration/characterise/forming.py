@@ -12,7 +12,7 @@ import xarray as xr
 from calibration.characterise.experiment import Experiment, Number, Progress, parameter, variable
 from calibration.write_verify_config import WriteVerifyConfig
 from drivers.crossbar import Crossbar
-from firmware_bridge.errors import LimitError, ProtocolError
+from firmware_bridge.errors import ProtocolError
 
 FORMED_S = 5e-6
 """A cell that reads more than this conducts, S."""
@@ -20,19 +20,21 @@ FORMED_S = 5e-6
 
 @dataclass(frozen=True)
 class Forming(Experiment):
-    """Raise forming pulses step by step on the cells that do not conduct yet, each until it does."""
+    """Raise forming pulses step by step on the cells that do not conduct yet, each until it does.
+
+    Cells that conduct are never pulsed. What a cell forms to is set by --gate-v. On the mock, a virgin chip is a --mock
+    file with [array.forming] unformed_fraction = 1.0.
+    """
 
     name: ClassVar[str] = "forming"
 
-    first_v: float = parameter(2.4, "First amplitude, V.", 1.0, 4.0, "V")
-    last_v: float = parameter(3.9, "Last amplitude, V.", 1.0, 4.0, "V")
-    step_v: float = parameter(0.1, "Step, V.", 0.01, 1.0, "V")
-    gate_v: float = parameter(1.0, "Word line over source line, V: limits what a cell forms to.", 0.5, 1.6, "V")
-    width_s: float = parameter(100e-6, "Width of each pulse, s.", 1e-6, 1e-2, "s")
+    first_v: float = parameter(2.4, "First amplitude.", 1.0, 4.0, "V")
+    last_v: float = parameter(3.9, "Last amplitude.", 1.0, 4.0, "V")
+    step_v: float = parameter(0.1, "Step.", 0.01, 1.0, "V")
+    gate_v: float = parameter(1.0, "Word line over source line, which limits what a cell forms to.", 0.5, 1.6, "V")
+    width_s: float = parameter(100e-6, "Width of each pulse.", 1e-6, 1e-2, "s")
 
     def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
-        if self.last_v < self.first_v:
-            raise LimitError("last_v", self.last_v, (self.first_v, 4.0), "V", source="not below first_v")
         amplitudes = np.linspace(self.first_v, self.last_v, round((self.last_v - self.first_v) / self.step_v) + 1)
         before = crossbar.read_conductance(repeats=4)
         pristine = before < WriteVerifyConfig().unformed_s

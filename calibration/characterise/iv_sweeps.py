@@ -28,18 +28,24 @@ UNIFORM_REL = 0.10
 
 @dataclass(frozen=True)
 class IvSweeps(Experiment):
-    """Sweep cells through SET and RESET and back, again and again: pulses in a staircase, a read after each."""
+    """Sweep cells through SET and RESET and back, again and again: pulses in a staircase, a read after each.
+
+    All cells of one bit line at once, after a RESET. No board holds a switching voltage on a line while it converts, so
+    what is shown is the current at the read voltage after each pulse. Costs each cell some 60 pulses a sweep.
+    """
 
     name: ClassVar[str] = "iv-sweeps"
     panel: ClassVar[str] = "2d"
 
     cycles: int = parameter(200, "Sweeps through SET and RESET.", 1, 10_000)
-    set_v: float = parameter(1.4, "Turning point of the SET sweep, V.", 0.2, 2.0, "V")
-    reset_v: float = parameter(1.8, "Turning point of the RESET sweep, magnitude, V.", 0.2, 2.2, "V")
-    step_v: float = parameter(0.1, "Step of the staircase, V.", 0.01, 1.0, "V")
-    gate_v: float = parameter(1.2, "Word line over source line in the SET sweep, V: limits the current.", 0.5, 2.2, "V")
-    width_s: float = parameter(1e-3, "Width of each pulse, s.", 1e-6, 1e-3, "s")
-    column: int = parameter(0, "Bit line of the cells.", 0, 1_000_000)
+    set_v: float = parameter(1.4, "Turning point of the SET sweep.", 0.2, 2.0, "V")
+    reset_v: float = parameter(1.8, "Turning point of the RESET sweep, magnitude.", 0.2, 2.2, "V")
+    step_v: float = parameter(0.1, "Step of the staircase.", 0.01, 1.0, "V")
+    gate_v: float = parameter(
+        1.2, "Word line over source line in the SET sweep, which limits the current.", 0.5, 2.2, "V"
+    )
+    width_s: float = parameter(1e-3, "Width of each pulse.", 1e-6, 1e-3, "s")
+    column: int = parameter(0, "Bit line of the cells.", 0, 255)
 
     def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
         n_sl, n_bl = crossbar.shape

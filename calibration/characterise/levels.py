@@ -26,13 +26,17 @@ PAPER_SIGMA_S = 0.54e-6
 
 @dataclass(frozen=True)
 class Levels(Experiment):
-    """Program an array to evenly spaced levels, cells drawn at random, and look at each level's distribution."""
+    """Program an array to evenly spaced levels, cells drawn at random, and look at each level's distribution.
+
+    Judged by a read of 16 passes that took no part in programming. σ is that of the cells of one level; failed cells
+    are counted and left out of it.
+    """
 
     name: ClassVar[str] = "levels"
     panel: ClassVar[str] = "2g"
 
-    first_s: float = parameter(20e-6, "Lowest level, S.", 15e-6, 105e-6, "S")
-    last_s: float = parameter(100e-6, "Highest level, S.", 15e-6, 105e-6, "S")
+    first_s: float = parameter(20e-6, "Lowest level.", 15e-6, 105e-6, "S")
+    last_s: float = parameter(100e-6, "Highest level.", 15e-6, 105e-6, "S")
     levels: int = parameter(17, "Levels.", 2, 1000)
 
     def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:

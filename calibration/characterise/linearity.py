@@ -19,17 +19,21 @@ OHMIC_R2 = 0.999
 
 @dataclass(frozen=True)
 class Linearity(Experiment):
-    """Current of cells at several levels against their voltage, within the inputs' range."""
+    """Current of cells at several levels against their voltage, within the inputs' range.
+
+    One cell on each source line, all on one bit line, so that no other cell adds to a current. Sweeps go there and
+    back and are averaged: one conversion has a step of 0.03 µA.
+    """
 
     name: ClassVar[str] = "linearity"
     panel: ClassVar[str] = "2j"
 
-    first_s: float = parameter(30e-6, "Lowest level, S.", 15e-6, 105e-6, "S")
-    last_s: float = parameter(95e-6, "Highest level, S.", 15e-6, 105e-6, "S")
+    first_s: float = parameter(30e-6, "Lowest level.", 15e-6, 105e-6, "S")
+    last_s: float = parameter(95e-6, "Highest level.", 15e-6, 105e-6, "S")
     cells: int = parameter(14, "Cells, one at each level.", 2, 16)
     points: int = parameter(41, "Voltages.", 3, 10_000)
     sweeps: int = parameter(64, "Sweeps that are averaged.", 1, 100_000)
-    column: int = parameter(0, "Bit line of the cells.", 0, 1_000_000)
+    column: int = parameter(0, "Bit line of the cells.", 0, 255)
 
     def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
         n_sl, n_bl = crossbar.shape

@@ -24,13 +24,17 @@ REPORTS = 8
 
 @dataclass(frozen=True)
 class Noise(Experiment):
-    """Read programmed cells at rest at equal times: spectra, and each cell's telegraph noise by a fitted Lorentzian."""
+    """Read programmed cells at rest at equal times: spectra, and each cell's telegraph noise by a fitted Lorentzian.
+
+    Spectra reach from 4 periods in --reads · --interval-s to half a period in --interval-s; rates beyond them are not
+    seen. The sum of many fluctuators of all rates is 1/f noise: its exponent is fitted to their mean spectrum.
+    """
 
     name: ClassVar[str] = "noise"
 
-    level_s: float = parameter(60e-6, "Conductance of the cells, S.", 15e-6, 105e-6, "S")
+    level_s: float = parameter(60e-6, "Conductance of the cells.", 15e-6, 105e-6, "S")
     reads: int = parameter(8192, "Reads of the array.", 64, 1_000_000)
-    interval_s: float = parameter(0.05, "Board time between the starts of two reads, s.", 0.003, 1e4, "s")
+    interval_s: float = parameter(0.05, "Board time between the starts of two reads.", 0.003, 1e4, "s")
 
     @property
     def wait_s(self) -> float:

@@ -29,12 +29,15 @@ PAPER_TOLERANCE_S, PAPER_SHARE = 3.5e-6, 0.95
 
 @dataclass(frozen=True)
 class Pattern(Experiment):
-    """Program "AI4S" into an array and judge it by a read that took no part in programming."""
+    """Program "AI4S" into an array and judge it by a read that took no part in programming.
+
+    Cells that could not be programmed count against the share within ±3.5 µS and not into σ.
+    """
 
     name: ClassVar[str] = "pattern"
     panel: ClassVar[str] = "2h"
 
-    later_s: float = parameter(0.0, "Board time between programming and that read, s.", 0.0, 1e8, "s")
+    later_s: float = parameter(0.0, "Board time between programming and the read.", 0.0, 1e8, "s")
 
     @property
     def wait_s(self) -> float:

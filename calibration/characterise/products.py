@@ -23,13 +23,17 @@ from drivers.crossbar import Crossbar
 
 @dataclass(frozen=True)
 class Products(Experiment):
-    """Random weights of ±1 on 20–80 µS, random inputs of ±1 on the inputs' range, currents mapped back to outputs."""
+    """Random weights of ±1 on 20–80 µS, random inputs of ±1 on the inputs' range, currents mapped back to outputs.
+
+    I = Σ (middle + half·w)·V: what the middle conductance adds is known from the inputs alone and taken off. Rows
+    with a cell that could not be programmed are shown apart.
+    """
 
     name: ClassVar[str] = "mvm"
     panel: ClassVar[str] = "2k"
 
-    first_s: float = parameter(20e-6, "Conductance of the weight −1, S.", 15e-6, 105e-6, "S")
-    last_s: float = parameter(80e-6, "Conductance of the weight +1, S.", 15e-6, 105e-6, "S")
+    first_s: float = parameter(20e-6, "Conductance of the weight −1.", 15e-6, 105e-6, "S")
+    last_s: float = parameter(80e-6, "Conductance of the weight +1.", 15e-6, 105e-6, "S")
     vectors: int = parameter(256, "Input vectors.", 1, 1_000_000)
 
     def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:

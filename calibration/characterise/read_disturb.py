@@ -38,8 +38,8 @@ class ReadDisturb(Experiment):
     name: ClassVar[str] = "read-disturb"
 
     reads: int = parameter(1_000_000, "Conversions of the whole array.", 1, 100_000_000)
-    first_s: float = parameter(20e-6, "Lowest conductance of the cells, S.", 15e-6, 105e-6, "S")
-    last_s: float = parameter(100e-6, "Highest conductance of the cells, S.", 15e-6, 105e-6, "S")
+    first_s: float = parameter(20e-6, "Lowest conductance of the cells.", 15e-6, 105e-6, "S")
+    last_s: float = parameter(100e-6, "Highest conductance of the cells.", 15e-6, 105e-6, "S")
 
     def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
         result = program_cells(crossbar, rng.uniform(self.first_s, self.last_s, crossbar.shape), progress)

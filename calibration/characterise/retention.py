@@ -19,15 +19,19 @@ CANDIDATES = 3
 
 @dataclass(frozen=True)
 class Retention(Experiment):
-    """Program cells to levels and read them at times that grow tenfold. A real board really waits."""
+    """Program cells to levels and read them at times that grow tenfold. A real board really waits.
+
+    One cell for each level, the first of three that can be programmed; the first read is one second after programming.
+    The mock skips the time; a real board needs --yes for more than an hour, and may be interrupted and resumed.
+    """
 
     name: ClassVar[str] = "retention"
     panel: ClassVar[str] = "2i"
 
-    first_s: float = parameter(30e-6, "Lowest level, S.", 15e-6, 105e-6, "S")
-    last_s: float = parameter(95e-6, "Highest level, S.", 15e-6, 105e-6, "S")
+    first_s: float = parameter(30e-6, "Lowest level.", 15e-6, 105e-6, "S")
+    last_s: float = parameter(95e-6, "Highest level.", 15e-6, 105e-6, "S")
     cells: int = parameter(20, "Cells, one at each level.", 2, 300)
-    duration_s: float = parameter(1e6, "Time of the last read, s.", 1.0, 1e8, "s")
+    duration_s: float = parameter(1e6, "Time of the last read.", 1.0, 1e8, "s")
     per_decade: int = parameter(5, "Reads in each factor of ten of time.", 1, 1000)
     repeats: int = parameter(16, "Passes in each read.", 1, 10_000)
 

@@ -22,13 +22,17 @@ MOVES_S = 15e-6
 
 @dataclass(frozen=True)
 class SetCurve(Experiment):
-    """Single-shot SET: RESET, one SET at each word-line voltage, read; mean, slope and spread."""
+    """Single-shot SET: RESET, one SET at each word-line voltage, read; mean, slope and spread.
+
+    Cycle-to-cycle spread is that of one cell's shots, device-to-device spread that of the cells' means. Cells that do
+    not switch are counted and left out. Costs each cell two pulses a shot and voltage.
+    """
 
     name: ClassVar[str] = "set-curve"
     panel: ClassVar[str] = "2e"
 
-    first_v: float = parameter(0.9, "Lowest word-line voltage, V.", 0.5, 2.2, "V")
-    last_v: float = parameter(1.4, "Highest word-line voltage, V.", 0.5, 2.2, "V")
+    first_v: float = parameter(0.9, "Lowest word-line voltage.", 0.5, 2.2, "V")
+    last_v: float = parameter(1.4, "Highest word-line voltage.", 0.5, 2.2, "V")
     points: int = parameter(11, "Word-line voltages.", 2, 1000)
     shots: int = parameter(20, "Shots at each voltage.", 2, 100_000)
     columns: int = parameter(4, "Bit lines whose cells are measured.", 1, 32)

@@ -27,13 +27,17 @@ PAPER_CYCLES = 30
 
 @dataclass(frozen=True)
 class Traces(Experiment):
-    """Program an array to random targets and keep every read: how each cell approaches its target, cycle by cycle."""
+    """Program an array to random targets and keep every read: how each cell approaches its target, cycle by cycle.
+
+    A cell's cycles are the reads until it is done, those that confirm it included. Four cells are drawn: of each part
+    of the range of targets the one that took the median number of cycles.
+    """
 
     name: ClassVar[str] = "traces"
     panel: ClassVar[str] = "2f"
 
-    first_s: float = parameter(20e-6, "Lowest target, S.", 15e-6, 105e-6, "S")
-    last_s: float = parameter(100e-6, "Highest target, S.", 15e-6, 105e-6, "S")
+    first_s: float = parameter(20e-6, "Lowest target.", 15e-6, 105e-6, "S")
+    last_s: float = parameter(100e-6, "Highest target.", 15e-6, 105e-6, "S")
 
     def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
         result = program_cells(crossbar, rng.uniform(self.first_s, self.last_s, crossbar.shape), progress)

@@ -19,15 +19,18 @@ LINE_SHARE = 0.9
 
 @dataclass(frozen=True)
 class YieldMap(Experiment):
-    """Program every cell to a high and to a low level, and map those that cannot hold both, with the reason."""
+    """Program every cell to a high and to a low level, and map those that cannot hold both, with the reason.
+
+    A line of which nine cells in ten fail is counted as broken itself.
+    """
 
     name: ClassVar[str] = "yield-map"
 
-    low_s: float = parameter(20e-6, "Low level, S.", 15e-6, 105e-6, "S")
-    high_s: float = parameter(100e-6, "High level, S.", 15e-6, 105e-6, "S")
+    first_s: float = parameter(20e-6, "Low level.", 15e-6, 105e-6, "S")
+    last_s: float = parameter(100e-6, "High level.", 15e-6, 105e-6, "S")
 
     def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
-        levels = np.array([self.high_s, self.low_s])
+        levels = np.array([self.last_s, self.first_s])
         failures, reads, cycles = [], [], []
         for k, level in enumerate(levels):
             result = program_cells(crossbar, np.full(crossbar.shape, level), progress)

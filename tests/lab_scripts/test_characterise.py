@@ -98,7 +98,17 @@ def test_a_missed_bar_is_exit_code_1_with_the_run_and_the_figure_written(xbar, t
         (("figure", "2e", "--from", "none.nc", "--out", "f.pdf"), 4, "none.nc: not a run file: No such file"),
         (("figure", "2e", "--from", "text.nc", "--out", "f.pdf"), 4, "text.nc: not a run file"),
         (("characterise", "levels", "--out", "taken.nc"), 4, "taken.png: exists already"),
-        (("characterise", "levels", "--levels", "1", "--out", "f.nc"), 2, "--levels"),
+        (("characterise", "levels", "--levels", "1", "--out", "f.nc"), 2, "levels = 1 is outside 2 … 1000"),
+        (
+            ("characterise", "set-curve", "--last-v", "5", "--out", "f.nc"),
+            2,
+            "last_v = 5 V is outside 500 mV … 2.2 V (xbar characterise set-curve)",
+        ),
+        (
+            ("characterise", "forming", "--first-v", "3", "--last-v", "2.5", "--out", "f.nc"),
+            2,
+            "last_v = 2.5 V is outside 3 V … 4 V (xbar characterise forming: more than first_v)",
+        ),
         (("characterise", "levels", "--mock", "none.toml", "--out", "f.nc"), 4, "none.toml: No such file"),
         (("characterise", "levels", "--mock", "text.nc", "--out", "f.nc"), 4, "text.nc: not TOML"),
         (
