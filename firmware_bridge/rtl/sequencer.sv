@@ -506,7 +506,7 @@ module sequencer
       if (!safe_fire) safe_index <= '0;
       if (failed) begin
         fault <= reason;
-        fault_address <= streaming ? head_pc : pc;
+        fault_address <= streaming || pushes ? head_pc : pc;
       end else if (safe_reason != FAULT_NONE) begin
         fault <= safe_reason;
         fault_address <= busy ? head_pc : '0;
