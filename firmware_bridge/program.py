@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -190,8 +190,3 @@ def _word(text: str) -> int:
 def _refuse_end(instruction: Instruction) -> None:
     if isinstance(instruction, End):
         raise ProtocolError("END is implied at the end of a program and may stand nowhere else; leave it out")
-
-
-def concatenate(programs: Iterable[Program]) -> Program:
-    """One program that runs the given ones after each other."""
-    return Program([i for p in programs for i in p])

@@ -131,6 +131,7 @@ class GatewareModel:
             ("xb_irq", c_int, (c_void_p,)),
             ("xb_pass", c_int, (c_void_p, c_uint64)),
             ("xb_run", c_int, (c_void_p, c_uint64)),
+            ("xb_skip_waits", None, (c_void_p, c_int)),
             ("xb_trace", c_int, (c_void_p, c_char_p, c_double, c_int, c_int)),
         ):
             function = getattr(self._library, name)
@@ -215,8 +216,12 @@ class GatewareModel:
 
     @property
     def ticks(self) -> int:
-        """Clock cycles simulated so far, those of the host's bus included."""
+        """Clock cycles simulated so far one by one, those of the host's bus included and those passed over not."""
         return int(self._shared.ticks)
+
+    def skip_waits(self, skips: bool) -> None:
+        """Whether the cycles of a WAIT in which nothing moves are passed over, as they are at first, or ticked."""
+        self._library.xb_skip_waits(self._handle, skips)
 
     def show(self, dac: int, word: int) -> None:
         """What a DAC shifts out in its next frame, left-aligned in 32 bits."""

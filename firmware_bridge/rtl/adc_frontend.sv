@@ -20,7 +20,8 @@ module adc_frontend
     input  logic [      N_ADCS-1:0] dout
 );
   localparam logic [TIMING_WIDTH-1:0] FIRST_BIT = 6, LAST_BIT = 19;
-  logic running, done, level;
+  logic running  /* verilator public_flat_rd */;
+  logic done, level;
   logic [TIMING_WIDTH-1:0] count, index;
   logic [N_ADCS-1:0] selected;
   logic edge_now, clock_ends;

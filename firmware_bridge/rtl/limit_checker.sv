@@ -30,7 +30,8 @@ module limit_checker
   logic [16:0] gain_limit;  // bit 16: any
   logic [15:0] registers;
   logic [23:0] width_low, width_high;
-  logic [31:0] interval, since_pulse;
+  logic [31:0] interval;
+  logic [31:0] since_pulse  /* verilator public_flat_rw */;
   logic [7:0] sr_limit;
   logic [2:0] index;
   logic [31:0] bound;

@@ -84,7 +84,8 @@ module sequencer
     SAFE_WAIT,
     SAFE_FRAME
   } state_t;
-  state_t state, state_next;
+  state_t state  /* verilator public_flat_rd */;
+  state_t state_next;
 
   // -- the word and what it is part of ----------------------------------------------------------------------------
   logic [15:0] pc, pc_next, head_pc;
@@ -107,7 +108,7 @@ module sequencer
   logic crc;
   logic [7:0] sr_bits;
   logic [2:0] chain_index, chain_last;
-  logic [55:0] wait_left;
+  logic [55:0] wait_left  /* verilator public_flat_rw */;
   logic [23:0] wait_high;
   logic [N_ADCS-1:0] adc_mask, adcs_left, adc_first, adcs_after_first, adc_second, adcs_after_second;
   logic sampling;

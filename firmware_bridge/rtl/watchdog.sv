@@ -3,14 +3,14 @@
 module watchdog (
     input  logic        clk,
     input  logic        rst,
-    input  logic [31:0] patience,  // cycles, 0: for ever
+    input  logic [31:0] patience  /* verilator public_flat_rd */,  // cycles, 0: for ever
     input  logic        heard,     // the host has begun an access
     input  logic        started,
     input  logic        safe,
     output logic        bite
 );
-  logic watching;
-  logic [31:0] silent;
+  logic watching  /* verilator public_flat_rd */;
+  logic [31:0] silent  /* verilator public_flat_rw */;
 
   assign bite = watching && patience != 0 && silent >= patience;
 

@@ -63,7 +63,7 @@ module xbar_core
   // What chip models at the pins of a simulation look at.
   logic running  /* verilator public_flat_rd */;
   logic busy  /* verilator public_flat_rd */;
-  logic [63:0] cycles  /* verilator public_flat_rd */;
+  logic [63:0] cycles  /* verilator public_flat_rw */;
   logic spi_capture  /* verilator public_flat_rd */;
   logic pulsing  /* verilator public_flat_rd */;
 

@@ -22,7 +22,7 @@ from firmware_bridge.isa import (
     SpiWrite,
     Wait,
 )
-from firmware_bridge.program import Program, concatenate
+from firmware_bridge.program import Program
 from firmware_bridge.timing import SequencerTiming
 
 CODE_V = 5.0 / 65536
@@ -557,7 +557,7 @@ def test_programs_are_checked_together_as_they_would_run():
     bench = Bench(pulses_per_cell=3, pulse_interval_s=1e-4)
     bench.run(Program([Wait(10_000)]))
     one = pulse(bench, 1.5, 1.2, 1e-5)
-    spaced = concatenate([one, Program([Wait(10_000)])])
+    spaced = Program([*one, Wait(10_000)])
     before = list(bench.bridge.calls)
     bench.interlock.check([spaced] * 3)
     with pytest.raises(LimitError, match="pulses on cell"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_programs import any_mvms, any_programs, any_pulse_tables, any_shifts, any_spi, any_timings
 
 from firmware_bridge.errors import ProtocolError
 from firmware_bridge.isa import (
@@ -14,100 +15,17 @@ from firmware_bridge.isa import (
     Gate,
     Mvm,
     Nop,
-    OutputEnable,
     Pulse,
-    Pulses,
     Sample,
-    Shift,
     SpiRead,
     SpiWrite,
-    Wait,
 )
-from firmware_bridge.program import Clock, Program, concatenate
+from firmware_bridge.program import Clock, Program
 from firmware_bridge.timing import SequencerTiming
-
-timings = st.builds(
-    SequencerTiming,
-    spi_write_half_cycles=st.integers(1, 5),
-    spi_read_half_cycles=st.integers(1, 5),
-    spi_cs_setup_cycles=st.integers(1, 4),
-    spi_cs_hold_cycles=st.integers(1, 4),
-    spi_cs_high_cycles=st.integers(1, 4),
-    sr_half_cycles=st.integers(1, 6),
-    sr_latch_cycles=st.integers(1, 6),
-    adc_half_cycles=st.integers(1, 50),
-    adc_window_clocks=st.integers(1, 8),
-    adc_clocks=st.integers(20, 30),
-)
-dac_masks, adc_masks = st.integers(0, 0xFF), st.integers(0, (1 << 32) - 1)
-frames = st.integers(0, 0xFFFFFF)
-
-
-@st.composite
-def spi(draw, cls):
-    mask = draw(dac_masks)
-    n = mask.bit_count()
-    return cls(mask, tuple(draw(st.lists(frames, min_size=n, max_size=n))), draw(st.booleans()))
-
-
-@st.composite
-def shifts(draw):
-    bits = draw(st.integers(1, 255))
-    return Shift(bits, draw(st.integers(0, (1 << bits) - 1)))
-
-
-@st.composite
-def codes_for(draw, mask, max_count):
-    count = draw(st.integers(0, max_count))
-    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
-    return rng.integers(0, 1 << 16, (count, mask.bit_count(), 8), dtype=np.uint16)
-
-
-@st.composite
-def mvms(draw, max_count=5):
-    mask, bits = draw(dac_masks), draw(st.integers(1, 70))
-    return Mvm(
-        codes=draw(codes_for(mask, max_count)),
-        dac_mask=mask,
-        ldac_frame=draw(frames),
-        settle=draw(st.integers(0, 3000)),
-        positions=tuple(draw(st.lists(st.integers(0, (1 << bits) - 1), min_size=1, max_size=6))),
-        sr_bits=bits,
-        adc_mask=draw(adc_masks),
-        mux_settle=draw(st.integers(0, 3000)),
-        crc=draw(st.booleans()),
-    )
-
-
-@st.composite
-def pulse_tables(draw, max_count=5):
-    mask = draw(dac_masks)
-    codes = draw(codes_for(mask, max_count))
-    widths = draw(st.lists(st.integers(1, (1 << 24) - 1), min_size=len(codes), max_size=len(codes)))
-    return Pulses(
-        codes, mask, draw(frames), draw(st.integers(0, 3000)), np.array(widths, np.uint32), draw(st.booleans())
-    )
-
-
-instructions = st.one_of(
-    st.just(Nop()),
-    st.builds(Wait, st.integers(0, (1 << 56) - 1)),
-    spi(SpiWrite),
-    spi(SpiRead),
-    shifts(),
-    st.builds(OutputEnable, st.booleans()),
-    st.builds(Gate, st.booleans()),
-    st.builds(Pulse, st.integers(1, (1 << 24) - 1)),
-    st.builds(Sample, adc_masks),
-    st.just(Collect()),
-    mvms(),
-    pulse_tables(),
-)
-programs = st.builds(Program, st.lists(instructions, max_size=12))
 
 
 @settings(deadline=None)
-@given(programs)
+@given(any_programs)
 def test_words_and_back_give_the_same_program(program):
     words = program.words()
     assert len(words) == program.n_words
@@ -117,13 +35,13 @@ def test_words_and_back_give_the_same_program(program):
 
 
 @settings(deadline=None)
-@given(programs)
+@given(any_programs)
 def test_text_and_back_give_the_same_program(program):
     assert Program.from_text(program.text()) == program
 
 
 @settings(deadline=None)
-@given(programs, st.data())
+@given(any_programs, st.data())
 def test_a_program_cut_short_is_refused_with_the_address(program, data):
     words = program.words()
     cut = data.draw(st.integers(0, len(words) - 1))
@@ -133,7 +51,7 @@ def test_a_program_cut_short_is_refused_with_the_address(program, data):
 
 
 @settings(deadline=None)
-@given(programs, st.data())
+@given(any_programs, st.data())
 def test_a_flipped_bit_is_refused_with_the_address_or_kept(program, data):
     words = program.words()
     address = data.draw(st.integers(0, len(words) - 1))
@@ -201,11 +119,6 @@ def test_end_belongs_to_no_program():
         Program().append(Nop(), End())
 
 
-def test_concatenated_programs_run_after_each_other():
-    a, b = Program([Nop(), Wait(3)]), Program([Gate(True)])
-    assert concatenate([a, b]) == Program([Nop(), Wait(3), Gate(True)])
-
-
 # -- cost ------------------------------------------------------------------------------------------------------------
 
 
@@ -224,7 +137,7 @@ def moments(stream, timing):
 
 
 @settings(max_examples=150, deadline=None)
-@given(mvms(max_count=6), timings)
+@given(any_mvms(max_count=6), any_timings)
 def test_the_schedule_of_an_mvm_is_that_of_its_single_instructions(mvm, timing):
     schedule = mvm.schedule(timing)
     samples, active, end = moments(mvm, timing)
@@ -239,7 +152,7 @@ def test_the_schedule_of_an_mvm_is_that_of_its_single_instructions(mvm, timing):
 
 
 @settings(max_examples=150, deadline=None)
-@given(pulse_tables(max_count=6), timings)
+@given(any_pulse_tables(max_count=6), any_timings)
 def test_the_schedule_of_pulses_is_that_of_their_single_instructions(pulses, timing):
     schedule = pulses.schedule(timing)
     starts, active, end = moments(pulses, timing)
@@ -251,7 +164,10 @@ def test_the_schedule_of_pulses_is_that_of_their_single_instructions(pulses, tim
 
 
 @settings(deadline=None)
-@given(st.lists(st.one_of(st.just(Nop()), mvms(), pulse_tables(), spi(SpiRead), shifts()), max_size=6), timings)
+@given(
+    st.lists(st.one_of(st.just(Nop()), any_mvms(), any_pulse_tables(), any_spi(SpiRead), any_shifts()), max_size=6),
+    any_timings,
+)
 def test_a_program_costs_and_returns_what_it_does_spelled_out(listed, timing):
     program = Program(listed)
     assert program.cycles(timing) == program.expanded().cycles(timing)

@@ -1,227 +1,37 @@
 """The Verilated gateware against the mock: the same words, cycles and chips after every program."""
 
-import re
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from needs import needs_verilator
+from random_programs import any_frames, legal_frames, programs, timings
+from small_board import LDAC, LOOK, READY, RESET, RESTLESS, WIRING, cells, chips, outcome, pair
 
 from calibration import write_verify
 from calibration.write_verify_config import WriteVerifyConfig
 from drivers.connect import mock_board, open_crossbar
 from firmware_bridge.bridge import SequencerConfig, SequencerLimits
-from firmware_bridge.errors import BoardError, LimitError, ProtocolError
+from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.gateware import ADDRESS, FAULT_TEXT, REGISTERS, RESULT_WORDS, Control, Fault, package
 from firmware_bridge.isa import (
-    Collect,
     Gate,
     Mvm,
     Nop,
     OutputEnable,
     Pulse,
     Pulses,
-    Sample,
     Shift,
     SpiRead,
     SpiWrite,
     Wait,
 )
-from firmware_bridge.mock.array_params import ArrayParams, NonlinearityParams, TelegraphParams
-from firmware_bridge.mock.board import MockBoard, MockParams
+from firmware_bridge.mock.board import MockBoard
 from firmware_bridge.mock.bridge import MockBridge
 from firmware_bridge.program import Program
 from firmware_bridge.rtl_bridge import RtlBridge
 from firmware_bridge.rtl_build import SOURCES, lint
 from firmware_bridge.timing import SequencerTiming
-from firmware_bridge.wiring import Wiring
-
-LDAC, RESET, SYNC_ALL, GAIN_2, CRC_EN = 0x050010, 0x05000A, 0x02FFFF, 0x0400FF, 0x0800
-# 16 bit lines on DACs 0 and 1, 8 rows on DAC 2, three ADCs: an odd number fills its last word half.
-WIRING = Wiring(
-    bl_dac=(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7),
-    wl_dac=tuple(range(16, 24)),
-    sl_adc=(0, 0, 0, 1, 1, 1, 2, 2),
-    sl_mux=(0, 1, 2, 2, 1, 0, 1, 3),
-    sr_devices=5,
-    bl_select={"lsb": 0},
-    reference_select={"lsb": 3, "inhibit": 6},
-    adc_select={"lsb": 33, "inhibit": 36},
-    vcm_v=2.5,
-    vform_v=1.0,
-)
-RESTLESS = MockParams(
-    array=ArrayParams(
-        n_sl=8,
-        n_bl=16,
-        telegraph=TelegraphParams(fraction=0.5, amplitude_rel=(0.05, 0.3), rate_per_s=(10.0, 3000.0)),
-        nonlinearity=NonlinearityParams(coefficient=1.0),
-    )
-)
-READY = 26_000  # cycles, longer than the DACs' reset
-
-# Frames that a DAC80508 takes, those that change its mode (CRC, soft reset) apart.
-words16 = st.integers(0, 0xFFFF)
-legal_frames = st.one_of(
-    st.builds(lambda channel, code: 8 + channel << 16 | code, st.integers(0, 7), words16),
-    st.builds(lambda data: 0x020000 | data, words16),
-    st.builds(lambda data: 0x030000 | data, st.sampled_from([0, 1, 0xFF, 0x100, 0x200, 0x400, 0x1000, 0x3000])),
-    st.builds(lambda data: 0x040000 | data, st.integers(0, 0x1FF)),
-    st.builds(lambda data: 0x060000 | data, words16),
-    st.builds(lambda address: 0x800000 | address << 16, st.integers(0, 15)),
-    st.sampled_from([LDAC, 0x000000]),
-)
-any_frames = st.integers(0, 0xFFFFFF)
-masks, adc_masks = st.integers(0, 7), st.integers(0, 7)
-waits = st.integers(0, 3000)
-
-
-@st.composite
-def frames_to(draw, cls, frames, crc):
-    mask = draw(masks)
-    n = mask.bit_count()
-    return cls(mask, tuple(draw(st.lists(frames, min_size=n, max_size=n))), crc)
-
-
-@st.composite
-def chain_words(draw):
-    """The board's own length most of the time; bits that keep the bit lines at the DACs, or anything."""
-    bits = draw(st.one_of(st.just(WIRING.sr_bits), st.integers(1, 255)))
-    return bits, draw(st.one_of(st.integers(0, (1 << bits) - 1), st.just(WIRING.mux_word() & (1 << bits) - 1)))
-
-
-@st.composite
-def codes_for(draw, mask, max_count):
-    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
-    near = draw(st.sampled_from([300, 3000, 32768]))
-    shape = (draw(st.integers(0, max_count)), mask.bit_count(), 8)
-    return (rng.integers(-near, near, shape) + 32768).astype(np.uint16)
-
-
-@st.composite
-def mvms(draw, crc):
-    mask = draw(masks)
-    bits = draw(st.one_of(st.just(WIRING.sr_bits), st.integers(1, 70)))
-    words = st.one_of(
-        st.integers(0, (1 << bits) - 1),
-        st.builds(lambda i: WIRING.mux_word(adc_input=i) & (1 << bits) - 1, st.integers(0, 7)),
-    )
-    return Mvm(
-        codes=draw(codes_for(mask, 3)),
-        dac_mask=mask,
-        ldac_frame=draw(st.sampled_from([LDAC, LDAC, 0])),
-        settle=draw(waits),
-        positions=tuple(draw(st.lists(words, min_size=1, max_size=3))),
-        sr_bits=bits,
-        adc_mask=draw(adc_masks),
-        mux_settle=draw(waits),
-        crc=crc,
-    )
-
-
-@st.composite
-def pulse_tables(draw, crc):
-    mask = draw(masks)
-    codes = draw(codes_for(mask, 3))
-    widths = draw(st.lists(st.integers(1, 5000), min_size=len(codes), max_size=len(codes)))
-    return Pulses(codes, mask, LDAC, draw(waits), np.array(widths, np.uint32), crc)
-
-
-def pieces(frames, crc):
-    """Short runs of instructions that a program is made of: what belongs together is together, most of the time."""
-    one = st.one_of(
-        st.just(Nop()),
-        st.builds(Wait, waits),
-        frames_to(SpiWrite, frames, crc),
-        frames_to(SpiRead, frames, crc),
-        st.builds(lambda w: Shift(*w), chain_words()),
-        st.builds(OutputEnable, st.booleans()),
-    ).map(lambda i: [i])
-    between = st.lists(one, max_size=2).map(lambda parts: [i for part in parts for i in part])
-    return st.one_of(
-        one,
-        one,
-        st.builds(Gate, st.booleans()).map(lambda i: [i]),
-        st.builds(Pulse, st.integers(1, 5000)).map(lambda i: [Gate(False), i]),
-        st.builds(lambda mask, work: [Sample(mask), *work, Collect()], adc_masks, between),
-        mvms(crc).map(lambda i: [Gate(True), i]),
-        mvms(crc).map(lambda i: [i]),
-        pulse_tables(crc).map(lambda i: [Gate(False), i]),
-        st.just([SpiWrite(7, (RESET,) * 3, crc), Wait(READY)]),
-    )
-
-
-@st.composite
-def programs(draw, frames=legal_frames):
-    """A board that has been set up in one of several ways, and then anything."""
-    crc = draw(st.booleans())
-    setup = [Wait(READY), SpiWrite(7, (SYNC_ALL,) * 3), SpiWrite(7, (GAIN_2,) * 3)]
-    setup += [Shift(WIRING.sr_bits, WIRING.mux_word()), OutputEnable(True)]
-    if crc:
-        setup.append(SpiWrite(7, (0x030000 | CRC_EN,) * 3))
-        frames = frames.filter(lambda frame: frame >> 16 != 3)
-    rest = draw(st.lists(pieces(frames, crc), min_size=2, max_size=8))
-    return Program(setup + [i for piece in rest for i in piece])
-
-
-timings = st.builds(
-    SequencerTiming,
-    spi_write_half_cycles=st.integers(1, 3),
-    spi_read_half_cycles=st.integers(3, 5),
-    spi_cs_setup_cycles=st.integers(2, 4),
-    spi_cs_hold_cycles=st.integers(1, 3),
-    spi_cs_high_cycles=st.integers(2, 4),
-    sr_half_cycles=st.integers(5, 7),
-    sr_latch_cycles=st.integers(5, 7),
-    adc_half_cycles=st.integers(42, 60),
-    adc_low_clocks=st.integers(20, 22),
-    adc_clocks=st.integers(24, 27),
-)
-
-
-def pair(timing=None, seed=0, limits=None):
-    """The same board behind both bridges."""
-    config = SequencerConfig(
-        timing=timing or SequencerTiming(),
-        safe_wait_cycles=25_000,
-        safe_frames=(RESET,),
-        limits=limits or SequencerLimits(),
-    )
-    bridges = [bridge(MockBoard(WIRING, RESTLESS, seed=seed)) for bridge in (MockBridge, RtlBridge)]
-    for bridge in bridges:
-        bridge.configure(config)
-    return bridges
-
-
-def outcome(bridge, program):
-    """Words and cycles, or what was refused; an address that only one bridge knows is left out."""
-    try:
-        result = bridge.run(program)
-    except BoardError as error:
-        return type(error), re.sub(r"^word \d+: ", "", str(error))
-    return result.words.tolist(), result.cycles
-
-
-def cells(array):
-    """What the array's cells and its pulse noise hold. Fluctuators are functions of time: where a board last looked at
-    them, which a stream worked out at once leaves behind, is no state."""
-    saved = array.save_state()
-    return {name: saved[name].tolist() for name in saved if name != "now_s" and not name.startswith("telegraph_")}
-
-
-def chips(board):
-    """Everything that the chips and the array hold."""
-    return {
-        "dac": [(d.registers, d.active_code.tolist(), d.settled_v.tolist(), d.sdo_word(32)) for d in board.dacs],
-        "chain": (board.chain.outputs(), board.chain._stage, board.chain._storage),
-        "gate": board.gate,
-        "adc": [adc._port[:3] for adc in board.adcs],
-        "array": cells(board.array),
-    }
-
-
-LOOK = Program([Wait(3000), Sample(7), Collect()])
 
 
 def agree(program, timing=None, seed=0, limits=None):

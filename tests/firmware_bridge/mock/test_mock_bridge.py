@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_board import GAIN_2, LDAC, RESET, RESTLESS, SYNC_ALL
 
 from firmware_bridge.bridge import SequencerConfig
 from firmware_bridge.errors import BoardError, ProtocolError, TimingViolation
@@ -24,7 +25,7 @@ from firmware_bridge.isa import (
     Wait,
 )
 from firmware_bridge.mock.ads8324 import AdcParams
-from firmware_bridge.mock.array_params import ArrayParams, NonlinearityParams, TelegraphParams
+from firmware_bridge.mock.array_params import ArrayParams, TelegraphParams
 from firmware_bridge.mock.board import MockBoard, MockParams
 from firmware_bridge.mock.bridge import PROGRAM_WORDS, RESULT_WORDS, MockBridge
 from firmware_bridge.mock.opa4322 import TiaParams
@@ -32,7 +33,6 @@ from firmware_bridge.program import Program
 from firmware_bridge.timing import SequencerTiming
 from firmware_bridge.wiring import Wiring
 
-LDAC, RESET, GAIN_2, SYNC_ALL = 0x050010, 0x05000A, 0x0400FF, 0x02FFFF
 VCM, WL_ON = 0x8000, 64225  # 2.5 V and 4.9 V of 5 V
 
 # 16 bit lines on DACs 0 and 1 (not in order), 8 rows on DAC 2, two ADCs with four rows each.
@@ -49,15 +49,6 @@ WIRING = Wiring(
     vform_v=1.0,
 )
 REST = WIRING.mux_word()
-# Every non-ideality on; fluctuators so fast that each stream meets some of their transitions.
-RESTLESS = MockParams(
-    array=ArrayParams(
-        n_sl=8,
-        n_bl=16,
-        telegraph=TelegraphParams(fraction=0.5, amplitude_rel=(0.05, 0.3), rate_per_s=(10.0, 3000.0)),
-        nonlinearity=NonlinearityParams(coefficient=1.0),
-    )
-)
 
 
 def bridge(params=RESTLESS, seed=1, **config):
