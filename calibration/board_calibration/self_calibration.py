@@ -38,19 +38,24 @@ ON_VCM = ReadState(bit_lines="vcm")
 ON_FORM = ReadState(reference="form")
 
 SELF = "board"
-STEPS = 9 + 33
+STEPS = 9
 
 
 def self_calibration(crossbar: Crossbar, progress: Progress = silent) -> Findings:
     """Everything that the board alone can know, in three seconds of board time."""
-    findings, steps = Findings(), Steps(progress, STEPS + crossbar.shape[0] - 32)
+    findings, steps = Findings(), Steps(progress, STEPS + crossbar.shape[0])
+    measure_alone(crossbar, findings, steps)
+    findings.try_to(driver_resistance, crossbar, findings, steps)
+    return findings
+
+
+def measure_alone(crossbar: Crossbar, findings: Findings, steps: Steps) -> None:
+    """All but the resistances, which are better measured once amperes are known, `STEPS` steps."""
     offsets(crossbar, findings)
     steps.step("offsets")
     findings.try_to(bit_lines, crossbar, findings, steps)
     findings.try_to(adc_inl, crossbar, findings)
     steps.step("linearity")
-    findings.try_to(driver_resistance, crossbar, findings, steps)
-    return findings
 
 
 def offsets(crossbar: Crossbar, findings: Findings) -> None:

@@ -19,7 +19,7 @@ def spread_board(**array: object) -> MockParams:
     return MockParams(
         dac=DacParams(offset_sigma_v=5 * LSB_V, offset_max_v=10 * LSB_V, gain_sigma=0.025, gain_max=0.05, inl_lsb=1.0),
         tia=TiaParams(rf_tolerance=0.05, v_os_sigma_v=1e-3),
-        adc=AdcParams(offset_sigma_lsb=5.0, gain_sigma=0.02, inl_lsb=2.0),
+        adc=AdcParams(offset_sigma_lsb=5.0, gain_sigma=0.025, inl_lsb=2.0),
         reference=ReferenceParams(tolerance=0.005),
         array=ArrayParams(wires=WireParams(line_spread=0.2, segment_spread=0.1)).model_copy(update=array),
     )

@@ -1,0 +1,103 @@
+"""Calibration with a source-measure unit and a multimeter at the board's test points: absolute volts and amperes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from calibration.board_calibration.bench_bit_lines import bit_line_drivers, dac_channels, mux_resistances
+from calibration.board_calibration.bench_source_lines import SourceLines
+from calibration.board_calibration.measuring import CalibrationError, Progress, Steps, estimate, silent, uniform
+from calibration.board_calibration.results import Findings
+from calibration.board_calibration.self_calibration import offsets
+from drivers.calibration_record import InstrumentUsed
+from drivers.crossbar import Crossbar
+from drivers.instruments.accuracy import Reading, Span
+from drivers.instruments.dmm import DC_VOLTAGE, RESISTANCE, Keysight34465A
+from drivers.instruments.smu import Keithley2400, Keithley2450
+
+LEVEL_RANGE_V = 10.0
+"""Range of the multimeter at lines and references, V."""
+DMM_VOLTS, DMM_OHMS = DC_VOLTAGE.span_for(LEVEL_RANGE_V), RESISTANCE.span_for(10e3)
+
+
+class Probes(Protocol):
+    """Whoever moves the probes: a person, a switch matrix, the mock's bench."""
+
+    def connect(self, name: str, point: str | None) -> None:
+        """Put an instrument's probes (``"dmm"``, ``"smu"``) at a test point, or take them away."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A multimeter and a source-measure unit, and who moves their probes."""
+
+    dmm: Keysight34465A
+    smu: Keithley2400 | Keithley2450
+    probes: Probes
+
+    def volts(self, point: str, *, nplc: float = 1, samples: int = 1) -> Reading:
+        """DC voltage at a test point."""
+        self.probes.connect("dmm", point)
+        return self.dmm.dc_voltage(LEVEL_RANGE_V, nplc=nplc, samples=samples)
+
+    def used(self) -> tuple[InstrumentUsed, ...]:
+        """Who measured."""
+        instruments: tuple[tuple[Literal["dmm", "smu"], Keysight34465A | Keithley2400 | Keithley2450], ...]
+        instruments = (("dmm", self.dmm), ("smu", self.smu))
+        return tuple(
+            InstrumentUsed(role=role, maker=i.maker, model=i.model, serial=i.serial, firmware=i.firmware)
+            for role, i in instruments
+        )
+
+
+VCM_SAMPLES = 16
+
+
+def bench_calibration(crossbar: Crossbar, bench: Bench, progress: Progress = silent) -> Findings:
+    """Everything that the two instruments can tell, on a board at rest and with currents into its source lines."""
+    n_sl, n_bl = crossbar.shape
+    steps = Steps(progress, n_sl + 8 * crossbar.board.wiring.n_dacs + 2 * n_bl + 1)
+    findings = Findings()
+    before = common_mode(bench)
+    offsets(crossbar, findings)
+    SourceLines(crossbar, bench).measure(findings, before, steps)
+    dac_channels(crossbar, bench, findings, steps)
+    drift_v = common_mode(bench).value - before.value
+    _add_common_mode(crossbar, findings, before, drift_v)
+    bit_line_drivers(crossbar, bench, findings, steps)
+    mux_resistances(crossbar, bench, findings, steps)
+    for name in ("dmm", "smu"):
+        bench.probes.connect(name, None)
+    return findings
+
+
+def common_mode(bench: Bench) -> Reading:
+    """Of the amplifiers."""
+    return bench.volts("VCM", nplc=10, samples=VCM_SAMPLES)
+
+
+def _add_common_mode(crossbar: Crossbar, findings: Findings, before: Reading, drift_v: float) -> None:
+    """Common mode, and its drift while all else was measured against it: wider by it, or refused."""
+    nominal_v = crossbar.board.wiring.vcm_v
+    largest_v = crossbar.board.tolerances.reference * nominal_v
+    if abs(drift_v) > largest_v:
+        raise CalibrationError(
+            f"reference.vcm_v: moved by {drift_v * 1e3:.3g} mV during the calibration, more than the "
+            f"{largest_v * 1e3:.3g} mV of tolerances.reference; let the board warm up, and begin anew"
+        )
+    scatter = before.standard_deviation / np.sqrt(before.samples)
+    shared = dmm_errors(np.array([before.value]), DMM_VOLTS)
+    if abs(drift_v) > 4 * scatter:
+        shared["common mode drift"] = uniform(np.array([abs(drift_v)]))
+    findings.add("reference.vcm_v", estimate("V", np.array([before.value]), scatter, "DMM", shared=shared))
+
+
+def dmm_errors(volts: np.ndarray, span: Span, *, offset: float = 1.0) -> dict:
+    """What the multimeter's gain and offset do to voltages on one range; offset 0 for differences."""
+    shared = {"dmm volts gain": uniform(span.of_reading * volts)}
+    if offset:
+        shared["dmm volts offset"] = uniform(np.full(np.shape(volts), offset * span.offset))
+    return shared
