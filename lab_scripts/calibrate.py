@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import datetime
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
+from calibration.board_calibration.bench import Bench, bench_calibration
 from calibration.board_calibration.products import FULL_SCALE_LIMIT, NOISE_LIMIT, check_products
+from calibration.board_calibration.reference import reference_calibration
 from calibration.board_calibration.results import Findings
 from calibration.board_calibration.self_calibration import self_calibration
 from drivers.board import load_board
 from drivers.calibration_record import CalibrationRecord, InstrumentUsed
-from drivers.connect import open_crossbar
+from drivers.connect import mock_bench, open_crossbar
 from drivers.crossbar import Crossbar
+from drivers.instruments.dmm import open_dmm
+from drivers.instruments.smu import open_smu
+from firmware_bridge.mock.instruments import MockBench
+from lab_scripts.bench import MOCK, addresses
 from lab_scripts.console import Report
-from lab_scripts.exits import OutsideBound
+from lab_scripts.exits import InputError, OutsideBound
+from lab_scripts.hands import Hands
 from lab_scripts.options import (
     PAPER,
     AcceptExpired,
@@ -27,8 +35,10 @@ from lab_scripts.options import (
     Calibration,
     Force,
     Json,
+    MockFile,
     Seed,
     accepted,
+    mock_params,
 )
 from lab_scripts.runs import check_output
 
@@ -46,6 +56,7 @@ def self_(
     out: RecordOut,
     backend: Backend = "mock",
     board_file: BoardFile = PAPER,
+    mock_file: MockFile = None,
     seed: Seed = 0,
     temperature: Temperature = None,
     valid_days: ValidDays = 90.0,
@@ -55,10 +66,81 @@ def self_(
     """What the board can know without instruments: offsets, ratios of DAC gains, linearity, driver resistances."""
     report = Report(as_json=json_output)
     check_output(out, ".json", force=force)
-    with open_crossbar(backend, board=load_board(board_file), seed=seed) as crossbar:
+    board, mock = load_board(board_file), mock_params(backend, mock_file)
+    with open_crossbar(backend, board=board, seed=seed, mock=mock) as crossbar:
         with report.task("self-calibration") as step:
             findings = self_calibration(crossbar, step)
         _finish(report, crossbar, findings, ("self",), (), out, temperature, valid_days)
+
+
+@calibrate.command()
+def reference(
+    ohm: Annotated[float, typer.Option("--ohm", help="Value of the resistor, Ω.")],
+    uncertainty: Annotated[float, typer.Option("--uncertainty", help="Its expanded uncertainty (k = 2), Ω.")],
+    out: RecordOut,
+    backend: Backend = "mock",
+    board_file: BoardFile = PAPER,
+    mock_file: MockFile = None,
+    seed: Seed = 0,
+    temperature: Temperature = None,
+    valid_days: ValidDays = 90.0,
+    force: Force = False,
+    json_output: Json = False,
+) -> None:
+    """The same, and amperes per code, with a resistor that you hang at each source line in turn."""
+    report = Report(as_json=json_output)
+    check_output(out, ".json", force=force)
+    board, mock = load_board(board_file), mock_params(backend, mock_file)
+    with ExitStack() as stack:
+        crossbar = stack.enter_context(open_crossbar(backend, board=board, seed=seed, mock=mock))
+        resistor = stack.enter_context(mock_bench(crossbar, seed=seed)) if backend == MOCK else Hands()
+        with report.task("calibration with a resistor") as step:
+            findings = reference_calibration(crossbar, resistor, ohm, uncertainty, step)
+        _finish(report, crossbar, findings, ("self", "reference"), (), out, temperature, valid_days)
+
+
+@calibrate.command()
+def bench(
+    out: RecordOut,
+    dmm: Annotated[
+        str | None, typer.Option("--dmm", help="VISA address of the multimeter; mock: that of the mock's bench.")
+    ] = None,
+    smu: Annotated[
+        str | None,
+        typer.Option("--smu", help="VISA address of the source-measure unit; mock: that of the mock's bench."),
+    ] = None,
+    backend: Backend = "mock",
+    board_file: BoardFile = PAPER,
+    mock_file: MockFile = None,
+    seed: Seed = 0,
+    temperature: Temperature = None,
+    valid_days: ValidDays = 90.0,
+    force: Force = False,
+    json_output: Json = False,
+) -> None:
+    """Everything in volts and amperes: you move probes of a multimeter and a source-measure unit as you are asked."""
+    report = Report(as_json=json_output)
+    check_output(out, ".json", force=force)
+    board, mock = load_board(board_file), mock_params(backend, mock_file)
+    named = addresses(board)
+    at = {"dmm": dmm or named.get("dmm"), "smu": smu or named.get("smu")}
+    for role, address in at.items():
+        if address is None:
+            raise InputError(f"--{role}: give a VISA address, here or in section instruments of {board_file}; or mock")
+    if (at["dmm"] == MOCK) != (at["smu"] == MOCK):
+        raise InputError("--dmm, --smu: the mock's bench has both instruments or none; give mock for both")
+    with ExitStack() as stack:
+        crossbar = stack.enter_context(open_crossbar(backend, board=board, seed=seed, mock=mock))
+        probes: MockBench | Hands = Hands()
+        if at["dmm"] == MOCK:
+            probes = there = stack.enter_context(mock_bench(crossbar, seed=seed))
+            at = {role: there.address(role) for role in at}
+        meter = stack.enter_context(open_dmm(str(at["dmm"])))
+        source = stack.enter_context(open_smu(str(at["smu"]), limits=board.instruments))
+        on_bench = Bench(meter, source, probes)
+        with report.task("calibration on a bench") as step:
+            findings = bench_calibration(crossbar, on_bench, step)
+        _finish(report, crossbar, findings, ("bench",), on_bench.used(), out, temperature, valid_days)
 
 
 @calibrate.command()
@@ -73,6 +155,7 @@ def mvm(
     calibration: Calibration = None,
     backend: Backend = "mock",
     board_file: BoardFile = PAPER,
+    mock_file: MockFile = None,
     seed: Seed = 0,
     accept_expired: AcceptExpired = False,
     accept_foreign: AcceptForeign = False,
@@ -86,7 +169,12 @@ def mvm(
     board = load_board(board_file)
     checks = {}
     with open_crossbar(
-        backend, board=board, seed=seed, calibration=calibration, accept=accepted(accept_expired, accept_foreign)
+        backend,
+        board=board,
+        seed=seed,
+        mock=mock_params(backend, mock_file),
+        calibration=calibration,
+        accept=accepted(accept_expired, accept_foreign),
     ) as crossbar:
         record = crossbar.calibration
         for name, each in (("nothing corrected", None), ("corrected", record)):

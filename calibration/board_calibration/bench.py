@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from drivers.calibration_record import InstrumentUsed
 from drivers.crossbar import Crossbar
 from drivers.instruments.accuracy import Reading, Span
 from drivers.instruments.dmm import DC_VOLTAGE, RESISTANCE, Keysight34465A
-from drivers.instruments.smu import Keithley2400, Keithley2450
+from drivers.instruments.smu import Keithley
 
 LEVEL_RANGE_V = 10.0
 """Range of the multimeter at lines and references, V."""
@@ -35,7 +35,7 @@ class Bench:
     """A multimeter and a source-measure unit, and who moves their probes."""
 
     dmm: Keysight34465A
-    smu: Keithley2400 | Keithley2450
+    smu: Keithley
     probes: Probes
 
     def volts(self, point: str, *, nplc: float = 1, samples: int = 1) -> Reading:
@@ -45,11 +45,9 @@ class Bench:
 
     def used(self) -> tuple[InstrumentUsed, ...]:
         """Who measured."""
-        instruments: tuple[tuple[Literal["dmm", "smu"], Keysight34465A | Keithley2400 | Keithley2450], ...]
-        instruments = (("dmm", self.dmm), ("smu", self.smu))
         return tuple(
             InstrumentUsed(role=role, maker=i.maker, model=i.model, serial=i.serial, firmware=i.firmware)
-            for role, i in instruments
+            for role, i in (("dmm", self.dmm), ("smu", self.smu))
         )
 
 

@@ -105,7 +105,10 @@ def bit_line_drivers(crossbar: Crossbar, bench: Bench, findings: Findings, steps
     moved, drop = seen[:, 0, 0] - seen[:, 0, 1], (seen[:, 0, 0] - seen[:, 0, 1]) - (seen[:, 1, 0] - seen[:, 1, 1])
     volts_per_code = moved / (2 * swing)
     vcm = findings.estimates["reference.vcm_v"]
-    zero = rest - (seen[:, 0].mean(axis=1) - vcm_v) / volts_per_code
+    # Between the two codes the channel bends by its INL: the S does not show in mid-range, the bow does.
+    bow_v = findings.estimates["dac.inl_bow_code"].value[channels] * board.dac.span_v / dac80508.FULL_SCALE
+    middle_v = seen[:, 0].mean(axis=1) + 4 * bow_v * (swing / dac80508.FULL_SCALE) ** 2
+    zero = rest - (middle_v - vcm_v) / volts_per_code
     gain = VOLTS.of_reading
     findings.add(
         "bl.volts_per_code",

@@ -29,6 +29,11 @@ ZERO_REPEATS = 1024
 LEVEL_REPEATS = 2048
 SLOPE_REPEATS = 16
 RAMP_POINTS, RAMP_REPEATS = 33, 32
+DAC_INL_LSB = 1.0
+"""DAC80508: INL of ±1 LSB at most (data sheet)."""
+CHORD_LSB = 1.9
+"""Slope at mid-range less that of the chord from 1/5 to 1/2 of the range, of a cubic INL with peak 1: at most so much
+per full scale."""
 INL_REACH = 0.5
 """Share of the ADC's range that a ramp must reach before a cubic drawn through it says anything of the ends."""
 
@@ -143,7 +148,10 @@ def bit_lines(crossbar: Crossbar, findings: Findings, steps: Steps) -> None:
     spread = np.hstack([inverse[0] * error[0], inverse[1] * error[1], (inverse[0] - inverse[1]) * zero.error[0]])
     volts_per_code = between_v / distance
     spread *= (volts_per_code / distance)[:, None]
-    covariance = spread @ spread.T
+    # Between the two levels the mean slope is not quite that at the common mode: INL, within its data sheet's bound.
+    covariance = spread @ spread.T + np.diag(
+        (CHORD_LSB * DAC_INL_LSB / np.sqrt(3) * lsb_v / dac80508.FULL_SCALE) ** 2 * np.ones(crossbar.shape[1])
+    )
     scatter = np.sqrt(np.diag(covariance))
     if (scatter > board.tolerances.dac_gain / np.sqrt(3) * lsb_v).any():
         raise CalibrationError(_alike("bl.volts_per_code"))

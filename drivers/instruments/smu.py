@@ -88,7 +88,7 @@ class _Setting:
         return "CURR" if self.function == "VOLT" else "VOLT"
 
 
-class _Keithley(Source):
+class Keithley(Source):
     """What both models share; `_configure`, `_read` and `SETUP` are the dialects."""
 
     VOLTAGE: Accuracy
@@ -209,7 +209,7 @@ class _Keithley(Source):
         """One measurement: V, A, and whether the limit held the output."""
 
 
-class Keithley2400(_Keithley):
+class Keithley2400(Keithley):
     """Keithley 2400 (SCPI-1999)."""
 
     MODELS = (("KEITHLEY", "2400"),)
@@ -239,7 +239,7 @@ class Keithley2400(_Keithley):
         return volts, amps, bool(int(status) & self.LIMITED)
 
 
-class Keithley2450(_Keithley):
+class Keithley2450(Keithley):
     """Keithley 2450 (its own SCPI command set, not the emulation of a 2400)."""
 
     MODELS = (("KEITHLEY", "2450"),)
