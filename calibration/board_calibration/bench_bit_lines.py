@@ -23,6 +23,8 @@ DAC_SHARES = (0.03, 0.2, 0.4, 0.6, 0.8, 0.97)
 """Codes at which a DAC channel is measured, over full scale: clear of the rails."""
 LINE_REPEATS, DRIVER_SAMPLES = 32, 4
 OHMS_RANGE = 10e3
+STRAY = 0.01
+"""Largest disagreement, relative, of a channel's slope at read voltages with that of its whole range."""
 VOLTS, OHMS = DC_VOLTAGE.span_for(10.0), RESISTANCE.span_for(OHMS_RANGE)
 DMM, SMU = "DMM", "SMU"
 
@@ -104,6 +106,13 @@ def bit_line_drivers(crossbar: Crossbar, bench: Bench, findings: Findings, steps
     sigma_v = float(np.sqrt(np.mean(np.square(spread)) / DRIVER_SAMPLES))
     moved, drop = seen[:, 0, 0] - seen[:, 0, 1], (seen[:, 0, 0] - seen[:, 0, 1]) - (seen[:, 1, 0] - seen[:, 1, 1])
     volts_per_code = moved / (2 * swing)
+    stray = ~(np.abs(volts_per_code / slope - 1) < STRAY) | ~(np.abs(seen[:, 1] - seen[:, 0]).max(axis=1) < 0.1)
+    if stray.any():
+        line = int(np.argmax(stray))
+        raise CalibrationError(
+            f"bl.volts_per_code: bit line {line} moves by {moved[line] * 1e3:.4g} mV where its DAC channel should by "
+            f"{2 * swing[line] * slope[line] * 1e3:.4g} mV; check that the DMM was at DAC{channels[line]} and BL{line}"
+        )
     vcm = findings.estimates["reference.vcm_v"]
     # Between the two codes the channel bends by its INL: the S does not show in mid-range, the bow does.
     bow_v = findings.estimates["dac.inl_bow_code"].value[channels] * board.dac.span_v / dac80508.FULL_SCALE
