@@ -208,8 +208,12 @@ class _Session:
         widened = c.tolerance_s + (c.reopen_s - c.tolerance_s) * (trims / c.trim_pulses)
         return np.where(pulsed, np.minimum(widened, 2 * c.reopen_s), c.reopen_s)
 
+    def _conductance(self) -> Array:
+        c = self._config
+        return self._crossbar.read_conductance(repeats=c.read_repeats, cells=c.verify == "cells")
+
     def _read(self) -> Array:
-        g = self._crossbar.read_conductance(repeats=self._config.read_repeats)
+        g = self._conductance()
         self._evidence.add(g)
         step = self._steps[-1] if self._steps else None
         if step is not None:
@@ -221,7 +225,7 @@ class _Session:
 
     def _read_on(self, count: int) -> Array:
         """Mean of `count` reads without a pulse, S."""
-        reads = [self._crossbar.read_conductance(repeats=self._config.read_repeats) for _ in range(count)]
+        reads = [self._conductance() for _ in range(count)]
         for g in reads:
             self._evidence.add(g)
         return np.mean(reads, axis=0)

@@ -34,6 +34,10 @@ class WriteVerifyConfig:
     accept_s: float = 2.5e-6
     """A cell further off than this in the end has failed, S: beyond what telegraph noise alone does to a good cell."""
 
+    verify: Literal["products", "cells"] = "products"
+    """What targets are of: the conductances that products see, wires included, or those of the cells alone, for which
+    the board needs a calibration record."""
+
     # -- reads ---------------------------------------------------------------------------------------------------------
     read_repeats: int = 2
     """Passes of the patterns in one read of the array."""

@@ -15,7 +15,23 @@ from drivers.connect import open_crossbar
 from lab_scripts.boards import check_targets, program_array, say_failures
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
-from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, Vcd, at_corner, load_array
+from lab_scripts.options import (
+    PAPER,
+    AcceptExpired,
+    AcceptForeign,
+    Backend,
+    BoardFile,
+    Calibration,
+    Force,
+    Json,
+    Out,
+    Seed,
+    Vcd,
+    accepted,
+    at_corner,
+    load_array,
+    load_calibration,
+)
 from lab_scripts.runs import RunFile
 
 
@@ -29,6 +45,9 @@ def mvm(
     backend: Backend = "mock",
     vcd: Vcd = None,
     board_file: BoardFile = PAPER,
+    calibration: Calibration = None,
+    accept_expired: AcceptExpired = False,
+    accept_foreign: AcceptForeign = False,
     seed: Seed = 0,
     force: Force = False,
     json_output: Json = False,
@@ -51,8 +70,15 @@ def mvm(
             f"{board.name}); scale the inputs"
         )
     check_targets(target_s, WriteVerifyConfig())
+    record = load_calibration(calibration)
     with open_crossbar(
-        backend, board=board, seed=seed, journal=run_file.next_journal(), vcd=run_file.next_waveform()
+        backend,
+        board=board,
+        seed=seed,
+        calibration=record,
+        accept=accepted(accept_expired, accept_foreign),
+        journal=run_file.next_journal(),
+        vcd=run_file.next_waveform(),
     ) as crossbar:
         result = program_array(crossbar, target_s, report)
         volts = np.zeros((len(vectors), board.shape[1]))

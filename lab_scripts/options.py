@@ -11,7 +11,7 @@ import typer
 from numpy.typing import NDArray
 
 from drivers.board import PAPER_BOARD
-from drivers.calibration_record import Accept
+from drivers.calibration_record import Accept, CalibrationRecord
 from drivers.connect import load_mock
 from lab_scripts.exits import FileError, InputError, bad_input
 
@@ -148,3 +148,8 @@ def accepted(expired: bool, foreign: bool) -> tuple[Accept, ...]:
     if foreign:
         chosen.append("foreign")
     return tuple(chosen)
+
+
+def load_calibration(path: Path | None) -> CalibrationRecord | None:
+    """The record of --calibration. Raises `RecordError` before a board is opened."""
+    return None if path is None else CalibrationRecord.load(path)

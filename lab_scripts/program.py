@@ -23,7 +23,21 @@ from lab_scripts.boards import (
 )
 from lab_scripts.console import Report
 from lab_scripts.exits import OutsideBound
-from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, Out, Seed, Vcd
+from lab_scripts.options import (
+    PAPER,
+    AcceptExpired,
+    AcceptForeign,
+    Backend,
+    BoardFile,
+    Calibration,
+    Force,
+    Json,
+    Out,
+    Seed,
+    Vcd,
+    accepted,
+    load_calibration,
+)
 from lab_scripts.runs import RunFile
 
 
@@ -36,6 +50,9 @@ def program(
     backend: Backend = "mock",
     vcd: Vcd = None,
     board_file: BoardFile = PAPER,
+    calibration: Calibration = None,
+    accept_expired: AcceptExpired = False,
+    accept_foreign: AcceptForeign = False,
     seed: Seed = 0,
     min_yield: Annotated[
         float,
@@ -49,10 +66,19 @@ def program(
     run_file = RunFile.open(context, out, force=force)
     board = load_board(board_file)
     target_s = load_targets(target, board.shape)
-    config = WriteVerifyConfig()
+    record = load_calibration(calibration)
+    # Targets are of cells, where a record tells them from their wires.
+    cells = record is not None and "bl.driver_ohm" in record.estimates
+    config = WriteVerifyConfig(verify="cells" if cells else "products")
     check_targets(target_s, config)
     with open_crossbar(
-        backend, board=board, seed=seed, journal=run_file.next_journal(), vcd=run_file.next_waveform()
+        backend,
+        board=board,
+        seed=seed,
+        calibration=record,
+        accept=accepted(accept_expired, accept_foreign),
+        journal=run_file.next_journal(),
+        vcd=run_file.next_waveform(),
     ) as crossbar:
         result = program_array(crossbar, target_s, report, config)
         truth = true_conductance_s(crossbar)

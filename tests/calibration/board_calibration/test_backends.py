@@ -60,9 +60,13 @@ def test_a_board_at_the_other_end_of_a_link_finds_the_same_and_takes_its_record_
     same(record, remote)
     assert remote_cycles == cycles
     remote.save(tmp_path / "record.json")
-    with serving(open_bridge("mock", board=board, seed=SEED, mock=MOCK)) as there:
-        with open_crossbar(str(there.address), calibration=tmp_path / "record.json") as crossbar:
-            assert crossbar.read_conductance().shape == (32, 32)
-    with serving(open_bridge("mock", board=board, seed=SEED + 1, mock=MOCK)) as there:
-        with pytest.raises(RecordError, match="is not of this board"):
-            open_crossbar(str(there.address), calibration=tmp_path / "record.json")
+    with (
+        serving(open_bridge("mock", board=board, seed=SEED, mock=MOCK)) as there,
+        open_crossbar(str(there.address), calibration=tmp_path / "record.json") as crossbar,
+    ):
+        assert crossbar.read_conductance().shape == (32, 32)
+    with (
+        serving(open_bridge("mock", board=board, seed=SEED + 1, mock=MOCK)) as there,
+        pytest.raises(RecordError, match="is not of this board"),
+    ):
+        open_crossbar(str(there.address), calibration=tmp_path / "record.json")
