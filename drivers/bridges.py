@@ -32,9 +32,9 @@ def open_bridge(
         raise BackendUnavailable(f"vcd = {vcd}: backend {address!r} has no pins to record; use 'rtl'")
     if scheme in ("tcp", "serial"):
         return RemoteBridge.open(address, token=os.environ.get(TOKEN_VARIABLE))
-    if scheme == "zc706":
+    if scheme.partition("?")[0] == "zc706":
         try:
-            return Zc706Bridge.open(board.wiring, Path(path) if (path := address.partition(":")[2]) else None)
+            return Zc706Bridge.open(board.wiring, address)
         except Zc706Unavailable as error:
             raise BackendUnavailable(f"backend {address!r} cannot be opened here: {error}") from error
     if address not in ("mock", "rtl"):

@@ -35,7 +35,8 @@ def open_crossbar(
 
     address: ``"mock"``, ``"tcp://host:port"`` or ``"serial:///dev/…?baud=…"`` of a board server (`xbar serve`);
         ``"rtl"``, the Verilated gateware with the mock board at its pins (needs the `[rtl]` extra); or
-        ``"zc706"`` and ``"zc706:/path/xbar.bit"``, the fabric of the board that this runs on (pynq).
+        ``"zc706[:PATH][?loaded]"``, the fabric of the board that this runs on (pynq), which is loaded with a bitstream
+        unless it says that it is loaded.
     board: a `Board` or the path of a board file.
     seed: of the mock board, behind `rtl` as well: its chips' errors, its array's devices and all noise. A served
         board has its own.

@@ -25,6 +25,8 @@ VLNV = "xilinx.com:module_ref:xbar_top:1.0"
 """What a block design calls the gateware's top module."""
 BITSTREAM = Path(__file__).parent / "overlay" / "xbar.bit"
 """Where the build in `overlay/` leaves the bitstream; its .hwh lies beside it."""
+FPGA_STATE = Path("/sys/class/fpga_manager/fpga0/state")
+"""Where Linux says whether the fabric holds a bitstream."""
 POLL_S = 50e-6
 """Pause between two looks at a gateware that is busy."""
 KICKS = 4
@@ -106,13 +108,21 @@ class Zc706Bridge(GatewareBridge):
         super().__init__(PynqBus(ip), wiring, kind="zc706", serial=serial)
 
     @classmethod
-    def open(cls, wiring: Wiring, bitstream: Path | None = None) -> Zc706Bridge:
-        """Load the bitstream, unless it is loaded already, and find the gateware in it. Loading it anew would open the
-        limits that are latched.
+    def open(cls, wiring: Wiring, address: str = "zc706") -> Zc706Bridge:
+        """Load a bitstream, which is the power-up of the gateware, and find the gateware in it.
+
+        address: ``zc706[:PATH][?loaded]``; PATH is of the .bit file, its .hwh beside it. With ``?loaded`` the fabric
+            already holds it and keeps what it holds, latched limits included.
 
         Raises `Zc706Unavailable` if pynq, a device, the bitstream or the gateware in it is missing.
         """
-        path = BITSTREAM if bitstream is None else bitstream
+        named, mark, option = address.removeprefix("zc706").removeprefix(":").partition("?")
+        if mark and option != "loaded":
+            raise Zc706Unavailable(f"?{option} is unknown; there is zc706[:PATH][?loaded]")
+        path = Path(named) if named else BITSTREAM
+        if option and FPGA_STATE.is_file() and (state := FPGA_STATE.read_text().strip()) != "operating":
+            # An access to a fabric that holds nothing stops the processor for good.
+            raise Zc706Unavailable(f"the fabric holds no bitstream: its state is {state!r}; open it without ?loaded")
         try:
             driver()
             from pynq import Overlay
@@ -127,9 +137,7 @@ class Zc706Bridge(GatewareBridge):
                 "zc706:/path/xbar.bit"
             )
         try:
-            overlay = Overlay(str(path), download=False)
-            if not overlay.is_loaded():
-                overlay.download()
+            overlay = Overlay(str(path), download=not option)
         except (RuntimeError, OSError) as error:
             raise Zc706Unavailable(f"pynq cannot load {path}: {error}; is this the board, and are you root?") from error
         names = [name for name, ip in overlay.ip_dict.items() if ip["type"] == VLNV]

@@ -42,7 +42,7 @@ Backend = Annotated[
     str,
     typer.Option(
         "--backend",
-        help="Where the board is: mock, rtl, zc706[:BITSTREAM], tcp://host:port, serial:///dev/….",
+        help="Where the board is: mock, rtl, zc706[:BITSTREAM][?loaded], tcp://host:port, serial:///dev/….",
     ),
 ]
 Vcd = Annotated[

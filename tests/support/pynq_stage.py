@@ -28,6 +28,8 @@ with warnings.catch_warnings():
 
 BASE, RANGE = 0x43C0_0000, 0x1_0000
 """Where a block design puts the registers."""
+SLCR = 0xF800_0000
+"""Registers of a Zynq-7000's clocks, which pynq sets when it loads a bitstream."""
 STATUS = 4 * ADDRESS["STATUS"]
 
 
@@ -41,9 +43,12 @@ class StageDevice(Device):
         super().__init__("stage")
         self.name = "stage"
         self.capabilities = {"REGISTER_RW": True}
+        self.arch = "armv7l"
+        # Its PLLs at 20 times 50 MHz.
+        self.slcr = dict.fromkeys((SLCR + 0x100, SLCR + 0x104, SLCR + 0x108), 20 << 12)
         self.pins = BoardPins(board)
         self.model = GatewareModel(self.pins)
-        self.accesses = 0
+        self.accesses = self.downloads = 0
         self.ready = True
         self._lock = threading.RLock()  # signs of life come from another thread
         self.timestamp = ""
@@ -52,6 +57,8 @@ class StageDevice(Device):
     # -- registers: what pynq's MMIO asks of a device ----------------------------------------------------------------
     def read_registers(self, address: int, length: int) -> bytes:
         assert length == 4
+        if address >= SLCR:
+            return self.slcr.get(address, 0).to_bytes(4, "little")
         with self._lock:
             self.accesses += 1
             word = self.model.read(address - BASE)
@@ -61,6 +68,9 @@ class StageDevice(Device):
 
     def write_registers(self, address: int, data: bytes) -> None:
         assert len(data) == 4
+        if address >= SLCR:
+            self.slcr[address] = int.from_bytes(data, "little")
+            return
         with self._lock:
             self.accesses += 1
             self.model.write(address - BASE, int.from_bytes(data, "little"))
@@ -85,7 +95,7 @@ class StageDevice(Device):
         return RuntimeMetadataParser(Metadata(input=Path(bitfile_name).with_suffix(".hwh")))
 
     def download(self, bitstream: Any, parser: Any) -> None:
-        self.downloads = getattr(self, "downloads", 0) + 1
+        self.downloads += 1
         self.post_download(bitstream, parser)
 
 
