@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +25,8 @@ class Tuning:
     steps: int = 400
     batch: int = 512
     learning_rate: float = 6e-3
-    rank: int = 2
-    """Of the LoRA beside each matrix."""
+    share: float = 0.2
+    """Largest share of LoRA in all weights, arrays and LoRA."""
 
 
 def tune(
@@ -40,8 +41,9 @@ def tune(
 ) -> TrainingResult:
     """Tune the digital parts of `flow`, in place, through engines that model the arrays: LoRA, biases, time, site map.
 
-    Each matrix gets a LoRA that starts as the best correction of its rank for what the array holds instead of it, so
-    that a stuck cell, which is an error of rank one, is made up for before the first step.
+    LoRA starts as the best correction, within its share of the weights, for what the arrays hold instead of the
+    matrices, so that a stuck cell, which is an error of rank one, is made up for before the first step. Ranks go where
+    they take away most for their weights (docs/decisions/0085).
 
     engines: `Deployment.simulated` of programmed arrays, or `ModelledArrays.simulated`.
     Raises what `anf.training.finetune` raises; ValueError for steps, batch or rate out of range.
@@ -56,10 +58,14 @@ def tune(
     )
     generator = torch.Generator().manual_seed(seed + 1)
     exact = engines(ArrayNoise.off(), generator)
-    for name, layer in flow.base_layers().items():
+    layers = flow.base_layers()
+    missing = {}
+    for name, layer in layers.items():
         wanted = layer.weight if layer.lora is None else layer.weight + layer.lora.delta()
-        held = exact[name](torch.eye(layer.weight.shape[1])).T
-        layer.lora = LoRA.nearest(wanted - held, tuning.rank)
+        missing[name] = (wanted - exact[name](torch.eye(layer.weight.shape[1])).T).detach()
+    ranks = spread_ranks(missing, {name: layer.weight.detach() for name, layer in layers.items()}, tuning.share)
+    for name, layer in layers.items():
+        layer.lora = LoRA.nearest(missing[name], ranks[name]) if ranks[name] else None
     return finetune(
         flow,
         action,
@@ -68,6 +74,32 @@ def tune(
         progress=progress,
         threads=torch.get_num_threads(),
     )
+
+
+def spread_ranks(
+    missing: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor], share: float
+) -> dict[str, int]:
+    """Rank of the LoRA of each layer, such that LoRA is at most `share` of all weights.
+
+    missing: what the layers lack (n_out, n_in). Each singular value is worth its square, relative to the norm of its
+    matrix, and costs n_out + n_in weights; the best bargains are taken as long as they fit.
+
+    Raises ValueError for a share outside [0, 1).
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"share = {share:g}: must lie in [0, 1)")
+    left = share / (1 - share) * sum(w.numel() for w in weights.values())
+    bargains = sorted(
+        (float((value / weights[name].norm()) ** 2) / sum(matrix.shape), name, sum(matrix.shape))
+        for name, matrix in missing.items()
+        for value in torch.linalg.svdvals(matrix)
+    )
+    ranks = dict.fromkeys(missing, 0)
+    for _, name, cost in reversed(bargains):
+        if cost <= left:
+            ranks[name] += 1
+            left -= cost
+    return ranks
 
 
 def calibrated_drives(

@@ -9,7 +9,7 @@ from anf.checkpoint import load_flow, shipped
 from anf.sampling import propose
 from anf.simulated import ArrayNoise
 from anf.training import deployed
-from anf.tuning import Tuning, calibrated_drives, tune
+from anf.tuning import Tuning, calibrated_drives, spread_ranks, tune
 from drivers.board import load_board
 
 ACTION = Phi4(-4.0, 5.5, (4, 4))
@@ -57,3 +57,29 @@ def test_calibrated_ranges_hold_the_inputs_that_they_were_made_from_and_clip_no_
 def test_a_quantile_that_is_none_is_refused(flow, quantile):
     with pytest.raises(ValueError, match=r"must lie in \(0, 1\]"):
         calibrated_drives(flow, 10, torch.Generator(), quantile=quantile)
+
+
+def test_ranks_go_where_they_take_away_most_within_their_share():
+    weights = {"a": torch.ones(10, 10), "b": torch.ones(10, 10), "c": torch.ones(2, 2)}
+    one, other = torch.zeros(10, 10), torch.zeros(10, 10)
+    one[0, 0], one[3, 4], other[5, 5] = 3.0, 1.0, 2.0
+    missing = {"a": one, "b": other, "c": torch.zeros(2, 2)}
+
+    def ranks(n_ranks_of_twenty: float):
+        n = 20 * n_ranks_of_twenty
+        return spread_ranks(missing, weights, n / (204 + n) + 1e-9)
+
+    assert ranks(1) == {"a": 1, "b": 0, "c": 0}
+    assert ranks(2) == {"a": 1, "b": 1, "c": 0}
+    assert ranks(3) == {"a": 2, "b": 1, "c": 0}
+    assert sum(ranks(0.1).values()) == 0
+    for share in (0.0, 0.05, 0.3):
+        found = spread_ranks(missing, weights, share)
+        spent = sum(rank * sum(weights[name].shape) for name, rank in found.items())
+        assert spent <= share * (204 + spent)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\)"):
+        spread_ranks({}, {}, share)
