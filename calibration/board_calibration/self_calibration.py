@@ -190,7 +190,11 @@ def adc_inl(crossbar: Crossbar, findings: Findings) -> None:
             f"adc.inl: not identifiable, all bit lines at {board.levels.verify_v:g} V reach code {reach:.0f} of "
             f"{INL_HALF_SCALE}; program the array to 50 µS or more, or use a bench"
         )
-    largest = min(step, int(0.9 * INL_HALF_SCALE / np.abs(slope).max()))
+    # Lines that are not quite at rest, where their codes are not known, leave less room.
+    room = 0.9 * INL_HALF_SCALE - np.abs(mean_codes(crossbar, centre, RAMP_REPEATS).mean[0])
+    largest = min(step, int((room / np.abs(slope)).min()))
+    if largest < INL_REACH * step:
+        raise CalibrationError("adc.inl: not identifiable, bit lines at rest leave no room for a ramp; use a bench")
     ramp = np.rint(np.linspace(-largest, largest, RAMP_POINTS))
     seen = mean_codes(crossbar, centre + ramp[:, None], RAMP_REPEATS)
     bow, ess = np.zeros((2, board.wiring.n_adcs)), np.zeros((2, board.wiring.n_adcs))

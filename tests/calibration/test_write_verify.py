@@ -281,7 +281,7 @@ def test_one_fluctuating_read_ends_no_cell_when_reads_are_confirmed(
     ) as crossbar:
         read, lies = crossbar.read_conductance, [np.where(np.isnan(target), 0.0, target)]
         monkeypatch.setattr(
-            crossbar, "read_conductance", lambda *, repeats=1: lies.pop() if lies else read(repeats=repeats)
+            crossbar, "read_conductance", lambda *, repeats=1, cells: lies.pop() if lies else read(repeats=repeats)
         )
         result = program(crossbar, target, config=config)
     if fooled:
