@@ -16,7 +16,6 @@ from anf.field_flow import FieldFlow, FieldFlowConfig
 from anf.flow import Flow
 from anf.mixer import MixerConfig
 from anf.mixer_flow import MixerFlow, MixerFlowConfig
-from anf.sitemap import Kind
 from anf.training import TrainingConfig, TrainingNoise, TrainingResult, evaluate, finetune, group_sizes, train
 
 # Of a matrix's full scale, 30 uS: 0.5 uS programming error and 0.1 uS read noise per cell.
@@ -29,33 +28,80 @@ PHI4_BASE_LAM = 5.5
 PHI4_ADAPTED_LAMS = (5.0, 6.0)
 
 
-def architecture(shape: tuple[int, int]) -> MixerFlowConfig:
-    """The default flow for a lattice (Lx, Ly).
+def architecture(action: Action) -> MixerFlowConfig:
+    """The mixer flow of an action on its lattice.
 
-    At 4 x 4 a single patch, 904 base weights in five rectangles that fill 30 x 32 of one array (docs/decisions/0024);
-    otherwise 2 x 2 patches. Raises ValueError (pydantic) for an odd side.
+    φ⁴ on 4 × 4: a single patch, 904 base weights in five rectangles that fill 30 × 32 of one array
+    (docs/decisions/0024). Else the completed half with circulant token mixing (0060, 0061), wide enough that LoRA of
+    rank 1 in the mixer blocks is less than 8 % of the weights (0062). Raises ValueError (pydantic) for an odd side.
     """
-    if shape == (4, 4):
+    if action.name == "phi4" and action.shape == (4, 4):
         mixer = MixerConfig(patch=4, channels=16, channel_hidden=16, features=2)
-        return MixerFlowConfig(shape=shape, couplings=8, site_map="tanh", mixer=mixer)
-    return MixerFlowConfig(shape=shape, couplings=8, site_map="tanh", mixer=MixerConfig(channels=16, heads=2))
-
-
-def mixer_architecture(shape: tuple[int, int], *, site_map: Kind = "tanh") -> MixerFlowConfig:
-    """The mixer flow on the completed half for any lattice with even sides: circulant token mixing, so that what is
-    learnt on one lattice starts the next larger one. Wide enough that rank-1 LoRA is under 8 % of the weights."""
+        return MixerFlowConfig(shape=action.shape, couplings=8, site_map="tanh", mixer=mixer)
     mixer = MixerConfig(window=4, channels=24, token_hidden=None, channel_hidden=24, heads=2, features=8, even=4)
-    return MixerFlowConfig(shape=shape, completed=True, couplings=8, site_map=site_map, fitted_base=True, mixer=mixer)
+    return MixerFlowConfig(
+        shape=action.shape,
+        completed=True,
+        couplings=8,
+        site_map="sine" if action.site.cosine else "tanh",
+        fitted_base=True,
+        mixer=mixer,
+    )
+
+
+def mixer_flow(action: Action, start: Path | None = None, *, seed: int = 0, **sizes: int | None) -> MixerFlow:
+    """A mixer flow for `action`: fresh, with those of `sizes` that are not None (``couplings``, ``patch``,
+    ``channels``, ``hidden``, ``blocks``), or going on from the flow in the file `start`, whose sizes it has.
+
+    Raises CheckpointError for a file that holds no mixer flow; ValueError for sizes that do not fit.
+    """
+    given = {name: size for name, size in sizes.items() if size is not None}
+    if start is not None:
+        other, record = load_flow(start)
+        if not isinstance(other, MixerFlow):
+            raise CheckpointError(
+                f"{start}: holds a {record.architecture.kind} flow; a mixer flow starts from a mixer flow"
+            )
+        if given:
+            raise ValueError(f"{given}: a flow that starts from {start} has the sizes of that one; leave them out")
+        config = MixerFlowConfig.model_validate(dict(other.config) | {"shape": action.shape})
+        flow = MixerFlow(config, seed, action)
+        flow.start_from(other)
+        return flow
+    base = architecture(action)
+    couplings, hidden = given.pop("couplings", base.couplings), given.pop("hidden", None)
+    if hidden is not None:
+        given["channel_hidden"] = hidden
+        if base.mixer.token_hidden is not None:
+            given["token_hidden"] = hidden
+    mixer = MixerConfig.model_validate(dict(base.mixer) | given)
+    return MixerFlow(
+        MixerFlowConfig.model_validate(dict(base) | {"couplings": couplings, "mixer": mixer}), seed, action
+    )
 
 
 def base_training(seed: int = 0) -> TrainingConfig:
-    """From nothing: four minutes without noise, then as long with it, on one core at 4 x 4."""
+    """φ⁴ on 4 × 4 from nothing: four minutes without noise, then as long with it, on one core."""
     return TrainingConfig(steps=16_000, batch=512, weight_limit=2.0, noise=ARRAY_NOISE, noise_steps=6_000, seed=seed)
 
 
-def adapter_training(seed: int = 0) -> TrainingConfig:
+def mixer_training(action: Action, *, started: bool, seed: int = 0) -> TrainingConfig:
+    """A mixer flow from the Gaussian, or on from other couplings or a smaller lattice: one to two minutes on a core."""
+    if not started and action.name == "phi4" and action.shape == (4, 4):
+        return base_training(seed)
+    if not started:
+        return TrainingConfig(steps=1500, batch=256, learning_rate=6e-3, seed=seed)
+    if math.prod(action.shape) < 512:
+        return TrainingConfig(steps=700, batch=256, learning_rate=3e-3, seed=seed)
+    return TrainingConfig(steps=600, batch=128, learning_rate=2e-3, seed=seed)
+
+
+def adapter_training(action: Action, seed: int = 0) -> TrainingConfig:
     """Digital parts only, for other couplings of the action or for the errors of a programmed array: about a minute."""
-    return TrainingConfig(steps=2_000, batch=512, seed=seed)
+    if action.shape == (4, 4):
+        return TrainingConfig(steps=2_000, batch=512, seed=seed)
+    # Large lattices need no larger batch: their sites are many samples of one kernel.
+    return TrainingConfig(steps=300, batch=256 if math.prod(action.shape) < 512 else 128, learning_rate=1e-2, seed=seed)
 
 
 def field_flow(action: Action, start: Path | None = None, *, sweeps: int | None = None) -> FieldFlow:
@@ -99,14 +145,15 @@ def make_phi4_l4(folder: Path = WEIGHTS, seed: int = 0, report=print) -> None:
 
     base = folder / "phi4_L4.safetensors"
     action = Phi4(PHI4_M2, PHI4_BASE_LAM, (4, 4))
-    flow = MixerFlow(architecture(action.shape), seed)
+    flow = mixer_flow(action, seed=seed)
     config = base_training(seed)
     result = train(flow, action, config, progress=progress)
     report(_save(base, flow, action, config, result))
     for lam in PHI4_ADAPTED_LAMS:
         adapted, _ = load_flow(base)
         adapted.add_lora(LORA_RANK, seed)
-        action, config = Phi4(PHI4_M2, lam, (4, 4)), adapter_training(seed)
+        action = Phi4(PHI4_M2, lam, (4, 4))
+        config = adapter_training(action, seed)
         result = finetune(adapted, action, config, progress=progress)
         report(_save(folder / f"phi4_L4_lam{lam:g}.safetensors", adapted, action, config, result, base))
 

@@ -20,7 +20,7 @@ import torch
 
 from anf.actions import Action, Phi4
 from anf.mixer_flow import MixerFlow
-from anf.recipes import mixer_architecture
+from anf.recipes import mixer_flow
 
 LIMIT = 5.0
 SIDE, BATCH, REPEATS = 12, 512, 5
@@ -97,7 +97,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 def measure(action: Action) -> list[tuple[str, float, float]]:
     """(what, seconds per configuration of the plain mixer, of the flow)."""
-    flow = MixerFlow(mixer_architecture(action.shape), 0, action)
+    flow = mixer_flow(action)
     plain, generator = PlainMixerFlow(flow), torch.Generator().manual_seed(0)
 
     def plain_sample() -> object:

@@ -17,8 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from anf.actions import Phi4
-from anf.mixer_flow import MixerFlow
-from anf.recipes import architecture
+from anf.recipes import mixer_flow
 from anf.training import TrainingConfig, evaluate, train
 
 ESS, LIMIT_S = 0.9, 600.0
@@ -35,7 +34,7 @@ def main() -> int:
     print("steps   CPU s     ESS    KL   acceptance")
     for steps in STEPS:
         # Each leg starts from nothing, so its time is that of a whole training.
-        flow = MixerFlow(architecture(action.shape), arguments.seed)
+        flow = mixer_flow(action, seed=arguments.seed)
         start = process_time()
         train(flow, action, TrainingConfig(steps=steps, seed=arguments.seed))
         cpu = process_time() - start

@@ -63,14 +63,12 @@ def train(
     time_sites: TimeSites = None,
     start: Annotated[
         Path | None,
-        typer.Option("--start", help="Field: flow FILE to start from, of other couplings or a smaller lattice."),
+        typer.Option("--start", help="Flow FILE of the same kind to start from: other couplings or a smaller lattice."),
     ] = None,
     steps: Steps = None,
     noise_steps: Annotated[
         int | None,
-        typer.Option(
-            "--noise-steps", min=0, help="Mixer: last steps, against array errors.", show_default="3/8 of all"
-        ),
+        typer.Option("--noise-steps", min=0, help="Mixer: last steps, against array errors.", show_default=RECIPE),
     ] = None,
     batch: Batch = None,
     learning_rate: Rate = None,
@@ -113,7 +111,7 @@ def train(
         "--couplings": couplings, "--channels": channels, "--hidden": hidden, "--blocks": blocks, "--patch": patch,
         "--noise-steps": noise_steps,
     }  # fmt: skip
-    field_only = {"--sweeps": sweeps, "--start": start}
+    field_only = {"--sweeps": sweeps}
     for option, value in (field_only if kind is FlowKind.mixer else mixer_only).items():
         if value is not None:
             raise InputError(
@@ -122,7 +120,6 @@ def train(
     set_threads(threads)
     from anf import recipes, training
     from anf.checkpoint import save_flow
-    from anf.mixer_flow import MixerFlow
     from anf.parallel import here
 
     flow: Flow
@@ -131,13 +128,14 @@ def train(
             flow = recipes.field_flow(theory, start, sweeps=sweeps)
             recipe = recipes.field_training(theory.shape, started=start is not None, seed=seed)
         else:
-            sizes = {"channels": channels, "token_hidden": hidden, "channel_hidden": hidden, "blocks": blocks}
-            mixer = _changed(recipes.architecture(theory.shape), couplings=couplings)
-            mixer = _changed(mixer, mixer=_changed(mixer.mixer, patch=patch, **sizes))
-            flow = MixerFlow(mixer, seed, theory)
-            recipe = recipes.base_training(seed)
+            flow = recipes.mixer_flow(
+                theory, start, seed=seed, couplings=couplings, channels=channels, hidden=hidden, blocks=blocks,
+                patch=patch,
+            )  # fmt: skip
+            recipe = recipes.mixer_training(theory, started=start is not None, seed=seed)
             if noise_steps is None:
-                noise_steps = 3 * (steps or recipe.steps) // 8
+                noise_steps = recipe.noise_steps * (steps or recipe.steps) // recipe.steps
+            recipe = _changed(recipe, noise=recipes.ARRAY_NOISE)
         config = _changed(
             recipe,
             steps=steps,
@@ -176,17 +174,25 @@ def finetune(
         str,
         typer.Option("--flow", help="mixer or field, the shipped one with the nearest couplings, or a flow FILE."),
     ] = "mixer",
-    rank: Annotated[int, typer.Option("--rank", min=1, help="Rank of LoRA, if the flow has none yet.")] = 2,
+    rank: Annotated[int, typer.Option("--rank", min=1, help="Rank of LoRA, if the flow has none yet.")] = 1,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--train",
+            help="Digital part to train, may be given again: lora, base (spectrum), site (maps), time, bias.",
+            show_default="lora, base and site: under 8 % of the weights",
+        ),
+    ] = None,
     steps: Steps = None,
     batch: Batch = None,
     learning_rate: Rate = None,
-    evaluate_on: EvaluateOn = 16_384,
+    evaluate_on: EvaluateOn = 65_536,
     seed: Seed = 0,
     threads: Threads = 1,
     force: Force = False,
     json_output: Json = False,
 ) -> None:
-    """Tune the digital part of a flow (LoRA, biases, time embedding) for other couplings; matrices in arrays stay.
+    """Tune LoRA and other digital parts of a flow for other couplings; matrices in arrays stay.
 
     Writes an adapter to --out; the base file that it belongs to is put beside it, if it is not there already.
     """
@@ -194,12 +200,15 @@ def finetune(
     check_output(out, ".safetensors", force=force)
     theory = build_action(action, side, time_sites=time_sites, m2=m2, lam=lam, g=g, u=u)
     set_threads(threads)
-    from anf import recipes, training
+    from anf import adaptation, recipes, training
     from anf.checkpoint import save_flow
     from lab_scripts.flows import base_path, nearest_flow
 
+    chosen = tuple(groups or adaptation.SMALL)
+    if unknown := set(chosen) - set(training.DIGITAL):
+        raise InputError(f"--train {', '.join(sorted(unknown))}: choose from {', '.join(training.DIGITAL)}")
     with bad_input():
-        config = _changed(recipes.adapter_training(seed), steps=steps, batch=batch, learning_rate=learning_rate)
+        config = _changed(recipes.adapter_training(theory, seed), steps=steps, batch=batch, learning_rate=learning_rate)
     path, flow, record = nearest_flow(theory, flow_choice)
     base = _beside(base_path(path, record), out)
     if not record.lora_ranks:
@@ -207,10 +216,14 @@ def finetune(
     report.say(f"from {path.name}: {record.parameters}")
     with report.task("Fine-tuning") as step:
         result = training.finetune(
-            flow, theory, config, threads=threads,
+            flow, theory, config, groups=chosen, threads=threads,
             progress=lambda at, loss, ess, _: step(at, config.steps, f"loss {loss:.4f}, ESS {ess:.3f}"),
         )  # fmt: skip
     summary = _evaluated(report, flow, theory, result, evaluate_on, seed)
+    summary["curve"], summary["training"] = recipes.thinned(result.curve), config.model_dump()
+    summary["groups"] = chosen
+    summary["trained"] = sum(summary["parameters"][group] for group in chosen)
+    summary["share"] = summary["trained"] / adaptation.weights(flow)
     save_flow(
         out, flow, theory, seed=seed, command=command_line(context), ess=summary["ess"], summary=summary, base=base
     )
@@ -250,6 +263,7 @@ def _finish(report: Report, out: Path, summary: dict[str, Any]) -> None:
         ("largest weight / mean", f"{summary['largest_weight']:.3g}"),
         ("F = −ln Z", f"{summary['free_energy']:.4f} ± {summary['free_energy_error']:.4f}"),
         ("parameters", ", ".join(f"{n} {group}" for group, n in summary["parameters"].items() if n)),
+        *([("trained", f"{summary['trained']}, {summary['share']:.1%} of the weights")] if "share" in summary else []),
     ])  # fmt: skip
     report.finish({"out": str(out), **summary})
 

@@ -220,7 +220,7 @@ def test_checkpoints_between_reports_are_refused():
 
 
 def test_the_default_flow_at_l_4_fills_one_array_and_reads_it_96_times_per_configuration():
-    flow = MixerFlow(architecture((4, 4)))
+    flow = MixerFlow(architecture(Phi4(-4.0, 5.5, (4, 4))))
     shapes = {name: tuple(layer.weight.shape) for name, layer in flow.base_layers().items()}
     # Three quadrants of a 32 x 32 array, then embed beside pixel in the fourth.
     assert shapes == {

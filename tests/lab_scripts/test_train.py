@@ -36,9 +36,9 @@ def test_training_writes_a_flow_with_its_command_and_the_ess_that_was_measured(x
 
 
 def test_an_interrupted_training_resumes_to_the_bits_of_an_uninterrupted_one(xbar, xbar_json, mocker):
-    recipe, step = recipes.base_training, training._Run._one_step
+    recipe, step = recipes.mixer_training, training._Run._one_step
     often = {"report_every": 10, "checkpoint_every": 10}
-    mocker.patch.object(recipes, "base_training", lambda seed: recipe(seed).model_copy(update=often))
+    mocker.patch.object(recipes, "mixer_training", lambda *a, **k: recipe(*a, **k).model_copy(update=often))
     xbar_json("train", *SMALL, "--steps", 40, "--out", "whole.safetensors")
 
     def interrupted(run):
@@ -68,6 +68,34 @@ def test_fine_tuning_writes_an_adapter_with_its_base_beside_it(xbar_json, flows,
     assert record.base_digest == base_record.base_digest
     assert flow.base_layers().keys() == base.base_layers().keys()
     assert record.lora_ranks
+
+
+def test_fine_tuning_trains_what_it_was_told_to_and_says_how_much_of_the_weights_that_is(xbar_json, xbar, flows):
+    common = ("finetune", "--L", 2, "--flow", flows[0], "--steps", 5, "--batch", 64, "--evaluate", 200)
+    answer = xbar_json(*common, "--train", "lora", "--out", "lora.safetensors")
+    parameters = read_record("lora.safetensors").summary["parameters"]
+    assert answer["trained"] == parameters["lora"] > 0
+    assert answer["share"] == answer["trained"] / sum(parameters.values())
+    result = xbar(*common, "--train", "weights", "--out", "w.safetensors")
+    assert (result.exit_code, "lora, bias, time, site, base" in result.stderr) == (2, True), result.stderr
+
+
+def test_a_mixer_starts_from_a_smaller_lattice_and_refuses_a_larger_one_or_other_sizes(xbar_json, xbar):
+    common = ("train", "--flow", "mixer", "--batch", 64, "--evaluate", 2000, "--lam", 6)
+    sizes = ("--channels", 4, "--hidden", 4, "--couplings", 4)
+    small = xbar_json(*common, *sizes, "--L", 6, "--steps", 250, "--learning-rate", 0.02, "--out", "six.safetensors")
+    assert small["ess"] > 0.5
+    assert abs(small["ess"] - small["ess_forward"]) < 0.15
+    start = ("--start", "six.safetensors", "--steps", 1)
+    large = xbar_json(*common, "--L", 12, *start, "--out", "twelve.safetensors")
+    fresh = xbar_json(*common, *sizes, "--L", 12, "--steps", 1, "--out", "fresh.safetensors")
+    assert large["kl"] < 0.5 * fresh["kl"]
+    for args, message in (
+        ((*start, "--L", 4), "(6, 6) does not fit into (4, 4)"),
+        ((*start, "--L", 12, "--channels", 8), "'channels': 8"),
+    ):
+        result = xbar(*common, *args, "--out", "no.safetensors")
+        assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
 
 
 def test_fine_tuning_never_replaces_another_base_of_the_same_name(xbar, flows, tmp_path):
