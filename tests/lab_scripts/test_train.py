@@ -83,16 +83,16 @@ def test_fine_tuning_trains_what_it_was_told_to_and_says_how_much_of_the_weights
 def test_a_mixer_starts_from_a_smaller_lattice_and_refuses_a_larger_one_or_other_sizes(xbar_json, xbar):
     common = ("train", "--flow", "mixer", "--batch", 64, "--evaluate", 2000, "--lam", 6)
     sizes = ("--channels", 4, "--hidden", 4, "--couplings", 4)
-    small = xbar_json(*common, *sizes, "--L", 6, "--steps", 250, "--learning-rate", 0.02, "--out", "six.safetensors")
-    assert small["ess"] > 0.5
-    assert abs(small["ess"] - small["ess_forward"]) < 0.15
+    small = xbar_json(*common, *sizes, "--L", 6, "--steps", 2, "--out", "six.safetensors")
+    assert small["parameters"]["base"] == 6  # momenta of the even half that no symmetry connects
     start = ("--start", "six.safetensors", "--steps", 1)
-    large = xbar_json(*common, "--L", 12, *start, "--out", "twelve.safetensors")
-    fresh = xbar_json(*common, *sizes, "--L", 12, "--steps", 1, "--out", "fresh.safetensors")
-    assert large["kl"] < 0.5 * fresh["kl"]
+    large = xbar_json(*common, "--L", 8, *start, "--out", "eight.safetensors")
+    architectures = [read_record(f"{name}.safetensors").architecture for name in ("six", "eight")]
+    assert architectures[1] == architectures[0].model_copy(update={"shape": (8, 8)})
+    assert large["steps"] == 1
     for args, message in (
         ((*start, "--L", 4), "(6, 6) does not fit into (4, 4)"),
-        ((*start, "--L", 12, "--channels", 8), "'channels': 8"),
+        ((*start, "--L", 8, "--channels", 8), "'channels': 8"),
     ):
         result = xbar(*common, *args, "--out", "no.safetensors")
         assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
