@@ -24,12 +24,15 @@ from firmware_bridge.waveform import IntendedFrames
 class RtlBridge(GatewareBridge):
     """A `Bridge` to the Verilated gateware. Raises `RtlUnavailable` if that cannot be built."""
 
-    def __init__(self, board: MockBoard, *, serial: str = "rtl", vcd: Path | None = None) -> None:
-        """vcd: file for the waveform of the pins, from the first configuration on; the frames meant go beside it."""
+    def __init__(
+        self, board: MockBoard, *, serial: str = "rtl", vcd: Path | None = None, library: Path | None = None
+    ) -> None:
+        """vcd: file for the waveform of the pins, from the first configuration on; the frames meant go beside it.
+        library: another elaboration of the gateware than Verilator's."""
         self.board = board
         self._vcd, self._frames = vcd, None if vcd is None else IntendedFrames(vcd, len(board.dacs))
         self.pins = BoardPins(board)
-        self.model = GatewareModel(self.pins)
+        self.model = GatewareModel(self.pins, library)
         super().__init__(self.model, board.wiring, kind="rtl", serial=serial)
         self._show_answers()
 

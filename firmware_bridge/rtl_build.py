@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -57,31 +58,45 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xbar" / "rtl"
 
 
+Generate = Callable[[Path], tuple[list[str], list[Path]]]
+"""Elaborates the gateware into C++ in a folder; flags and files for the compiler, beside the harness."""
+
+
 def build() -> Path:
     """The shared object of the present sources, built if the cache does not have it. Raises `RtlUnavailable`."""
     command, environment = verilator()
+    include = Path(environment["VERILATOR_ROOT"]) / "include"
+
+    def verilate(folder: Path) -> tuple[list[str], list[Path]]:
+        _run([str(command), *VERILATE, "--Mdir", str(folder), *map(str, sources())], environment)
+        support = [include / "verilated.cpp", include / "verilated_threads.cpp"]
+        return [f"-I{include}", f"-I{include / 'vltstd'}", f"-I{folder}"], [*sorted(folder.glob("*.cpp")), *support]
+
+    return shared_object("xbar", (VERILATE, version("verilator")), COMPILE, verilate)
+
+
+def shared_object(name: str, key: object, flags: Sequence[str], generate: Generate) -> Path:
+    """The harness with an elaborated gateware, from the cache if sources, `key` and compiler are those it was built of.
+
+    Raises `RtlUnavailable`.
+    """
     compiler = shutil.which(os.environ.get("CXX", "g++"))
     if compiler is None:
         raise RtlUnavailable("the Verilated gateware needs a C++ compiler; apt-get install g++, or name it in CXX")
-    harness = SOURCES / "harness.cpp"
-    digest = hashlib.sha256(repr((VERILATE, COMPILE, version("verilator"), _run([compiler, "--version"]))).encode())
-    for path in (*sources(), harness, *sorted(SOURCES.glob("*.h"))):
+    digest = hashlib.sha256(repr((key, flags, _run([compiler, "--version"]))).encode())
+    for path in (*sources(), *sorted(SOURCES.glob("*.[ch]*"))):
         digest.update(path.read_bytes())
     folder = cache_folder()
-    library = folder / f"xbar-{digest.hexdigest()[:20]}.so"
+    library = folder / f"{name}-{digest.hexdigest()[:20]}.so"
     if library.exists():
         return library
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        generated = Path(scratch) / "verilated"
-        _run([str(command), *VERILATE, "--Mdir", str(generated), *map(str, sources())], environment)
-        include = Path(environment["VERILATOR_ROOT"]) / "include"
-        support = [include / "verilated.cpp", include / "verilated_threads.cpp"]
+        generated = Path(scratch) / "elaborated"
+        generated.mkdir()
+        includes, files = generate(generated)
         made = Path(scratch) / library.name
-        _run(
-            [compiler, *COMPILE, f"-I{include}", f"-I{include / 'vltstd'}", f"-I{generated}", "-o", str(made)]
-            + [str(p) for p in (harness, *sorted(generated.glob("*.cpp")), *support)]
-        )
+        _run([compiler, *flags, *includes, "-o", str(made), str(SOURCES / "harness.cpp"), *map(str, files)])
         # Whoever builds at the same time puts the same file there.
         os.replace(made, library)
     return library

@@ -116,9 +116,10 @@ class Pins(Protocol):
 class GatewareModel:
     """One Verilated gateware with chips at its pins. Raises `RtlUnavailable` if it cannot be built."""
 
-    def __init__(self, pins: Pins) -> None:
+    def __init__(self, pins: Pins, library: Path | None = None) -> None:
+        """library: the gateware and its chips, by default those that Verilator elaborates."""
         self._handle: c_void_p | None = None
-        self._library = ctypes.CDLL(str(build()))
+        self._library = ctypes.CDLL(str(library or build()))
         for name, result, arguments in (
             ("xb_shared_size", c_uint64, ()),
             ("xb_open", c_void_p, (c_void_p, c_void_p)),
