@@ -126,7 +126,7 @@ def _cell_energy_j(flow: Flow, mapped: MappedFlow, column_s: NDArray[np.float64]
     def recording(layer: MappedLayer, weight: torch.Tensor) -> Engine:
         def product(x: torch.Tensor) -> torch.Tensor:
             nonlocal energy
-            ordered = (x if layer.order is None else x[:, layer.order]).double().numpy()
+            ordered = (x if layer.order is None else x[:, layer.order]).detach().double().numpy()
             for t in layer.tiles:
                 part = ordered[:, t.inputs]
                 peak = np.abs(part).max(axis=1, keepdims=True)
