@@ -157,8 +157,7 @@ class CrossbarEngine:
         }
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        ordered = x.detach() if self._layer.order is None else x.detach()[:, self._layer.order]
-        product = torch.from_numpy(self._multiply(ordered.double())).to(x.dtype)
+        product = torch.from_numpy(self._multiply(x.detach().double())).to(x.dtype)
         if torch.is_grad_enabled() and x.requires_grad:
             linear = x @ self._weight.to(x.dtype).T
             return linear + (product - linear).detach()

@@ -4,9 +4,10 @@ On the even half of the lattice (the odd half is completed exactly)
 
     dx/dt = Σ_a cos(aπt) [W_a · (x, sin ω₁x, …, sin ω_F x) + the same of the site itself],
 
-odd in x, with kernels W_a tied by the symmetries of the lattice. It is carried out in steps of 1/n that move one colour
-of sites at a time by what the other colours say, forward through the colours and backward. So the Jacobian is a
-product of slopes of one-dimensional maps, digital, at any n; what the arrays return never enters it (docs/theory.md).
+odd in x, with kernels W_a tied by the symmetries of the lattice, so that one small matrix serves the sites of every
+colour. It is carried out in steps of 1/n that move one colour of sites at a time by what the other colours say, forward
+through the colours and backward. So the Jacobian is a product of slopes of one-dimensional maps, digital, at any n;
+what the arrays return never enters it (docs/theory.md).
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class FieldFlowConfig(FlowConfig):
 class TiedKernel(torch.nn.Module):
     """Kernels of all base layers: values (cosines, 1 + F, n_orbits), scaled by their distance; orbit 0 is unused."""
 
-    def __init__(self, orbits: Orbits, colours: torch.Tensor, cosines: int, n_features: int) -> None:
+    def __init__(
+        self, board: Checkerboard, orbits: Orbits, colours: torch.Tensor, cosines: int, n_features: int
+    ) -> None:
         super().__init__()
         self.values = torch.nn.Parameter(torch.zeros(cosines, n_features, len(orbits)))
         self.scale = orbits.scale
@@ -53,38 +56,65 @@ class TiedKernel(torch.nn.Module):
         index[own[:, None] == torch.arange(n_colours)] = zero
         self.index = index.reshape(n_colours, m, -1)
         """(C, m, C(1 + F)m): place of every weight in a flat kernel; that of the colour's own sites holds zero."""
+        self._others = _surroundings(board, colours, n_features)
 
     def matrices(self) -> torch.Tensor:
         """(cosines, C, m, C(1 + F)m), zero for the colour's own sites."""
+        return self._expand(self.index)
+
+    def _expand(self, index: torch.Tensor) -> torch.Tensor:
         flat = (self.values * self.scale.to(self.values.dtype)).flatten(1)
         flat = torch.cat([flat, flat.new_zeros(len(flat), 1)], 1)
-        return flat[:, self.index.reshape(-1)].reshape(len(flat), *self.index.shape)
+        return flat[:, index.reshape(-1)].reshape(len(flat), *index.shape)
 
     def others(self, colour: int) -> torch.Tensor:
-        """Columns of a colour's matrix that belong to other colours, (K,)."""
-        width = self.index.shape[2] // self.index.shape[0]
-        column = torch.arange(self.index.shape[2])
-        return column[column // width != colour]
+        """Columns of a colour's matrix that belong to other colours, (K,), in the order in which they surround it: the
+        matrix is then the same for every colour."""
+        return self._others[colour]
+
+    def shared(self) -> torch.Tensor:
+        """(cosines, m, K): the matrix of any colour on the features of the others."""
+        return self._expand(self.index[0][:, self._others[0]])
+
+
+def _surroundings(board: Checkerboard, colours: torch.Tensor, n_features: int) -> torch.Tensor:
+    """(C, K): for each colour the features of the sites of the others, as places in (C, 1 + F, m), in the order of
+    those around the first colour, moved along with it."""
+    n_colours, m = colours.shape
+    place = torch.empty(board.half, 2, dtype=torch.long)
+    place[colours.reshape(-1)] = torch.cartesian_prod(torch.arange(n_colours), torch.arange(m)).reshape(-1, 2)
+    around = []
+    for sites in colours:
+        shift = board.even[sites[0]] - board.even[colours[0, 0]]
+        colour, index = place[moved(board, colours[1:].reshape(-1), shift)].T.reshape(2, n_colours - 1, 1, m)
+        feature = torch.arange(n_features)[:, None]
+        around.append(((colour * n_features + feature) * m + index).reshape(-1))
+    return torch.stack(around)
+
+
+def moved(board: Checkerboard, sites: torch.Tensor, shift: np.ndarray) -> torch.Tensor:
+    """Even sites (n,) moved by an even vector."""
+    place = np.empty(board.shape, np.int64)
+    place[tuple(board.even.T)] = np.arange(board.half)
+    return torch.from_numpy(place[tuple(((board.even[sites.numpy()] + shift) % board.shape).T)])
 
 
 class TiedLinear(BaseLinear):
-    """A base layer whose matrix is expanded from a tied kernel: that of one colour and one cosine in time.
+    """The base layer: the tied kernel as the matrix of one colour, all cosines in time below each other.
 
-    Its inputs are the features of the sites of all *other* colours: bit lines of its own colour do not exist.
+    Its inputs are the features of the sites of all *other* colours: bit lines of the active colour do not exist.
     """
 
-    def __init__(self, kernel: TiedKernel, cosine: int, colour: int) -> None:
+    def __init__(self, kernel: TiedKernel) -> None:
         torch.nn.Module.__init__(self)
-        self.name = f"cosine.{cosine}.colour.{colour}"
+        self.name = "kernel"
         self.lora, self.engine, self.held = None, None, None
-        self.cosine, self.colour = cosine, colour
         self._kernel = (kernel,)  # in a tuple, not to be registered a second time
-        self.columns_of_others = kernel.others(colour)
 
     @property
     def weight(self) -> torch.Tensor:  # type: ignore[override]
-        """(m, K), expanded."""
-        return self._kernel[0].matrices()[self.cosine, self.colour][:, self.columns_of_others]
+        """(cosines · m, K)."""
+        return self._kernel[0].shared().flatten(0, 1)
 
 
 class FieldFlow(Flow):
@@ -98,12 +128,10 @@ class FieldFlow(Flow):
         self.colours = colour_sites(self.board)
         n_features = 1 + config.sines
         self.base = GaussianBase(self.board, completed=True)
-        self.kernel = TiedKernel(self.orbits, self.colours, config.cosines, n_features)
+        self.kernel = TiedKernel(self.board, self.orbits, self.colours, config.cosines, n_features)
         self.own_time = torch.nn.Parameter(torch.zeros(config.cosines, n_features))
         self.omega = torch.nn.Parameter(torch.arange(1.0, n_features))
-        self.layers = torch.nn.ModuleList(
-            TiedLinear(self.kernel, a, c) for a in range(config.cosines) for c in range(len(self.colours))
-        )
+        self.layer = TiedLinear(self.kernel)
         # Training starts from the nearest Gaussian, with sines that resolve the site potential: its wells or its width.
         self.base.follow(action)
         site = action.site
@@ -112,13 +140,12 @@ class FieldFlow(Flow):
             self.omega.mul_(unit)
 
     def base_layers(self) -> dict[str, BaseLinear]:
-        layers: list[BaseLinear] = list(self.layers)  # type: ignore[arg-type]
-        return {layer.name: layer for layer in layers}
+        return {self.layer.name: self.layer}
 
     @property
     def steps(self) -> int:
-        """Each layer is read forward and backward in every sweep."""
-        return 2 * self.config.sweeps
+        """The layer is read for each colour, forward and backward in every sweep."""
+        return 2 * self.config.sweeps * len(self.colours)
 
     def vectors_per_sample(self) -> dict[str, int]:
         return dict.fromkeys(self.base_layers(), self.steps)
@@ -191,7 +218,7 @@ class FieldFlow(Flow):
 
     def _products(self) -> Products:
         others = [self.kernel.others(c) for c in range(len(self.colours))]
-        return Products(self.kernel.matrices(), list(self.base_layers().values()), others, self.config.sweeps)
+        return Products(self.kernel.matrices(), self.layer, others, self.config.sweeps)
 
     def _site_terms(self) -> tuple[torch.Tensor, torch.Tensor]:
         """own (sweeps, 1 + F), the site's own drift at the time of each sweep, and ω (F,).
@@ -224,8 +251,9 @@ def colour_sites(board: Checkerboard) -> torch.Tensor:
     """
     p, q = (_period(side) for side in board.shape)
     code = torch.from_numpy((board.even % (p, q)) @ np.array([q, 1]))
-    colours = [torch.nonzero(code == c)[:, 0] for c in torch.unique(code)]
-    return torch.stack(colours)
+    first, *others = [torch.nonzero(code == c)[:, 0] for c in torch.unique(code)]
+    # The sites of each colour in the order of the first one's, moved along.
+    return torch.stack([first, *(moved(board, first, board.even[sites[0]] - board.even[first[0]]) for sites in others)])
 
 
 def _period(side: int) -> int:

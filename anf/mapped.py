@@ -1,13 +1,9 @@
-"""The base matrices of a flow in the cells of their arrays: a plan and a mapping taken together.
-
-Layers whose matrices are equal, but for the order of their inputs, share their cells. So kernels that a flow ties by
-the translations of the lattice are small matrices in an array, however often they are used.
-"""
+"""The base matrices of a flow in the cells of their arrays: a plan and a mapping taken together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +19,11 @@ Arrays = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class MappedLayer:
-    """One layer in arrays: its tiles, each with its conductance per unit weight, (1, 1) or (n_rows, 1) S.
-
-    order: input of the layer that each column of the tiles' matrix takes; None: as they come.
-    """
+    """One layer in arrays: its tiles, each with its conductance per unit weight, (1, 1) or (n_rows, 1) S."""
 
     tiles: tuple[Tile, ...]
     scales_s: tuple[Matrix, ...]
     mapping: CellMapping
-    order: NDArray[np.intp] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -40,8 +32,6 @@ class MappedLayer:
 
     def write(self, weight: Matrix, arrays_s: Arrays) -> None:
         """Put a matrix (n_out, n_in) into its cells. Raises ValueError for weights outside the mapping."""
-        if self.order is not None:
-            weight = weight[:, self.order]
         for t, scale in zip(self.tiles, self.scales_s, strict=True):
             arrays_s[t.array][t.cells] = self.mapping.conductance_s(weight[t.outputs, t.inputs], scale)
 
@@ -50,8 +40,6 @@ class MappedLayer:
         weight = np.empty(self.shape)
         for t, scale in zip(self.tiles, self.scales_s, strict=True):
             weight[t.outputs, t.inputs] = self.mapping.weight(arrays_s[t.array][t.cells], scale)
-        if self.order is not None:
-            weight[:, self.order] = weight.copy()
         return weight
 
 
@@ -71,11 +59,8 @@ class MappedFlow:
         """
         mapping, scaling = placement.cells, placement.scaling
         layers: dict[str, MappedLayer] = {}
-        for name, (owner, order) in shared(weights).items():
-            if order is not None:
-                layers[name] = replace(layers[owner], order=order)
-                continue
-            weight, tiles = weights[name], placement.of_layer(name)
+        for name, weight in weights.items():
+            tiles = placement.of_layer(name)
             whole = mapping.scale_s(weight)
             scales = tuple(
                 mapping.scale_s(part, scaling) if (part := weight[t.outputs, t.inputs]).any() else whole for t in tiles
@@ -85,21 +70,6 @@ class MappedFlow:
                 raise ValueError(f"layer {name} is {weight.shape} here and {layer.shape} in the plan: plan it anew")
             layers[name] = layer
         return cls(placement, layers)
-
-    def where(self, layer: str, row: int, column: int) -> list[tuple[int, int, int]]:
-        """(array, source line, bit line) of the cells of one weight: one, or a pair.
-
-        Raises `PlacementError` for a weight that does not exist.
-        """
-        if layer not in self.layers:
-            raise PlacementError(f"there is no layer {layer}; there are {', '.join(self.layers)}")
-        held = self.layers[layer]
-        n_out, n_in = held.shape
-        if not (0 <= row < n_out and 0 <= column < n_in):
-            raise PlacementError(f"layer {layer} has no weight ({row}, {column}): it is {n_out} × {n_in}, from 0")
-        if held.order is not None:
-            column = int(np.flatnonzero(held.order == column)[0])
-        return self.placement.where(held.tiles[0].layer, row, column)
 
     def targets_s(self, weights: Mapping[str, Matrix]) -> Arrays:
         """Target conductances (n_arrays, n_sl, n_bl) S; NaN in cells that hold no weight."""
@@ -116,19 +86,6 @@ class MappedFlow:
 def base_weights(flow: Flow) -> dict[str, Matrix]:
     """The base matrices of a flow (n_out, n_in), by layer."""
     return {name: layer.weight.detach().double().numpy() for name, layer in flow.base_layers().items()}
-
-
-def shared(weights: Mapping[str, Matrix]) -> dict[str, tuple[str, NDArray[np.intp] | None]]:
-    """For each layer the first whose matrix is the same but for the order of inputs, and this order: its own column k
-    is column ``order[k]`` of the layer. A layer that is the first itself has None."""
-    known: dict[tuple[tuple[int, ...], bytes], tuple[str, NDArray[np.intp]]] = {}
-    found: dict[str, tuple[str, NDArray[np.intp] | None]] = {}
-    for name, weight in weights.items():
-        by_value = np.lexsort(weight)
-        key = weight.shape, np.ascontiguousarray(weight[:, by_value]).tobytes()
-        owner, theirs = known.setdefault(key, (name, by_value))
-        found[name] = owner, None if owner == name else by_value[np.argsort(theirs)]
-    return found
 
 
 def map_flow(
@@ -148,8 +105,7 @@ def map_flow(
     """
     weights = base_weights(flow)
     if placement is None:
-        owners = {owner for owner, _ in shared(weights).values()}
-        shapes = {n: (w.shape[0], w.shape[1]) for n, w in weights.items() if n in owners}
+        shapes = {name: (weight.shape[0], weight.shape[1]) for name, weight in weights.items()}
         placement = place(shapes, shape, mapping=mapping, scaling=scaling, faults=faults, max_arrays=max_arrays)
         if len(faults):
             placement = avoid(placement, MappedFlow.of(weights, placement).targets_s(weights), faults)

@@ -126,9 +126,9 @@ def _cell_energy_j(flow: Flow, mapped: MappedFlow, column_s: NDArray[np.float64]
     def recording(layer: MappedLayer, weight: torch.Tensor) -> Engine:
         def product(x: torch.Tensor) -> torch.Tensor:
             nonlocal energy
-            ordered = (x if layer.order is None else x[:, layer.order]).detach().double().numpy()
+            vectors = x.detach().double().numpy()
             for t in layer.tiles:
-                part = ordered[:, t.inputs]
+                part = vectors[:, t.inputs]
                 peak = np.abs(part).max(axis=1, keepdims=True)
                 lines = layer.mapping.drive(part / np.where(peak > 0, peak, 1.0))
                 bit_s = column_s[t.array] if t.array < len(column_s) else typical

@@ -82,13 +82,10 @@ class SimulatedEngine:
         self._variance = (noise.read * self._conductance_s) ** 2
         self._per_scale = torch.from_numpy(1 / scale).float()
         self._one = n == 1
-        self._order = None if layer.order is None else torch.from_numpy(layer.order)
         self._source, self._target = torch.from_numpy(source).reshape(-1), torch.from_numpy(target).reshape(-1)
         self._n_tiles, self._n_columns, self._n_rows = n, n_columns, n_rows
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        if self._order is not None:
-            x = x[:, self._order]
         if self._one:
             return self._tiles(x[None]).squeeze(0)
         n = len(x)

@@ -31,44 +31,40 @@ def time_table(sweeps: int, cosines: int) -> torch.Tensor:
 class Products:
     """M_c(t) · features for every colour c and sweep, M_c(t) = Σ_a cos(aπt) W_ac, by whatever executes the layers.
 
-    matrices: (cosines, C, m, K) as expanded, with graph; `weights` is the same with what layers hold instead, and LoRA.
-    layers: in the order of (cosine, colour), each on the features of the other colours, `others[colour]`.
+    matrices: (cosines, C, m, K) as expanded, with graph; `weights` is the same with what the layer holds instead, and
+        LoRA.
+    layer: the matrix that all colours share (cosines · m, K'), on the features of the other colours, `others[colour]`.
     """
 
-    def __init__(
-        self, matrices: torch.Tensor, layers: list[BaseLinear], others: list[torch.Tensor], sweeps: int
-    ) -> None:
-        cosines, colours = matrices.shape[:2]
+    def __init__(self, matrices: torch.Tensor, layer: BaseLinear, others: list[torch.Tensor], sweeps: int) -> None:
         self.weights = matrices
-        self.times = time_table(sweeps, cosines).to(matrices.dtype)
-        self._layers = [layers[a * colours : (a + 1) * colours] for a in range(cosines)]
-        self._others = others
-        self._engines = any(layer.engine is not None for layer in layers)
-        if any(layer.held is not None or layer.lora is not None for layer in layers):
-            blank = matrices.new_zeros(matrices.shape[2:])
-            self.weights = torch.stack(
-                [
-                    torch.stack([blank.index_copy(1, others[c], layer.digital_weight()) for c, layer in enumerate(row)])
-                    for row in self._layers
-                ]
-            )
+        self.times = time_table(sweeps, len(matrices)).to(matrices.dtype)
+        self._layer, self._others = layer, others
+        if layer.held is not None or layer.lora is not None:
+            blank = matrices.new_zeros(len(matrices), *matrices.shape[2:])
+            shared = layer.digital_weight().reshape(*blank.shape[:2], -1)
+            self.weights = torch.stack([blank.index_copy(2, columns, shared) for columns in others], 1)
         self._sweep: tuple[int, torch.Tensor] | None = None
 
-    def __call__(self, sweep: int, colour: int, features: torch.Tensor) -> tuple[torch.Tensor, Pullback]:
-        """(m, n) from features (K, n), and the pull-back of this very product, noise and all."""
-        if self._engines:
-            return self._through_engines(sweep, colour, features)
+    def __call__(
+        self, sweep: int, colour: int, features: torch.Tensor, *, pull: bool = False
+    ) -> tuple[torch.Tensor, Pullback]:
+        """(m, n) from features (K, n), and with `pull` the pull-back of this very product, noise and all."""
+        if self._layer.engine is not None:
+            return self._through_engine(sweep, colour, features, pull)
         if self._sweep is None or self._sweep[0] != sweep:
             self._sweep = sweep, torch.tensordot(self.times[sweep], self.weights.detach(), 1)
         matrix = self._sweep[1][colour]
         return matrix @ features, lambda v: matrix.T @ v
 
-    def _through_engines(self, sweep: int, colour: int, features: torch.Tensor) -> tuple[torch.Tensor, Pullback]:
+    def _through_engine(
+        self, sweep: int, colour: int, features: torch.Tensor, pull: bool
+    ) -> tuple[torch.Tensor, Pullback]:
+        """All cosines in one product, put together digitally."""
         others = self._others[colour]
-        with torch.enable_grad():
-            x = features[others].T.detach().requires_grad_()
-            y = sum(t * row[colour](x) for t, row in zip(self.times[sweep], self._layers, strict=True))
-        assert isinstance(y, torch.Tensor)
+        with torch.set_grad_enabled(pull):
+            x = features[others].T.detach().requires_grad_(pull)
+            y = self.times[sweep] @ self._layer(x).reshape(len(x), len(self.times[sweep]), -1)
 
         def pullback(v: torch.Tensor) -> torch.Tensor:
             (pulled,) = torch.autograd.grad(y, x, v.T, retain_graph=True)
@@ -114,7 +110,7 @@ class SplitPass:
         """Forward. score: (C, m, n), d log q/dx of what came in, updated in place to that of what goes out."""
         jacobian = np.empty(self._features.shape[-1])
         for sweep, c in self._order():
-            inflow, pullback = self._products(sweep, c, self._flat)
+            inflow, pullback = self._products(sweep, c, self._flat, pull=record or score is not None)
             slopes = torch.empty_like(inflow)
             if record:
                 before = self._features[c].clone(), self._cosines[c].clone()

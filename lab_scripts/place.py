@@ -159,7 +159,7 @@ def _where(text: str, mapped: MappedFlow, flow: Flow) -> dict[str, Any]:
         raise InputError(f"--where {text}: write LAYER,ROW,COLUMN, counted from 0") from error
     weights = base_weights(flow)
     with bad_input():
-        cells = mapped.where(layer, row, column)
+        cells = mapped.placement.where(layer, row, column)
     targets = mapped.targets_s(weights)
     return {
         "weight": f"{layer}[{row}, {column}]", "value": float(weights[layer][row, column]),
@@ -197,16 +197,13 @@ def _arrays_table(report: Report, mapped: MappedFlow, name: str) -> None:
 
 def _tiles_table(report: Report, mapped: MappedFlow, layers: tuple[LayerCount, ...]) -> None:
     vectors = {c.name: c.vectors for c in layers}
-    users: dict[str, list[str]] = {}
-    for name, layer in mapped.layers.items():
-        users.setdefault(layer.tiles[0].layer, []).append(name)
     report.table(
         "Tiles",
-        ("layer", "shared by", "weights", "array", "source lines", "bit lines", "vectors"),
+        ("layer", "weights", "array", "source lines", "bit lines", "vectors per configuration"),
         [
             (
-                t.layer, str(len(users[t.layer])), f"[{t.row}:{t.outputs.stop}, {t.column}:{t.inputs.stop}]",
-                str(t.array), _lines(t.sl), _lines(t.bl), str(sum(vectors[name] for name in users[t.layer])),
+                t.layer, f"[{t.row}:{t.outputs.stop}, {t.column}:{t.inputs.stop}]", str(t.array), _lines(t.sl),
+                _lines(t.bl), str(vectors[t.layer]),
             )
             for t in mapped.placement.tiles
         ],

@@ -39,18 +39,22 @@ def draws(flow: FieldFlow, n: int, seed: int = 1) -> torch.Tensor:
 def spelled_out(flow: FieldFlow, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The split on one field x (N,), site by site from the definition: its image and log |det|. Differentiable."""
     times = time_table(flow.config.sweeps, flow.config.cosines)
-    layers = flow.base_layers()
+    shared = flow.base_layers()["kernel"].digital_weight().reshape(flow.config.cosines, flow.colours.shape[1], -1)
+    place = {tuple(site): i for i, site in enumerate(flow.board.even.tolist())}
     own = times @ flow.own_time
     log_det = torch.zeros((), dtype=x.dtype)
     half_step = 0.5 / flow.config.sweeps
     colours = flow.colours.tolist()
     for sweep, row in enumerate(times):
         for c in (*range(len(colours)), *reversed(range(len(colours)))):
-            others = torch.tensor([s for other, sites in enumerate(colours) for s in sites if other != c])
-            m = len(colours[c])
-            seen = torch.stack([x[others], *torch.sin(flow.omega[:, None] * x[others])])
-            seen = seen.reshape(1 + len(flow.omega), -1, m).transpose(0, 1).reshape(-1)
-            matrix = sum(t * layers[f"cosine.{a}.colour.{c}"].digital_weight() for a, t in enumerate(row))
+            shift = flow.board.even[colours[c][0]] - flow.board.even[colours[0][0]]
+            seen = []
+            for around in colours[1:]:
+                there = [place[tuple(((flow.board.even[s] + shift) % flow.config.shape).tolist())] for s in around]
+                assert not set(there) & set(colours[c])
+                seen += [x[there], *torch.sin(flow.omega[:, None] * x[there])]
+            seen = torch.cat(seen)
+            matrix = sum(t * w for t, w in zip(row, shared, strict=True))
             inflow, old = matrix @ seen, x[colours[c]]
             drift = own[sweep, 0] * old + sum(
                 w * torch.sin(o * old) for w, o in zip(own[sweep, 1:], flow.omega, strict=True)
@@ -222,15 +226,18 @@ def test_the_score_under_noise_belongs_to_the_same_draw():
     assert float(flow.base.log_amplitude.grad.sum()) == pytest.approx(change - own, rel=1e-6)
 
 
-def test_layers_read_their_matrix_from_the_tied_kernel_and_never_see_their_own_colour():
-    flow = wild_flow(WIRE)
-    matrices = flow.kernel.matrices()
-    width = (1 + flow.config.sines) * flow.colours.shape[1]
-    for layer in flow.layers:
-        n_out, n_in = layer.weight.shape
-        assert (n_out, n_in) == (flow.colours.shape[1], (len(flow.colours) - 1) * width)
-        own = slice(layer.colour * width, (layer.colour + 1) * width)
-        assert (matrices[layer.cosine, layer.colour][:, own] == 0).all()
+@BOTH
+def test_the_layer_is_the_matrix_of_every_colour_and_never_sees_the_colour_that_moves(action):
+    flow = wild_flow(action)
+    matrices, (n_colours, m) = flow.kernel.matrices(), flow.colours.shape
+    width = (1 + flow.config.sines) * m
+    shared = flow.layer.weight.reshape(flow.config.cosines, m, (n_colours - 1) * width)
+    for c in range(n_colours):
+        others = flow.kernel.others(c)
+        assert len(set(others.tolist())) == (n_colours - 1) * width
+        assert not any(c * width <= column < (c + 1) * width for column in others.tolist())
+        assert (matrices[:, c, :, c * width : (c + 1) * width] == 0).all()
+        torch.testing.assert_close(matrices[:, c][:, :, others], shared, rtol=0, atol=0)
 
 
 def test_engines_with_the_right_matrices_give_the_digital_flow():
