@@ -3,16 +3,17 @@ gives."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from time import process_time
 
 import torch
 
 from anf.actions import Action
+from anf.array_model import ModelledArrays
 from anf.flow import Flow
-from anf.lora import LoRA
+from anf.simulated import ArrayNoise
 from anf.training import TrainingConfig, deployed, evaluate, finetune, group_sizes
+from anf.tuning import correct, held_weights
 
 SMALL = ("lora", "base", "site")
 """What `xbar finetune` trains unless told otherwise: LoRA, the Gaussian's spectrum and the site maps."""
@@ -22,7 +23,7 @@ SMALL = ("lora", "base", "site")
 class Adapted:
     """One adaptation. Weights are counted as cells in arrays, all entries of a circulant matrix, and digital numbers.
 
-    ess_before, ess_after: reverse, over fresh proposals, on the weights that were held.
+    ess_before, ess_after: reverse, over fresh proposals.
     trained: numbers that were trained.  share: of all weights of the flow.  cpu_s: CPU time of the training.
     """
 
@@ -44,31 +45,32 @@ def adapt(
     action: Action,
     config: TrainingConfig,
     *,
-    rank: int,
+    rank: int = 1,
     groups: tuple[str, ...] = SMALL,
-    layers: list[str] | None = None,
-    held: Mapping[str, torch.Tensor] | None = None,
+    arrays: ModelledArrays | None = None,
+    share: float = 0.06,
     proposals: int = 65_536,
 ) -> Adapted:
-    """Add LoRA of `rank` to `layers` (by default those of the mixer blocks) and train `groups`, in place.
+    """Add LoRA and train `groups` of the digital part, in place, for `action`, or for what `arrays` hold, or for both.
 
-    held: by layer name, the weights that an array really holds. The LoRA beside such a layer starts as the best
-    correction of its rank. Rank 0 adds none. Raises what `finetune` raises.
+    Without arrays LoRA of `rank` (0: none) sits in the mixer blocks; with them it starts as the best correction for
+    what they hold, within `share` of the weights, and both ESS are those of products through them with all noise on.
+    Raises what `finetune` raises.
     """
-    held = held or {}
     flow.aim(action)
-    with deployed(flow, held):
+    generator = torch.Generator().manual_seed(config.seed)
+    engines = {} if arrays is None else arrays.simulated(ArrayNoise(), generator)
+    held = {} if arrays is None else held_weights(flow, arrays.simulated)
+    with deployed(flow, {}, engines):
         before = evaluate(flow, action, proposals, seed=config.seed + 1)
-    if rank:
-        flow.add_lora(rank, config.seed, layers)
-        for name, weight in held.items():
-            layer = flow.base_layers()[name]
-            if layer.lora is not None:
-                layer.lora = LoRA.nearest(layer.weight - weight, rank)
+    if arrays is not None:
+        correct(flow, held, share)
+    elif rank:
+        flow.add_lora(rank, config.seed)
     start = process_time()
     finetune(flow, action, config, groups=groups, effective_weights=held)
     cpu_s = process_time() - start
-    with deployed(flow, held):
+    with deployed(flow, {}, engines):
         after = evaluate(flow, action, proposals, seed=config.seed + 1)
     trained = sum(group_sizes(flow)[group] for group in groups)
     return Adapted(before.ess, after.ess, trained, trained / weights(flow), cpu_s)

@@ -57,15 +57,7 @@ def tune(
         checkpoint_every=10,
     )
     generator = torch.Generator().manual_seed(seed + 1)
-    exact = engines(ArrayNoise.off(), generator)
-    layers = flow.base_layers()
-    missing = {}
-    for name, layer in layers.items():
-        wanted = layer.weight if layer.lora is None else layer.weight + layer.lora.delta()
-        missing[name] = (wanted - exact[name](torch.eye(layer.weight.shape[1])).T).detach()
-    ranks = spread_ranks(missing, {name: layer.weight.detach() for name, layer in layers.items()}, tuning.share)
-    for name, layer in layers.items():
-        layer.lora = LoRA.nearest(missing[name], ranks[name]) if ranks[name] else None
+    correct(flow, held_weights(flow, engines), tuning.share)
     return finetune(
         flow,
         action,
@@ -74,6 +66,27 @@ def tune(
         progress=progress,
         threads=torch.get_num_threads(),
     )
+
+
+def held_weights(flow: Flow, engines: EngineFactory) -> dict[str, torch.Tensor]:
+    """The matrices (n_out, n_in) that arrays hold instead of the base weights, by layer, as their engines multiply."""
+    exact = engines(ArrayNoise.off(), torch.Generator())
+    return {
+        name: exact[name](torch.eye(layer.weight.shape[1])).T.detach() for name, layer in flow.base_layers().items()
+    }
+
+
+def correct(flow: Flow, held: Mapping[str, torch.Tensor], share: float) -> None:
+    """Give the layers, in place of the LoRA that they have, the best correction for the weights `held` in arrays that
+    LoRA within `share` of all weights can be. Raises ValueError for a share outside [0, 1)."""
+    layers = flow.base_layers()
+    missing = {}
+    for name, layer in layers.items():
+        wanted = layer.weight if layer.lora is None else layer.weight + layer.lora.delta()
+        missing[name] = (wanted - held[name]).detach()
+    ranks = spread_ranks(missing, {name: layer.weight.detach() for name, layer in layers.items()}, share)
+    for name, layer in layers.items():
+        layer.lora = LoRA.nearest(missing[name], ranks[name]) if ranks[name] else None
 
 
 def spread_ranks(

@@ -1,0 +1,111 @@
+"""What LoRA beside a base that stays does: the tables of docs/flows.md.
+
+``errors``: for what arrays hold instead of the base (programming errors and 1 % stuck cells), also together with
+another coupling. ``couplings``: for other couplings, beside training from nothing for as many steps.
+Both print Markdown; CPU times are of this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from time import process_time
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+
+from anf.actions import Action, Graphene, Phi4
+from anf.adaptation import SMALL, Adapted, adapt
+from anf.array_model import ArrayErrors, model_arrays
+from anf.checkpoint import load_flow, shipped
+from anf.flow import Flow
+from anf.recipes import mixer_flow
+from anf.training import DIGITAL, TrainingConfig, evaluate, train
+from drivers.board import PAPER_BOARD, load_board
+
+M2, BASE_LAM = -4.0, 5.5
+STUCK = 0.01
+CONFIG = TrainingConfig(steps=150, batch=256, learning_rate=1e-2)
+COLUMNS = ("what is trained", "ESS before", "ESS after", "CPU s", "numbers trained", "share of the weights")
+
+
+def phi4(side: int, lam: float) -> Action:
+    return Phi4(M2, lam, (side, side))
+
+
+def base(action: Action) -> Flow:
+    """The shipped mixer flow for `action`."""
+    return load_flow(shipped(action, "mixer"))[0]
+
+
+def row(*cells: object) -> None:
+    print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
+
+
+def header(*columns: str) -> None:
+    row(*columns)
+    print("|" + "---|" * len(columns))
+
+
+def cells(name: str, found: Adapted) -> tuple[str, ...]:
+    return (
+        name, f"{found.ess_before:.3f}", f"{found.ess_after:.3f}", f"{found.cpu_s:.0f}", str(found.trained),
+        f"{found.share:.1%}",
+    )  # fmt: skip
+
+
+def errors(side: int, proposals: int) -> None:
+    """L1."""
+    faulty = ArrayErrors(stuck_high=STUCK / 2, stuck_low=STUCK / 2)
+    board = load_board(PAPER_BOARD)
+    header("errors", "λ", *COLUMNS)
+    for name, errors_, lam in (
+        ("programming", ArrayErrors(), BASE_LAM),
+        ("programming, 1 % stuck", faulty, BASE_LAM),
+        ("programming, 1 % stuck", faulty, 5.0),
+    ):
+        for what, groups in (("LoRA, spectrum, site maps", SMALL), ("all digital", DIGITAL)):
+            flow = base(phi4(side, BASE_LAM))
+            arrays = model_arrays(flow, board, errors=errors_, seed=1)
+            found = adapt(flow, phi4(side, lam), CONFIG, groups=groups, arrays=arrays, proposals=proposals)
+            row(name, f"{lam:g}", *cells(what, found))
+
+
+def couplings(side: int, proposals: int) -> None:
+    """L2."""
+    header("action", *COLUMNS)
+    for lam in (5.0, 5.25, 5.75, 6.0):
+        action = phi4(side, lam)
+        for what, rank, groups in (
+            ("LoRA", 1, ("lora",)), ("LoRA, spectrum, site maps", 1, SMALL), ("all digital", 1, DIGITAL),
+        ):  # fmt: skip
+            found = adapt(base(phi4(side, BASE_LAM)), action, CONFIG, rank=rank, groups=groups, proposals=proposals)
+            row(f"φ⁴, λ = {lam:g}", *cells(what, found))
+        fresh = mixer_flow(action)
+        start = process_time()
+        train(fresh, action, CONFIG)
+        cpu_s = process_time() - start
+        ess = evaluate(fresh, action, proposals, seed=1).ess
+        row(f"φ⁴, λ = {lam:g}", "from nothing, as many steps", "", f"{ess:.3f}", f"{cpu_s:.0f}", "", "100 %")
+    wire = Graphene(1.0, 0.5, (6, 6))
+    for g, u in ((1.0, 0.2), (0.5, 0.1)):
+        action = Graphene(g, u, (6, 6))
+        found = adapt(base(wire), action, CONFIG, proposals=proposals)
+        row(f"graphene, g = {g:g}, u = {u:g}", *cells("LoRA, spectrum, site maps", found))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("table", choices=("errors", "couplings"))
+    parser.add_argument("--L", type=int, default=6, dest="side")
+    parser.add_argument("--proposals", type=int, default=16_384)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    {"errors": errors, "couplings": couplings}[arguments.table](arguments.side, arguments.proposals)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
