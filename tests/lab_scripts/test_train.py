@@ -113,6 +113,11 @@ def test_fine_tuning_never_replaces_another_base_of_the_same_name(xbar, flows, t
         (("--learning-rate", -1), "learning_rate"),
         (("--patch", 3), "patch = 3: must be even"),
         (("--L", 3), "Lx = 3"),
+        (("--L", 6, "--patch", 4), "Lx = 6: must be a positive multiple of patch = 4"),
+        (("--lam", 0), "lam = 0 with m2 = -4"),
+        (("--lam", -1, "--m2", 1), "lam = -1 with m2 = 1"),
+        (("--action", "graphene", "--g", 0), "g = 0 must be above 0"),
+        (("--action", "graphene", "--u", -0.5), "u = -0.5 must be at least 0"),
         (("--noise-steps", 0, "--couplings", 1), "couplings"),
     ],
 )
@@ -120,6 +125,18 @@ def test_parameters_that_no_flow_can_have_are_bad_input(xbar, tmp_path, args, me
     result = xbar("train", "--flow", "mixer", "--L", 2, "--steps", 5, *args, "--out", "f.safetensors")
     assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "command", [("finetune", "--steps", 1, "--out", "four.safetensors"), ("sample", "--out", "r.nc")]
+)
+def test_a_flow_file_of_another_lattice_is_refused_with_both_shapes(xbar, flows, tmp_path, command):
+    before = sorted(tmp_path.iterdir())
+    result = xbar(*command, "--L", 4, "--lam", 5.5, "--flow", flows[0])
+    assert result.exit_code == 4
+    assert "(2, 2)" in result.stderr.replace("[2, 2]", "(2, 2)")
+    assert "(4, 4)" in result.stderr.replace("[4, 4]", "(4, 4)")
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_training_that_diverges_is_exit_code_1_and_writes_no_flow(xbar, tmp_path):
