@@ -235,6 +235,9 @@ class FieldFlow(Flow):
             )
         return own, self.omega
 
+    def require_invertible(self) -> None:
+        self._site_terms()
+
     def _by_colour(self, x: torch.Tensor) -> torch.Tensor:
         """(N, n) by site -> (C, m, n) by colour."""
         return x[self.colours.reshape(-1)].reshape(*self.colours.shape, -1)

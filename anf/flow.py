@@ -175,6 +175,9 @@ class Flow(torch.nn.Module, ABC):
         """`path_gradient` towards p = exp(−S) of `action`; log w is that of whole configurations."""
         return self.path_gradient(EvenHalf(action) if self.config.completed else WholeLattice(action), white)
 
+    def require_invertible(self) -> None:
+        """Raises NotInvertible if the parameters make a map that is not one to one; most kinds of flow cannot."""
+
     def require_digital(self) -> None:
         """Raises ValueError, naming them, if layers have an engine."""
         engines = [name for name, layer in self.base_layers().items() if layer.engine is not None]

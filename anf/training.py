@@ -286,10 +286,7 @@ class _Run:
             group["lr"] = config.learning_rate * warm_up * decay
         with self._noise():
             white = self.flow.white(config.batch, self.generator)[:, self.processes.share(config.batch)]
-            try:
-                loss, log_weight = self.flow.loss(self.action, white.contiguous())
-            except NotInvertible as error:
-                raise TrainingDiverged(f"step {self.step}: {error}; {self._kept()}") from error
+            loss, log_weight = self.flow.loss(self.action, white.contiguous())
             self.adam.zero_grad()
             loss.backward()
         self.processes.average_gradients(self.parameters.values())
@@ -297,6 +294,10 @@ class _Run:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), config.clip_norm)
         self._check(log_weight, float(norm))
         self.adam.step()
+        try:
+            self.flow.require_invertible()
+        except NotInvertible as error:
+            raise TrainingDiverged(f"step {self.step}: {error}; {self._kept()}") from error
         if config.weight_limit is not None:
             self._limit_weights(config.weight_limit)
         self.step += 1

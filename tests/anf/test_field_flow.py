@@ -10,13 +10,14 @@ import torch
 
 from anf.actions import Graphene, Phi4
 from anf.checkerboard import Checkerboard
+from anf.checkpoint import read_tensors
 from anf.completion import EvenHalf, completion
 from anf.field_flow import FieldFlow, FieldFlowConfig, colour_sites
 from anf.field_kernels import sines
 from anf.flow import log_normal
 from anf.split import time_table
 from anf.tied import Orbits
-from anf.training import TrainingConfig, deployed, evaluate, train
+from anf.training import TrainingConfig, TrainingDiverged, deployed, evaluate, train
 
 PHI4, WIRE = Phi4(-4.0, 5.0, (4, 4)), Graphene(0.5, 0.5, (6, 4))
 BOTH = pytest.mark.parametrize("action", [PHI4, WIRE], ids=["phi4 4x4", "graphene 6x4"])
@@ -317,6 +318,17 @@ def test_a_map_of_a_site_that_folds_is_refused():
         flow.own_time[0, 0] = -2.5
     with pytest.raises(ValueError, match=r"smallest slope .* is -0\.25.*more sweeps than 1"):
         flow.sample(1, torch.Generator().manual_seed(0))
+
+
+def test_training_that_folds_a_map_stops_and_says_what_to_change(tmp_path):
+    flow = FieldFlow(FieldFlowConfig(shape=(4, 4), sweeps=1), PHI4)
+    config = TrainingConfig(steps=200, batch=32, learning_rate=0.3, report_every=1, checkpoint_every=1)
+    with pytest.raises(TrainingDiverged, match=r"(?s)(slope|loss).*last good state is in .*state"):
+        train(flow, PHI4, config, checkpoint=tmp_path / "state")
+    kept = FieldFlow(FieldFlowConfig(shape=(4, 4), sweeps=1), PHI4)
+    tensors, _ = read_tensors(tmp_path / "state")
+    kept.load_state_dict({name.removeprefix("flow."): t for name, t in tensors.items() if name.startswith("flow.")})
+    assert np.isfinite(evaluate(kept, PHI4, n=100).free_energy)
 
 
 def test_a_flow_is_built_for_even_sides_and_its_own_lattice():
