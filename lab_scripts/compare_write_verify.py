@@ -22,22 +22,22 @@ from lab_scripts.exits import InputError
 from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, MockFile, Out, Seed, Vcd, mock_params
 from lab_scripts.runs import RunFile
 
-ROWS: dict[str, tuple[str, float, str]] = {
-    "programmed": ("yield_", 100, "%"),
-    "median cycles per cell": ("median_cycles", 1, ""),
-    "pulses per cell": ("pulses", 1, ""),
-    "board time": ("board_time_s", 1, "s"),
-    "energy of the pulses": ("energy_j", 1e6, "µJ"),
-    "disturb of cells left alone": ("disturb_s", 1e6, "µS"),
-    "error: mean": ("mean_s", 1e6, "µS"),
-    "error: σ": ("sigma_s", 1e6, "µS"),
-    "error: 1 in 100 beyond": ("tail_s", 1e6, "µS"),
-    "within ±1.5 µS": ("near", 100, "%"),
-    "after 1 h: σ": ("later_sigma_s", 1e6, "µS"),
-    "after 1 h: 1 in 100 beyond": ("later_tail_s", 1e6, "µS"),
-    "after 1 h: within ±1.5 µS": ("later_near", 100, "%"),
+ROWS: dict[str, tuple[str, float]] = {
+    "programmed (%)": ("yield_", 100),
+    "median cycles per cell": ("median_cycles", 1),
+    "pulses per cell": ("pulses", 1),
+    "board time (s)": ("board_time_s", 1),
+    "energy of the pulses (µJ)": ("energy_j", 1e6),
+    "disturb, cells left alone (µS)": ("disturb_s", 1e6),
+    "error: mean (µS)": ("mean_s", 1e6),
+    "error: σ (µS)": ("sigma_s", 1e6),
+    "error: 1 in 100 beyond (µS)": ("tail_s", 1e6),
+    "within ±1.5 µS (%)": ("near", 100),
+    "1 h later: σ (µS)": ("later_sigma_s", 1e6),
+    "1 h later: 1 in 100 beyond (µS)": ("later_tail_s", 1e6),
+    "1 h later: within ±1.5 µS (%)": ("later_near", 100),
 }
-"""Rows of the table: field of `Score`, factor to the unit, unit."""
+"""Rows of the table: field of `Score`, factor to the unit."""
 
 
 def compare_write_verify(
@@ -100,8 +100,8 @@ def compare_write_verify(
         ),
         ("", *chosen),
         [
-            (label, *(_shown(run[name].sel(variant=variant).to_numpy() * factor, unit) for variant in chosen))
-            for label, (name, factor, unit) in ROWS.items()
+            (label, *(_shown(run[name].sel(variant=variant).to_numpy() * factor) for variant in chosen))
+            for label, (name, factor) in ROWS.items()
         ],
     )
     report.say(str(out))
@@ -125,7 +125,6 @@ def _run(scores: Mapping[tuple[int, str], Score], chips: range, variants: list[s
     )
 
 
-def _shown(values: np.ndarray, unit: str) -> str:
+def _shown(values: np.ndarray) -> str:
     spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-    number = with_error(float(values.mean()), spread) if spread > 0 else f"{values.mean():.4g}"
-    return f"{number} {unit}".rstrip()
+    return with_error(float(values.mean()), spread) if spread > 0 else f"{values.mean():.4g}"

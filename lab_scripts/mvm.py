@@ -24,6 +24,7 @@ from lab_scripts.options import (
     Calibration,
     Force,
     Json,
+    MockFile,
     Out,
     Seed,
     Vcd,
@@ -31,6 +32,7 @@ from lab_scripts.options import (
     at_corner,
     load_array,
     load_calibration,
+    mock_params,
 )
 from lab_scripts.runs import RunFile
 
@@ -48,6 +50,7 @@ def mvm(
     calibration: Calibration = None,
     accept_expired: AcceptExpired = False,
     accept_foreign: AcceptForeign = False,
+    mock_file: MockFile = None,
     seed: Seed = 0,
     force: Force = False,
     json_output: Json = False,
@@ -55,7 +58,7 @@ def mvm(
     """Program a matrix and multiply vectors by it: result_a, ideal_a, adc_code over (vector, sl)."""
     report = Report(as_json=json_output)
     run_file = RunFile.open(context, out, force=force)
-    board = load_board(board_file)
+    board, mock = load_board(board_file), mock_params(backend, mock_file)
     matrix, vectors = load_array(weights, "--weights"), load_array(inputs, "--inputs")
     target_s = at_corner(matrix, board.shape, f"--weights {weights}")
     n_sl, n_bl = matrix.shape
@@ -75,6 +78,7 @@ def mvm(
         backend,
         board=board,
         seed=seed,
+        mock=mock,
         calibration=record,
         accept=accepted(accept_expired, accept_foreign),
         journal=run_file.next_journal(),

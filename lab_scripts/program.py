@@ -32,11 +32,13 @@ from lab_scripts.options import (
     Calibration,
     Force,
     Json,
+    MockFile,
     Out,
     Seed,
     Vcd,
     accepted,
     load_calibration,
+    mock_params,
 )
 from lab_scripts.runs import RunFile
 
@@ -53,6 +55,7 @@ def program(
     calibration: Calibration = None,
     accept_expired: AcceptExpired = False,
     accept_foreign: AcceptForeign = False,
+    mock_file: MockFile = None,
     seed: Seed = 0,
     min_yield: Annotated[
         float,
@@ -64,7 +67,7 @@ def program(
     """Program an array by write-verify: g_target_s, g_read_s, cycles, failed over (sl, bl); on the mock g_true_s."""
     report = Report(as_json=json_output)
     run_file = RunFile.open(context, out, force=force)
-    board = load_board(board_file)
+    board, mock = load_board(board_file), mock_params(backend, mock_file)
     target_s = load_targets(target, board.shape)
     record = load_calibration(calibration)
     # Targets are of cells, where a record tells them from their wires.
@@ -75,6 +78,7 @@ def program(
         backend,
         board=board,
         seed=seed,
+        mock=mock,
         calibration=record,
         accept=accepted(accept_expired, accept_foreign),
         journal=run_file.next_journal(),
