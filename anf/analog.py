@@ -88,6 +88,21 @@ class Deployment:
         return sum(c.board_time_s for c in self.crossbars)
 
 
+def survey(
+    crossbars: Sequence[Crossbar], level_s: float = 50e-6, config: WriteVerifyConfig | None = None
+) -> tuple[Arrays, ...]:
+    """Faulty cells of each array, as `anf.mapped.map_flow` takes them: programs every cell to `level_s`, and gives the
+    conductance (n_sl, n_bl) S of those that could not be, NaN for the others.
+
+    What the arrays held before is lost. Raises `BoardError` from the board.
+    """
+    found = []
+    for crossbar in crossbars:
+        result = program(crossbar, np.full(crossbar.shape, level_s), config=config or WriteVerifyConfig())
+        found.append(np.where(result.failure > 0, result.g_read_s, np.nan))
+    return tuple(found)
+
+
 def deploy(
     flow: Flow,
     crossbars: Sequence[Crossbar],

@@ -14,6 +14,7 @@ from calibration.characterise import EXPERIMENTS
 from lab_scripts.characterise import PANELS, Yes, experiment_panel, measure
 from lab_scripts.console import Report, Step
 from lab_scripts.exits import InputError
+from lab_scripts.hardware_panels import HARDWARE
 from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, MockFile, Seed, Vcd
 from lab_scripts.panels import MADE_BY, Panel, check_pictures, finish
 from lab_scripts.performance_panels import PERFORMANCE
@@ -28,7 +29,7 @@ class Calculated:
     calculate: Callable[[int, Step], xr.Dataset]
 
 
-CALCULATED = {panel.label: Calculated(panel, calculate) for panel, calculate in PERFORMANCE}
+CALCULATED = {panel.label: Calculated(panel, calculate) for panel, calculate in (*HARDWARE, *PERFORMANCE)}
 """By the paper's number of the panel."""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from anf.analog import Deployment, deploy
+from anf.analog import Deployment, deploy, survey
 from anf.drive import Drive
 from anf.mapped import MappedFlow, MappedLayer, base_weights, map_flow
 from anf.mapping import MAPPINGS
@@ -190,6 +190,18 @@ def test_a_second_read_back_sees_what_time_did_and_programs_nothing(flow: MixerF
     assert change > 2 * at_once
     held = deployment.placement.occupied >= 0
     assert np.sqrt(np.mean((later.measured_s - deployment.measured_s)[held] ** 2)) == pytest.approx(change)
+
+
+def test_a_survey_finds_the_cells_that_cannot_be_programmed_and_a_plan_around_them_misses_nothing(flow) -> None:
+    with open_crossbar("mock", seed=3) as crossbar:
+        (fault,) = survey([crossbar])
+        stuck = mock_board(crossbar).array.faults > 0
+        # Cells that never formed are found as well, and a stuck one may by chance sit at the level.
+        assert stuck[np.isfinite(fault)].mean() > 0.5
+        assert np.isfinite(fault)[stuck].mean() > 0.7
+        deployment = deploy(flow, [crossbar], mapped=map_flow(flow, crossbar.shape, faults=[fault]))
+        assert not np.isfinite(fault)[deployment.placement.occupied[0] >= 0].any()
+        assert deployment.programming[0].converged[deployment.placement.occupied[0] >= 0].all()
 
 
 def test_a_flow_too_large_for_the_boards_is_refused_before_anything_is_pulsed(flow: MixerFlow) -> None:

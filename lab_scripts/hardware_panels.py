@@ -1,0 +1,139 @@
+"""Panel f of Figs 3 and 4: effective sample size and an observable from hardware, from software, and from HMC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from calibration.characterise.experiment import Number, variable
+from drivers.board import load_board
+from drivers.connect import open_crossbar
+from lab_scripts.console import Step
+from lab_scripts.figure_style import ACCENT, CROSSBAR, GREY, REFERENCE
+from lab_scripts.panels import Panel
+
+LARGEST = 16
+"""Boards that are opened; flows that need more arrays run on simulated ones."""
+LATTICES = {
+    "phi4": ({"m2": -4.0, "lam": 5.5}, ((4, 8192, 60), (6, 8192, 60), (12, 4096, 30), (24, 512, 0))),
+    "graphene": ({"g": 1.0, "u": 0.5}, ((6, 8192, 60), (12, 4096, 30), (24, 512, 0))),
+}
+"""Couplings; side, proposals, and steps of tuning (0: as programmed), by action."""
+OBSERVABLE = {"phi4": ("chi2", "susceptibility χ₂"), "graphene": ("abs_M", "|M|")}
+SOURCES = ("hardware", "software", "hmc")
+
+
+def _calculate(action: str, seed: int, progress: Step) -> xr.Dataset:
+    """Every lattice of an action: on mock boards if they are few, else on simulated arrays."""
+    from anf.actions import action_from_name
+    from anf.hardware import Compared, compare
+    from anf.mapped import map_flow
+    from anf.tuning import Tuning
+    from lab_scripts.flows import nearest_flow
+
+    couplings, sizes = LATTICES[action]
+    board, name, found = load_board(), OBSERVABLE[action][0], list[Compared]()
+    on_boards, files = [], []
+    for k, (side, proposals, steps) in enumerate(sizes):
+        theory = action_from_name(action, (side, side), **couplings)
+        path, flow, _ = nearest_flow(theory, None)
+        flow.aim(theory)
+        needed = map_flow(flow, board.shape).placement.n_arrays
+        n = needed if needed <= LARGEST else 0
+        with ExitStack() as stack:
+            boards = [stack.enter_context(open_crossbar("mock", board=board, seed=seed + i)) for i in range(n)]
+            found.append(
+                compare(
+                    flow, theory, board, boards, proposals=proposals,
+                    tuning=Tuning(steps=steps) if steps else None, seed=seed,
+                    progress=partial(_report, progress, k, len(sizes), side),
+                )
+            )  # fmt: skip
+        on_boards.append(n > 0)
+        files.append(path.name)
+    lattice, both = ("lattice",), ("lattice", "source")
+    values = [[getattr(c, s)[name] for s in SOURCES] for c in found]
+    return xr.Dataset(
+        {
+            "ess_software": variable(lattice, [c.ess_software for c in found], "1", "ESS per proposal, digital layers"),
+            "ess_untuned": variable(lattice, [c.ess_untuned for c in found], "1", "ESS per proposal, as programmed"),
+            "ess_hardware": variable(lattice, [c.ess_hardware for c in found], "1", "ESS per proposal, after tuning"),
+            "value": variable(both, [[e.value for e in row] for row in values], "1", OBSERVABLE[action][1]),
+            "error": variable(both, [[e.error for e in row] for row in values], "1", "error of it"),
+            "pull": variable(lattice, [c.pull(name) for c in found], "1", "hardware − HMC over its error"),
+            "arrays": (lattice, np.array([c.arrays for c in found], np.int32), {"units": "1"}),
+            "on_boards": (lattice, np.array(on_boards), {"long_name": "on mock boards, through the drivers"}),
+            "board_time_s": variable(
+                lattice, [c.board_time_s / size[1] for c, size in zip(found, sizes, strict=True)], "s",
+                "board time of a proposal, 0 where simulated",
+            ),
+        },
+        coords={"lattice": [f"L = {side}" for side, _, _ in sizes], "source": list(SOURCES)},
+        attrs={"flows": ", ".join(files), "observable": OBSERVABLE[action][1]},
+    )  # fmt: skip
+
+
+def _report(progress: Step, k: int, n: int, side: int, what: str) -> None:
+    progress(k, n, f"L = {side}: {what}")
+
+
+def _fill(figure: Figure, run: xr.Dataset) -> None:
+    left, right = figure.subplots(1, 2)
+    x = np.arange(run.sizes["lattice"])
+    bars = (
+        ("ess_untuned", GREY, "hardware, as programmed"), ("ess_hardware", CROSSBAR, "hardware, LoRA tuned"),
+        ("ess_software", REFERENCE, "software"),
+    )  # fmt: skip
+    for k, (name, colour, label) in enumerate(bars):
+        left.bar(x + (k - 1) * 0.27, run[name], 0.25, color=colour, label=label)
+    where = ["board" if there else "simulated" for there in run["on_boards"].to_numpy()]
+    ticks = [
+        f"{lattice}\n{n} array{'s' * (int(n) > 1)}, {place}"
+        for lattice, n, place in zip(run["lattice"].to_numpy(), run["arrays"].to_numpy(), where, strict=True)
+    ]
+    left.set(title="Effective sample size", ylabel="ESS per proposal", xticks=x, ylim=(0, 1.35))
+    left.set_xticklabels(ticks, fontsize=6)
+    left.legend(loc="upper left", ncols=2)
+    marks = (("hardware", CROSSBAR, "o"), ("software", ACCENT, "s"), ("hmc", "black", "D"))
+    for k, (source, colour, mark) in enumerate(marks):
+        at = run.sel(source=source)
+        right.errorbar(
+            x + (k - 1) * 0.18, at["value"], at["error"], fmt=mark, ms=4, capsize=2, lw=1, color=colour,
+            label=source if source != "hmc" else "HMC",
+        )  # fmt: skip
+    right.set(title=run.attrs["observable"], xticks=x, xticklabels=run["lattice"].to_numpy(), ylim=(0, None))
+    right.set_ylim(top=1.3 * right.get_ylim()[1])
+    right.legend(loc="upper left", ncols=3)
+
+
+def _numbers(run: xr.Dataset) -> list[Number]:
+    found = []
+    for lattice in run["lattice"].to_numpy():
+        at = run.sel(lattice=lattice)
+        side = int(lattice.split()[-1])
+        ratio, bar = float(at["ess_hardware"] / at["ess_software"]), 0.9 if side <= 6 else 0.7
+        met = ratio >= bar if side <= 12 else None
+        found += [
+            Number(f"{lattice}, ESS, software", float(at["ess_software"])),
+            Number(f"{lattice}, ESS, hardware as programmed", float(at["ess_untuned"])),
+            Number(f"{lattice}, ESS, hardware", float(at["ess_hardware"])),
+            Number(f"{lattice}, ESS, hardware over software", ratio, "", "" if met is None else f"≥ {bar:g}", met),
+            Number(f"{lattice}, {run.attrs['observable']}, hardware − HMC", float(at["pull"]), "σ", "within ± 3.5",
+                   abs(float(at["pull"])) <= 3.5),
+        ]  # fmt: skip
+    return found
+
+
+HARDWARE: list[tuple[Panel, Callable[[int, Step], xr.Dataset]]] = [
+    (
+        Panel(f"hardware-{action}", f"{number}f", f"xbar figure {number}f", (7.2, 2.9), _fill, _numbers),
+        partial(_calculate, action),
+    )
+    for number, action in ((3, "phi4"), (4, "graphene"))
+]
+"""Panels, each with what calculates its run."""

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import xarray as xr
+
+
+def test_a_lattice_is_compared_on_hardware_in_software_and_with_hmc(xbar_json, mocker, tmp_path):
+    sizes = {"phi4": ({"m2": -4.0, "lam": 5.5}, ((4, 256, 2),)), "graphene": ({}, ())}
+    mocker.patch("lab_scripts.hardware_panels.LATTICES", sizes)
+    numbers = {n["name"]: n for n in xbar_json("figure", "3f", "--out", "f.pdf")["numbers"]}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f.nc", "f.pdf", "f.png"]
+    ratio = numbers["L = 4, ESS, hardware"]["value"] / numbers["L = 4, ESS, software"]["value"]
+    assert numbers["L = 4, ESS, hardware over software"]["value"] == ratio >= 0.9
+    assert numbers["L = 4, ESS, hardware over software"]["bar"] == "≥ 0.9"
+    with xr.open_dataset("f.nc") as run:
+        assert run["arrays"].to_numpy().tolist() == [1]
+        assert run["on_boards"].all()
+        assert (run["board_time_s"] > 0).all()
+        assert set(run["source"].to_numpy()) == {"hardware", "software", "hmc"}
