@@ -93,7 +93,7 @@ class Evaluation:
     free_energy_error: float
 
 
-def evaluate(flow: Flow, action: Action, n: int = 65_536, seed: int = 0, batch: int = 8192) -> Evaluation:
+def evaluate(flow: Flow, action: Action, n: int = 65_536, seed: int = 0, batch: int = 512) -> Evaluation:
     """Reverse ESS and its companions over n fresh proposals, drawn in batches, through whatever engines are set."""
     generator = torch.Generator().manual_seed(seed)
     log_p, log_q = [], []
