@@ -12,6 +12,7 @@ import typer
 import xarray as xr
 
 from drivers.board import load_board
+from drivers.crossbar import Readout
 from lab_scripts.console import Report, with_error
 from lab_scripts.exits import FileError, InputError, OutsideBound
 from lab_scripts.observables import NAMES
@@ -113,13 +114,13 @@ def demo(
     flows = _flows(theories, flow_files)
     with flow_on_boards(backend, board, flows[0], seed, run_file, report) as programmed:
         volts = np.random.default_rng(seed).uniform(-1, 1, (MVM_VECTORS, board.shape[1])) * board.levels.input_v
-        current = programmed.crossbars[0].mvm(volts)
+        products = programmed.crossbars[0].measure(volts)
         points = [
             _sample_point(flow, theory, programmed, configs, tune_steps, seed, report)
             for flow, theory in zip(flows, theories, strict=True)
         ]
-    draw_demo(figure, programmed, volts, current, points, force=force)
-    _write(run_file, programmed, points, board_file)
+    draw_demo(figure, programmed, volts, products.current_a, points, force=force)
+    _write(run_file, programmed, volts, products, points, board_file)
 
     _programming_table(report, programmed)
     for point in points:
@@ -264,7 +265,14 @@ def _point_json(point: Point) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write(run_file: RunFile, programmed: Deployment, points: list[Point], board_file: Path) -> None:
+def _write(
+    run_file: RunFile,
+    programmed: Deployment,
+    volts: np.ndarray,
+    products: Readout,
+    points: list[Point],
+    board_file: Path,
+) -> None:
     cells, chain, names = ("array", "sl", "bl"), ("lam", "draw"), [row.name for row in points[0].rows]
     one = {"units": "1"}
 
@@ -282,6 +290,9 @@ def _write(run_file: RunFile, programmed: Deployment, points: list[Point], board
                 "g_target_s": (cells, stack([r.g_target_s for r in programmed.programming]), {"units": "S"}),
                 "g_read_s": (cells, programmed.measured_s, {"units": "S"}),
                 "write_verify_cycles": (cells, stack([r.cycles for r in programmed.programming]).astype(np.int32), one),
+                "input_v": (("vector", "bl"), volts, {"units": "V"}),
+                "adc_code": (("vector", "sl"), products.adc_code, one),
+                "result_a": (("vector", "sl"), products.current_a, {"units": "A"}),
                 "phi": (("lam", "proposal", "x", "y"), stack([p.drawn.proposals.phi for p in points]), one),
                 "log_q": (("lam", "proposal"), stack([p.drawn.proposals.log_q for p in points]), one),
                 "action": (("lam", "proposal"), stack([p.drawn.proposals.action for p in points]), one),

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
+from needs import needs_verilator
+
+from lab_scripts.exits import Exit
 
 SMALL = ("--L", 2, "--configs", 600, "--tune-steps", 20)
 
@@ -49,3 +52,15 @@ def test_one_flow_file_for_two_couplings_is_bad_input(xbar, flows):
     result = xbar("demo", *SMALL, "--flow", flows[0], "--out", "d.nc")
     assert result.exit_code == 2
     assert "1 files for 2 values of --lam" in result.stderr
+
+
+@needs_verilator
+def test_the_story_on_the_gateware_is_that_on_the_mock_code_by_code(xbar, flows, mocker):
+    mocker.patch("lab_scripts.demo.ESS_PROPOSALS", 16)
+    small = ("--L", 2, "--configs", 100, "--tune-steps", 2, "--lam", 5, "--flow", flows[0], "--seed", 3)
+    for backend in ("mock", "rtl"):
+        result = xbar("demo", *small, "--backend", backend, "--out", f"{backend}.nc")
+        assert result.exit_code in (Exit.OK, Exit.OUTSIDE_BOUND), result.stderr
+    with xr.open_dataset("mock.nc") as mock, xr.open_dataset("rtl.nc") as rtl:
+        assert np.ptp(mock["adc_code"]) > 1000
+        assert rtl.equals(mock)
