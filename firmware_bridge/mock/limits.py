@@ -5,6 +5,7 @@ A chip module keeps its limits in a module-level tuple ``LIMITS``; `firmware_bri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -65,6 +66,7 @@ class Limit:
 
 def advance(chip: str, last_s: float, t_s: float) -> float:
     """The board time `t_s` of a call to `chip`; raises `ProtocolError` if it lies before its last call, `last_s`."""
-    if not t_s >= last_s:
+    # The end of a pulse, begin + width, may be rounded up where the same instant counted in cycles is not.
+    if not t_s >= last_s - 4 * math.ulp(last_s):
         raise ProtocolError(f"{chip}: board time went back from {last_s!r} s to {t_s!r} s; events must come in order")
-    return t_s
+    return max(last_s, t_s)

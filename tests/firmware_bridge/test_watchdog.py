@@ -2,54 +2,17 @@
 
 import numpy as np
 import pytest
+from dying_hosts import BOARD, CONFIG, FRAME, PATIENCE, SAFE_WAIT, SAFE_WITHIN, SETUP, SYNC_ALL, WORKING, is_safe
 from needs import needs_verilator
 
-from drivers.board import load_board
-from firmware_bridge.bridge import SequencerConfig
 from firmware_bridge.errors import ProtocolError
 from firmware_bridge.gateware import ADDRESS, Control, Event, Fault, Status
-from firmware_bridge.isa import (
-    Collect,
-    Gate,
-    Mvm,
-    Nop,
-    OutputEnable,
-    Pulse,
-    Pulses,
-    Sample,
-    Shift,
-    SpiRead,
-    SpiWrite,
-    Wait,
-)
+from firmware_bridge.isa import Gate, Nop
 from firmware_bridge.mock.board import MockBoard, MockParams
 from firmware_bridge.program import Program
 from firmware_bridge.rtl_bridge import RtlBridge
 
 pytestmark = needs_verilator
-BOARD = load_board()
-RESET, LDAC, SYNC_ALL = 0x05000A, 0x050010, 0xFFFF
-SAFE_WAIT, PATIENCE = 25_000, 40_000
-CONFIG = SequencerConfig(safe_wait_cycles=SAFE_WAIT, safe_frames=(RESET,), watchdog_cycles=PATIENCE)
-FRAME = CONFIG.timing.spi_frame_cycles(24, read=False)
-SAFE_WITHIN = PATIENCE + SAFE_WAIT + CONFIG.timing.spi_cs_high_cycles + FRAME + 10
-"""Cycles from the host's last access to the last edge of the last safe frame."""
-SETUP = [
-    Wait(26_000), SpiWrite(0xFF, (0x020000 | SYNC_ALL,) * 8), Shift(16, BOARD.wiring.mux_word()), OutputEnable(True),
-]  # fmt: skip
-MVM = Mvm(np.full((90, 8, 8), 32768, np.uint16), 0xFF, LDAC, 800, (0, 1, 2, 3), 16, 0xFF, 100)
-PULSES = Pulses(np.full((90, 8, 8), 32768, np.uint16), 0xFF, LDAC, 800, np.full(90, 900, np.uint32))
-WORKING = {
-    "WAIT": [Gate(True), Wait(10**9)],
-    "PULSE": [Pulse(10_000_000)],
-    "SPI_WRITE": [Gate(True), *[SpiWrite(0xFF, (0,) * 8)] * 1000],
-    "SPI_READ": [Gate(True), *[SpiRead(0xFF, (0x810000,) * 8)] * 1000],
-    "SHIFT": [Gate(True), *[Shift(16, 0)] * 1000],
-    "SAMPLE and COLLECT": [Gate(True), *[Sample(0xFF), Collect()] * 100],
-    "GATE and OUTPUT_ENABLE": [*[Gate(True), OutputEnable(True)] * 12_000],
-    "MVM": [Gate(True), MVM],
-    "PULSES": [PULSES],
-}
 
 
 @pytest.fixture
@@ -73,11 +36,6 @@ def begin(bridge, instructions):
     end = word("CYCLES_LOW", bridge.model) + Program(SETUP).cycles(CONFIG.timing) + 100
     while word("CYCLES_LOW", bridge.model) < end and word("STATUS", bridge.model) & Status.BUSY:
         bridge.model.let_pass(100)
-
-
-def is_safe(board):
-    """Bit lines disconnected, muxes released, every DAC at its reset value."""
-    return not board.gate and board.chain.outputs() is None and all(d.registers["SYNC"] == 0xFF00 for d in board.dacs)
 
 
 @pytest.mark.parametrize("what", WORKING)

@@ -62,3 +62,11 @@ def test_board_time_may_stand_still_but_never_go_back() -> None:
         advance("CHIP", 1.0, 0.5)
     with pytest.raises(ProtocolError):
         advance("CHIP", 1.0, math.nan)
+
+
+def test_one_instant_rounded_in_two_ways_is_no_step_back() -> None:
+    end = 1.1 + 2.2
+    assert end > 3.3
+    assert advance("chip", end, 3.3) == end
+    with pytest.raises(ProtocolError, match="went back"):
+        advance("chip", end, 3.3 - 1e-12)
