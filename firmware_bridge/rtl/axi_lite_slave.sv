@@ -26,10 +26,11 @@ module axi_lite_slave
     output logic [ 1:0] rresp,
     output logic        rvalid,
     input  logic        rready,
-    // registers; what is read comes in the cycle after its address
+    // registers; what is read comes in the cycle after `read`
     output logic        we,
     output logic [ 7:0] write_address,
     output logic [31:0] write_word,
+    output logic        read,
     output logic [ 7:0] read_address,
     input  logic [31:0] read_word,
     // reports
@@ -37,10 +38,10 @@ module axi_lite_slave
     output logic        refused,
     output logic [12:0] refused_where   // bit 12: a write
 );
-  logic take_write, take_read, fetching, write_known, read_known, known;
+  logic take_write, take_read, answering, write_known, read_known, known;
 
   assign take_write = awvalid && wvalid && !bvalid;
-  assign take_read = arvalid && !fetching && !rvalid;
+  assign take_read = arvalid && !read && !answering && !rvalid;
   assign awready = take_write;
   assign wready = take_write;
   assign arready = take_read;
@@ -49,9 +50,6 @@ module axi_lite_slave
 
   assign write_known = awaddr[1:0] == 0 && is_writable(awaddr[11:2]) && wstrb == '1;
   assign read_known = araddr[1:0] == 0 && is_register(araddr[11:2]);
-  assign we = take_write && write_known;
-  assign write_address = awaddr[9:2];
-  assign write_word = wdata;
 
   assign access = take_write || take_read;
   // A write of no bytes is nothing to complain about.
@@ -61,19 +59,28 @@ module axi_lite_slave
   always_ff @(posedge clk) begin
     if (take_write) bvalid <= 1'b1;
     else if (bready) bvalid <= 1'b0;
-    fetching <= take_read;
+    // Nothing behind this hangs on the bus within a cycle.
+    we <= take_write && write_known;
+    if (take_write) begin
+      write_address <= awaddr[9:2];
+      write_word <= wdata;
+    end
+    read <= take_read;
+    answering <= read;
     if (take_read) begin
       read_address <= araddr[9:2];
       known <= read_known;
     end
-    if (fetching) begin
+    if (answering) begin
       rdata  <= known ? read_word : 32'b0;
       rvalid <= 1'b1;
     end else if (rready) rvalid <= 1'b0;
     if (rst) begin
       bvalid   <= 1'b0;
       rvalid   <= 1'b0;
-      fetching <= 1'b0;
+      we <= 1'b0;
+      read <= 1'b0;
+      answering <= 1'b0;
     end
   end
 endmodule

@@ -20,7 +20,7 @@ module buffer_mover
     input  logic [             15:0] result_size,
     output logic                     busy,
     output logic                     over,             // what was asked for, however it went
-    output logic                     refuse,
+    output logic                     refuse,           // the last thing that it is busy with
     output logic [              7:0] reason,
     // sequencer
     output logic                     run,
@@ -69,7 +69,9 @@ module buffer_mover
   logic [31:0] offset;
   logic stopping, stopped, error, bad, fetched, stored, burst_ends, misfit;
 
-  assign busy = state != IDLE;
+  logic [7:0] reason_now;
+
+  assign busy = state != IDLE || refuse;
   assign count = state == FETCH_ADDRESS ? program_length : result_count;
   assign left = count - index;
   assign offset = {14'b0, index, 2'b0};
@@ -101,22 +103,22 @@ module buffer_mover
 
   always_comb begin
     state_next = state;
-    reason = FAULT_NONE;
+    reason_now = FAULT_NONE;
     run = 1'b0;
     case (state)
       IDLE:
       if (start) begin
-        if (!allowed) reason = FAULT_LOCKED;
-        else if (misfit) reason = FAULT_BUFFER;
+        if (!allowed) reason_now = FAULT_LOCKED;
+        else if (misfit) reason_now = FAULT_BUFFER;
         else state_next = program_length == 0 ? RUN : FETCH_ADDRESS;
       end else if (store) begin
-        if (misfit) reason = FAULT_BUFFER;
+        if (misfit) reason_now = FAULT_BUFFER;
         else if (!running && result_count != 0) state_next = STORE_ADDRESS;
       end
       FETCH_ADDRESS: if (arready) state_next = FETCH_DATA;
       FETCH_DATA:
       if (burst_ends) begin
-        if (bad) reason = FAULT_FETCH;
+        if (bad) reason_now = FAULT_FETCH;
         state_next = bad || stopped ? IDLE : index + 1'b1 == program_length ? RUN : FETCH_ADDRESS;
       end
       RUN: begin
@@ -130,17 +132,18 @@ module buffer_mover
       STORE_DATA: if (burst_ends) state_next = STORE_RESPONSE;
       STORE_RESPONSE:
       if (bvalid) begin
-        if (bresp != 0) reason = FAULT_STORE;
+        if (bresp != 0) reason_now = FAULT_STORE;
         state_next = bresp != 0 || stopped || index == result_count ? IDLE : STORE_ADDRESS;
       end
       default: state_next = IDLE;
     endcase
   end
-  assign refuse = reason != FAULT_NONE;
-  assign over = (busy || start || store) && state_next == IDLE;
 
   always_ff @(posedge clk) begin
     state <= state_next;
+    refuse <= reason_now != FAULT_NONE;
+    reason <= reason_now;
+    over <= (state != IDLE || start || store) && state_next == IDLE;
     stopping <= busy && stopped;
     if (state == IDLE) index <= '0;
     else if (fetched || stored) index <= index + 1'b1;
@@ -149,6 +152,8 @@ module buffer_mover
     error <= state == FETCH_DATA && bad;
     if (rst) begin
       state <= IDLE;
+      refuse <= 1'b0;
+      over <= 1'b0;
       stopping <= 1'b0;
     end
   end

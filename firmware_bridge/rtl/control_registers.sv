@@ -7,8 +7,9 @@ module control_registers
     input  logic                    we,
     input  logic [             7:0] write_address,
     input  logic [            31:0] write_word,
+    input  logic                    read,
     input  logic [             7:0] read_address,
-    output logic [            31:0] read_word,
+    output logic [            31:0] read_word,      // one cycle later; zero for what is not here
     // commands
     output logic                    start,
     output logic                    store,
@@ -36,7 +37,6 @@ module control_registers
     input  logic [            15:0] fault_address,
     input  logic [            15:0] result_count,
     input  logic [            63:0] cycles,
-    input  logic [            31:0] limit_word,
     // events
     input  logic                    over,
     input  logic                    refused,
@@ -105,41 +105,41 @@ module control_registers
     end
   end
 
-  always_comb begin
+  always_ff @(posedge clk)
+    if (read)
     case (read_address)
-      REG_ID: read_word = ID_VALUE;
-      REG_VERSION: read_word = VERSION_VALUE;
-      REG_MAP_HASH: read_word = MAP_HASH_VALUE;
+      REG_ID: read_word <= ID_VALUE;
+      REG_VERSION: read_word <= VERSION_VALUE;
+      REG_MAP_HASH: read_word <= MAP_HASH_VALUE;
       REG_STATUS: begin
-        read_word = {16'b0, fault, 8'b0};
-        read_word[STATUS_BUSY_BIT] = busy;
-        read_word[STATUS_RUNNING_BIT] = running;
-        read_word[STATUS_LATCHED_BIT] = latched;
-        read_word[STATUS_WATCHDOG_BIT] = events[EVENT_WATCHDOG_BIT];
-        read_word[STATUS_ACCESS_BIT] = events[EVENT_ACCESS_BIT];
+        read_word <= {16'b0, fault, 8'b0};
+        read_word[STATUS_BUSY_BIT] <= busy;
+        read_word[STATUS_RUNNING_BIT] <= running;
+        read_word[STATUS_LATCHED_BIT] <= latched;
+        read_word[STATUS_WATCHDOG_BIT] <= events[EVENT_WATCHDOG_BIT];
+        read_word[STATUS_ACCESS_BIT] <= events[EVENT_ACCESS_BIT];
       end
-      REG_ERROR_ADDRESS: read_word = {16'b0, fault_address};
-      REG_RESULT_COUNT: read_word = {16'b0, result_count};
-      REG_CYCLES_LOW: read_word = cycles[31:0];
-      REG_CYCLES_HIGH: read_word = cycles[63:32];
-      REG_DAC_PRESENT: read_word = {24'b0, dac_present};
-      REG_ADC_PRESENT: read_word = adc_present;
-      REG_PROGRAM_LENGTH: read_word = {16'b0, program_length};
-      REG_SAFE_WAIT: read_word = safe_wait;
-      REG_SAFE_COUNT: read_word = {27'b0, safe_count};
-      REG_EVENTS: read_word = {28'b0, events};
-      REG_EVENT_ENABLE: read_word = {28'b0, enabled};
-      REG_WATCHDOG: read_word = patience;
-      REG_CLOCK_HZ: read_word = clock_hz;
-      REG_BAD_ACCESS: read_word = {19'b0, bad_access_where};
-      REG_PROGRAM_ADDRESS: read_word = program_address;
-      REG_RESULT_ADDRESS: read_word = result_address;
-      REG_RESULT_SIZE: read_word = {16'b0, result_size};
+      REG_ERROR_ADDRESS: read_word <= {16'b0, fault_address};
+      REG_RESULT_COUNT: read_word <= {16'b0, result_count};
+      REG_CYCLES_LOW: read_word <= cycles[31:0];
+      REG_CYCLES_HIGH: read_word <= cycles[63:32];
+      REG_DAC_PRESENT: read_word <= {24'b0, dac_present};
+      REG_ADC_PRESENT: read_word <= adc_present;
+      REG_PROGRAM_LENGTH: read_word <= {16'b0, program_length};
+      REG_SAFE_WAIT: read_word <= safe_wait;
+      REG_SAFE_COUNT: read_word <= {27'b0, safe_count};
+      REG_EVENTS: read_word <= {28'b0, events};
+      REG_EVENT_ENABLE: read_word <= {28'b0, enabled};
+      REG_WATCHDOG: read_word <= patience;
+      REG_CLOCK_HZ: read_word <= clock_hz;
+      REG_BAD_ACCESS: read_word <= {19'b0, bad_access_where};
+      REG_PROGRAM_ADDRESS: read_word <= program_address;
+      REG_RESULT_ADDRESS: read_word <= result_address;
+      REG_RESULT_SIZE: read_word <= {16'b0, result_size};
       default: begin
-        read_word = limit_word;
-        if (read_address[7:4] == REG_SPI_WRITE_HALF_CYCLES[7:4]) read_word = {16'b0, timing[read_address[3:0]]};
-        if (read_address[7:4] == REG_SAFE_FRAME[7:4]) read_word = {8'b0, safe_frame[read_address[3:0]]};
+        read_word <= '0;
+        if (read_address[7:4] == REG_SPI_WRITE_HALF_CYCLES[7:4]) read_word <= {16'b0, timing[read_address[3:0]]};
+        if (read_address[7:4] == REG_SAFE_FRAME[7:4]) read_word <= {8'b0, safe_frame[read_address[3:0]]};
       end
     endcase
-  end
 endmodule

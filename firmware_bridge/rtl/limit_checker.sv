@@ -9,8 +9,9 @@ module limit_checker
     input  logic              we,
     input  logic [       7:0] address,
     input  logic [      31:0] data,
+    input  logic              read,
     input  logic [       7:0] read_address,
-    output logic [      31:0] read_word,
+    output logic [      31:0] read_word,  // one cycle later; zero for what is not here
     input  logic              latch,
     output logic              latched,
     // the frame that is about to be loaded for one DAC
@@ -59,17 +60,17 @@ module limit_checker
     end
   end
 
-  always_comb begin
+  always_ff @(posedge clk)
+    if (read)
     case (read_address)
-      REG_LIMIT_GAIN: read_word = {15'b0, gain_limit};
-      REG_LIMIT_REGISTERS: read_word = {16'b0, registers};
-      REG_LIMIT_WIDTH_LOW: read_word = {8'b0, width_low};
-      REG_LIMIT_WIDTH_HIGH: read_word = {8'b0, width_high};
-      REG_LIMIT_INTERVAL: read_word = interval;
-      REG_LIMIT_SR_BITS: read_word = {24'b0, sr_limit};
-      default: read_word = read_address[7:6] == REG_LIMIT_CODE[7:6] ? code_limit[read_address[5:0]] : '0;
+      REG_LIMIT_GAIN: read_word <= {15'b0, gain_limit};
+      REG_LIMIT_REGISTERS: read_word <= {16'b0, registers};
+      REG_LIMIT_WIDTH_LOW: read_word <= {8'b0, width_low};
+      REG_LIMIT_WIDTH_HIGH: read_word <= {8'b0, width_high};
+      REG_LIMIT_INTERVAL: read_word <= interval;
+      REG_LIMIT_SR_BITS: read_word <= {24'b0, sr_limit};
+      default: read_word <= read_address[7:6] == REG_LIMIT_CODE[7:6] ? code_limit[read_address[5:0]] : '0;
     endcase
-  end
 
   always_comb begin
     index = '0;

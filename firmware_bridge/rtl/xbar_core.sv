@@ -68,9 +68,9 @@ module xbar_core
   logic pulsing  /* verilator public_flat_rd */;
 
   // -- registers ------------------------------------------------------------------------------------------------------
-  logic we, access, bad_access, start, store, safe, clear, latch, latched, locked;
+  logic we, read, access, bad_access, start, store, safe, clear, latch, latched, locked;
   logic [7:0] write_address, read_address;
-  logic [31:0] write_word, read_word, limit_register;
+  logic [31:0] write_word, control_word, limit_register;
   logic [12:0] bad_where;
   logic [N_DACS-1:0] dac_present;
   logic [N_ADCS-1:0] adc_present;
@@ -106,8 +106,9 @@ module xbar_core
       .we,
       .write_address,
       .write_word,
+      .read,
       .read_address,
-      .read_word,
+      .read_word(control_word | limit_register),
       .access,
       .refused(bad_access),
       .refused_where(bad_where)
@@ -119,8 +120,9 @@ module xbar_core
       .we,
       .write_address,
       .write_word,
+      .read,
       .read_address,
-      .read_word,
+      .read_word(control_word),
       .start,
       .store,
       .safe,
@@ -145,7 +147,6 @@ module xbar_core
       .fault_address,
       .result_count,
       .cycles,
-      .limit_word(limit_register),
       .over,
       .refused,
       .bitten,
@@ -264,6 +265,7 @@ module xbar_core
       .we,
       .address(write_address),
       .data(write_word),
+      .read,
       .read_address,
       .read_word(limit_register),
       .latch,

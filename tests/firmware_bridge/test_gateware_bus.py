@@ -199,17 +199,17 @@ def test_what_an_earlier_host_has_left_is_made_safe_by_the_next(rtl):
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_memory_that_keeps_the_gateware_waiting_changes_neither_words_nor_cycles(seed):
     program = Program([READY, *[Nop()] * 40, *[SpiRead(0xFF, (0x810000,) * 8)] * 5, Sample(0x7), Collect()])
-    results = []
+    results, ticks = [], []
     for stall in (0, seed):
         bridge = RtlBridge(chips())
         bridge.configure(CONFIG)
         bridge.model.stall(stall)
         results.append(bridge.run(program))
-        ticks = bridge.model.ticks
+        ticks.append(bridge.model.ticks)
     assert results[1].cycles == results[0].cycles == program.cycles(CONFIG.timing)
     np.testing.assert_array_equal(results[1].words, results[0].words)
     assert len(results[0].words) == 42
-    assert ticks > program.cycles(CONFIG.timing)
+    assert ticks[1] > ticks[0]
 
 
 @pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 31, 32, 33])
