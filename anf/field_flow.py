@@ -144,8 +144,8 @@ class FieldFlow(Flow):
 
     @property
     def steps(self) -> int:
-        """The layer is read for each colour, forward and backward in every sweep."""
-        return 2 * self.config.sweeps * len(self.colours)
+        """The layer is read for each colour, forward and backward in every sweep, once where the sweep turns."""
+        return (2 * len(self.colours) - 1) * self.config.sweeps
 
     def vectors_per_sample(self) -> dict[str, int]:
         return dict.fromkeys(self.base_layers(), self.steps)

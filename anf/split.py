@@ -109,8 +109,12 @@ class SplitPass:
     def run(self, score: torch.Tensor | None = None, record: bool = False) -> None:
         """Forward. score: (C, m, n), d log q/dx of what came in, updated in place to that of what goes out."""
         jacobian = np.empty(self._features.shape[-1])
+        last = None
         for sweep, c in self._order():
-            inflow, pullback = self._products(sweep, c, self._flat, pull=record or score is not None)
+            # The colour at which a sweep turns moves twice in a row: what surrounds it is the same, so is one reading.
+            if (sweep, c) != last:
+                inflow, pullback = self._products(sweep, c, self._flat, pull=record or score is not None)
+            last = sweep, c
             slopes = torch.empty_like(inflow)
             if record:
                 before = self._features[c].clone(), self._cosines[c].clone()
