@@ -1,12 +1,13 @@
 """What the gateware and its drivers share beside the instruction set: registers, memories and error codes.
 
 `firmware_bridge/rtl/xbar_pkg.sv` is printed from this and from the instructions' layouts
-(`python -m firmware_bridge.gateware`).
+(`python -m firmware_bridge.gateware`), and so is the table of docs/gateware.md (`… registers`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from enum import IntEnum, IntFlag
 from typing import Literal, NamedTuple
 
@@ -280,5 +281,16 @@ def package() -> str:
     return "\n".join(lines) + "\n"
 
 
+def register_table() -> str:
+    """The registers as a table in Markdown, for docs/gateware.md."""
+    lines = ["| byte | register | bits | | |", "|---|---|---|---|---|"]
+    access = {"r": "read", "w": "write", "rw": "read, write"}
+    for r in REGISTERS:
+        first, last = 4 * r.address, 4 * (r.address + r.repeat - 1)
+        where = f"`{first:03X}`" if r.repeat == 1 else f"`{first:03X}` … `{last:03X}`"
+        lines.append(f"| {where} | `{r.name}` | {r.width} | {access[r.access]} | {r.doc} |")
+    return "\n".join(lines) + "\n"
+
+
 if __name__ == "__main__":
-    print(package(), end="")
+    print(register_table() if sys.argv[1:] == ["registers"] else package(), end="")

@@ -1,5 +1,7 @@
 """The gateware's buses: registers behind AXI4-Lite, programs and results in the host's memory, one client of both."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from needs import needs_verilator
@@ -19,6 +21,7 @@ from firmware_bridge.gateware import (
     Event,
     Fault,
     Status,
+    register_table,
 )
 from firmware_bridge.gateware_client import GatewareBridge
 from firmware_bridge.isa import Collect, Gate, Nop, OutputEnable, Sample, Shift, SpiRead, Wait
@@ -319,3 +322,8 @@ def test_a_board_with_more_chips_than_the_gateware_has_pins_for_is_refused(rtl):
 
     with pytest.raises(LimitError, match="ADCs = 33 is above the maximum of 32"):
         GatewareBridge(rtl.model, Wide(), kind="rtl", serial="1")
+
+
+def test_the_table_of_registers_in_the_documentation_is_what_the_map_prints():
+    page = (Path(__file__).parents[2] / "docs" / "gateware.md").read_text()
+    assert register_table() in page, "put in what this prints: python -m firmware_bridge.gateware registers"
