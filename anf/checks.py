@@ -11,7 +11,6 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 from scipy.stats import chi2 as chi2_distribution
@@ -20,7 +19,7 @@ from scipy.stats import norm
 from anf import exact, free_energy
 from anf.actions import Action, Phi4, action_from_name
 from anf.comparison import BOUND
-from anf.ensembles import Ensemble, HmcPlan
+from anf.ensembles import Ensemble, HmcPlan, Runs
 from anf.mass_gap import fit_mass_gap
 from anf.observables import Estimate
 from anf.statistics import WINDOW, covariance, markov_observable
@@ -38,21 +37,11 @@ the tadpole is zero by symmetry: their errors are shown, and bound nothing."""
 _EXACT_SIDE = {"phi4": 4, "graphene": 3}
 LAMBDAS = (5.0, 5.5, 6.0)
 INTERACTING_DRAWS = {4: 1.6e6, 6: 4e5, 12: 3e5, 24: 1.5e5, 48: 4e4}
-FREE_DRAWS = {4: 3.6e6, 6: 5e6, 12: 2.6e6, 24: 1.1e6, 48: 3e5}
+FREE_DRAWS = {4: 3.6e6, 6: 9e6, 12: 2.6e6, 24: 1.1e6, 48: 3e5}
 NODE_DRAWS = {4: 3e5, 6: 1e5, 12: 5e4, 24: 3e4, 48: 1e4}
 """Configurations by side, enough for the precision asked for; χ₂ of the free field needs the most."""
 PROPOSALS = {4: 262_144, 6: 262_144, 12: 131_072, 24: 65_536, 48: 32_768}
 _CHAIN_SITES = 300_000
-
-
-class Runs(Protocol):
-    """Where ensembles come from: samplers, or a folder that keeps what they gave."""
-
-    def hmc(self, action: Action, plan: HmcPlan) -> Ensemble:
-        """What HMC gave."""
-
-    def flow(self, action: Action, proposals: int, seed: int) -> Ensemble | None:
-        """What a flow gave, None if there is none for this action."""
 
 
 @dataclass(frozen=True)

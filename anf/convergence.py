@@ -12,6 +12,8 @@ from anf.statistics import gamma_method
 R_HAT_LIMIT = 1.05
 """Rank-normalised split R̂ above which chains disagree. Vehtari et al. (2021) ask for 1.01 with few long chains. Half
 chains of n draws that do agree give √(1 + 2τ/n) by chance: 1.04 at the least length below."""
+JUDGED = ("M", "abs_M", "S")
+"""Observables whose chains are looked at: the slowest mode, its size, and all of the field."""
 LEAST_TAUS = 50.0
 """Length of a chain in units of its integrated autocorrelation time below which the Γ method's window is guesswork."""
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from time import process_time
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from anf import hmc
 from anf.actions import Action
-from anf.convergence import Convergence, diagnose
+from anf.convergence import JUDGED, Convergence, diagnose
 from anf.flow import Flow
 from anf.metropolis import accept
 from anf.observables import Estimate, Series, estimate, improved, measure_series
@@ -24,8 +24,6 @@ from anf.statistics import ess, free_energy
 
 Progress = Callable[[int, int], None]
 
-JUDGED = ("M", "abs_M", "S")
-"""Observables whose chains are looked at: the slowest mode, its size, and all of the field."""
 _BLOCK_SITES = 1 << 23
 """Sites held at a time: 64 MB."""
 
@@ -99,6 +97,22 @@ class Ensemble:
     def verdict(self) -> Convergence:
         """Whether the chains agree and are long enough."""
         return diagnose({name: self.chains(name) for name in JUDGED})
+
+
+class Runs(Protocol):
+    """Where ensembles come from: samplers, or a folder that keeps what they gave."""
+
+    def hmc(self, action: Action, plan: HmcPlan) -> Ensemble:
+        """What HMC gave."""
+
+    def flow(
+        self, action: Action, proposals: int, seed: int, *, chains: int = 8, exactly: bool = True
+    ) -> Ensemble | None:
+        """What a flow gave, as a `FlowPlan`; None if there is none.
+
+        exactly: made for this action; else the one made for the nearest couplings will do, which costs acceptance and
+        nothing else.
+        """
 
 
 def run_hmc(action: Action, plan: HmcPlan, progress: Progress | None = None) -> Ensemble:

@@ -296,19 +296,22 @@ class Fourier:
         self._action = action
         spectrum = action.hopping * (lattice_momentum_squared(action.shape) + mass2)
         self._root = np.sqrt(spectrum)[:, : action.shape[1] // 2 + 1, None]
+        self._inverse = 1.0 / self._root**2
+        self._site = kernels.site_constants(action)
 
     def leapfrog(self, phi: np.ndarray, momentum: np.ndarray, step: float, n_steps: int) -> None:
         """`kernels.leapfrog` with this kinetic energy; fields and white momenta ``(Lx, Ly, n)``, in place."""
-        field = np.moveaxis(phi, -1, 0)
-        momentum -= 0.5 * step * self._force(field)
-        for k in range(n_steps):
-            phi += step * self._filtered(momentum)
-            momentum -= step * (0.5 if k == n_steps - 1 else 1.0) * self._force(field)
+        site, hopping = self._site, self._action.hopping
+        # A trajectory that runs away overflows, and is refused.
+        with np.errstate(over="ignore", invalid="ignore"):
+            true = self._filtered(momentum, self._root)
+            kernels.kick(phi, true, 0.5 * step, site, hopping)
+            for k in range(n_steps):
+                phi += step * self._filtered(true, self._inverse)
+                kernels.kick(phi, true, step * (0.5 if k == n_steps - 1 else 1.0), site, hopping)
+            momentum[...] = self._filtered(true, 1.0 / self._root)
 
-    def _filtered(self, x: np.ndarray) -> np.ndarray:
-        """K^(−½) x, lattice axes first."""
+    def _filtered(self, x: np.ndarray, factor: np.ndarray) -> np.ndarray:
+        """x with each mode multiplied by `factor`, lattice axes first."""
         shape = self._action.shape
-        return scipy.fft.irfft2(scipy.fft.rfft2(x, axes=(0, 1)) / self._root, shape, axes=(0, 1))
-
-    def _force(self, field: np.ndarray) -> np.ndarray:
-        return self._filtered(np.moveaxis(self._action.gradient(field), 0, -1))
+        return scipy.fft.irfft2(scipy.fft.rfft2(x, axes=(0, 1)) * factor, shape, axes=(0, 1))

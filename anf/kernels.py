@@ -62,11 +62,17 @@ def _drift_row(phi: np.ndarray, momentum: np.ndarray, x: int, step: float) -> No
 
 
 @_compiled
+def kick(phi: np.ndarray, momentum: np.ndarray, scale: float, site: Site, hopping: float) -> None:
+    """momentum −= scale · ∂S/∂φ, in place."""
+    for x in range(phi.shape[0]):
+        _kick_row(phi, momentum, x, scale, site, hopping)
+
+
+@_compiled
 def leapfrog(phi: np.ndarray, momentum: np.ndarray, step: float, n_steps: int, site: Site, hopping: float) -> None:
     """Half a kick, then n_steps drifts with a kick after each, the last one half again; in place."""
     lx = phi.shape[0]
-    for x in range(lx):
-        _kick_row(phi, momentum, x, 0.5 * step, site, hopping)
+    kick(phi, momentum, 0.5 * step, site, hopping)
     for k in range(n_steps):
         scale = step * (0.5 if k == n_steps - 1 else 1.0)
         # A row is kicked as soon as it and the rows beside it have drifted, while they are in the nearest cache.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,6 @@ import xarray as xr
 
 from lab_scripts.console import Report
 from lab_scripts.exits import FileError
-from lab_scripts.flows import nearest_flow
 from lab_scripts.options import action_title
 from lab_scripts.runs import RunFile
 
@@ -30,21 +29,29 @@ _FORMAT = 1
 
 @dataclass
 class Archive:
-    """The ensembles of a folder, run when they are not there. Raises `FileError` for a folder that cannot be made.
+    """The ensembles of a folder, run when they are not there.
 
-    flow_file: the flow to use instead of the shipped ones.
+    Raises `FileError` for a folder that cannot be made, `CheckpointError` for a flow file that cannot be read.
+
+    choice: the kind of flow to use, or the file; without it the best that is shipped.
     """
 
     folder: Path
     context: typer.Context
     report: Report
-    flow_file: Path | None = None
+    choice: str | None = None
 
     def __post_init__(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError(f"--runs {self.folder}: {error.strerror or error}") from error
+        if self.choice is not None:
+            from anf.checkpoint import read_record
+            from lab_scripts.flows import KINDS
+
+            if self.choice not in KINDS:
+                read_record(self.choice)
 
     def hmc(self, action: Action, plan: HmcPlan) -> Ensemble:
         """HMC of `action` as planned."""
@@ -52,25 +59,27 @@ class Archive:
 
         return self._kept("hmc", action, as_plain(plan), lambda step: run_hmc(action, plan, step))
 
-    def flow(self, action: Action, proposals: int, seed: int, *, exactly: bool = True) -> Ensemble | None:
-        """Proposals of a flow made for `action`, with cluster averages; None if there is none.
-
-        exactly: else the flow made for the nearest couplings will do, which costs acceptance and nothing else.
-        """
+    def flow(
+        self, action: Action, proposals: int, seed: int, *, chains: int = 8, exactly: bool = True
+    ) -> Ensemble | None:
+        """What a flow gave (`anf.ensembles.Runs`), with cluster averages."""
         from anf.checkpoint import CheckpointError
         from anf.ensembles import FlowPlan, as_plain, run_flow
+        from lab_scripts.flows import nearest_flow
 
         try:
-            path, flow, record = nearest_flow(action, self.flow_file)
+            path, flow, record = nearest_flow(action, self.choice)
         except CheckpointError:
-            if self.flow_file is not None:
-                raise
-            return None
+            return None  # the file is for another lattice, or none is shipped for this one
         if exactly and record.parameters != action.parameters:
             return None
         flow.aim(action)
-        plan = FlowPlan(proposals, seed, _digest(path, record.base_file), improve=True)
-        return self._kept("flow", action, as_plain(plan), lambda step: run_flow(flow, action, plan, step))
+        plan = FlowPlan(proposals, seed, _digest(path, record.base_file), chains, improve=True)
+        drawn = self._kept("flow", action, as_plain(plan), lambda step: run_flow(flow, action, plan, step))
+        seconds = record.summary.get("seconds")
+        return replace(
+            drawn, statistics=drawn.statistics | {"training_s": np.nan if seconds is None else float(seconds)}
+        )
 
     def _kept(self, sampler: str, action: Action, plan: dict[str, Any], run: Any) -> Ensemble:
         asked = {"format": _FORMAT, "sampler": sampler, "action": action.name, "shape": action.shape, "plan": plan}

@@ -12,7 +12,7 @@ from lab_scripts.archive import RUNS, Archive, Runs
 from lab_scripts.console import Report, with_error
 from lab_scripts.exits import InputError, OutsideBound, bad_input
 from lab_scripts.observables import NAMES
-from lab_scripts.options import Json, Seed, Threads, couplings_title, set_threads
+from lab_scripts.options import FlowChoice, Json, Seed, Threads, couplings_title, set_threads
 
 
 class Sampler(str, Enum):
@@ -30,6 +30,7 @@ def check_physics(
         typer.Option("--lattice", help="ACTION:L, e.g. phi4:24; may be repeated.", show_default="all of the paper's"),
     ] = None,
     sampler: Annotated[Sampler, typer.Option("--sampler", help="Which sampler to check.")] = Sampler.both,
+    flow: FlowChoice = None,
     runs: Runs = RUNS,
     seed: Seed = 1,
     threads: Threads = 1,
@@ -46,7 +47,7 @@ def check_physics(
     from anf.checks import CASES, check_flow, check_hmc
 
     cases = [_case(text, CASES) for text in lattice] if lattice else CASES
-    archive = Archive(runs, context, report)
+    archive = Archive(runs, context, report, flow)
     answer: dict[str, Any] = {}
     missed, without = [], []
     for name, L in cases:

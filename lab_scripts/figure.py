@@ -11,14 +11,17 @@ import typer
 import xarray as xr
 
 from calibration.characterise import EXPERIMENTS
+from lab_scripts.archive import RUNS, Archive, Runs
 from lab_scripts.characterise import PANELS, Yes, experiment_panel, measure
 from lab_scripts.console import Report, Step
 from lab_scripts.exits import InputError
 from lab_scripts.hardware_panels import HARDWARE
-from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, MockFile, Seed, Vcd
+from lab_scripts.options import PAPER, Backend, BoardFile, FlowChoice, Force, Json, MockFile, Seed, Vcd
 from lab_scripts.panels import MADE_BY, Panel, check_pictures, finish
 from lab_scripts.performance_panels import PERFORMANCE
+from lab_scripts.phi4_panels import PROGRAMMING
 from lab_scripts.runs import RunFile
+from lab_scripts.sampled_panels import SAMPLED, programming
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,22 @@ class Calculated:
     calculate: Callable[[int, Step], xr.Dataset]
 
 
-CALCULATED = {panel.label: Calculated(panel, calculate) for panel, calculate in (*HARDWARE, *PERFORMANCE)}
-"""By the paper's number of the panel."""
+@dataclass(frozen=True)
+class Sampled:
+    """A panel whose run is a study of ensembles: `study(archive, seed)` gives its variables."""
+
+    panel: Panel
+    study: Callable[[Archive, int], xr.Dataset]
+
+
+CALCULATED: dict[str, Calculated | Sampled] = {
+    **{panel.label or panel.name: Sampled(panel, study) for panel, study in SAMPLED},
+    **{
+        panel.label: Calculated(panel, calculate)
+        for panel, calculate in (*HARDWARE, *PERFORMANCE, (PROGRAMMING, programming))
+    },
+}
+"""By the paper's number of the panel, or its name."""
 
 
 def figure(
@@ -48,6 +65,8 @@ def figure(
     vcd: Vcd = None,
     board_file: BoardFile = PAPER,
     mock_file: MockFile = None,
+    runs: Runs = RUNS,
+    flow: FlowChoice = None,
     seed: Seed = 0,
     yes: Yes = False,
     force: Force = False,
@@ -55,7 +74,8 @@ def figure(
 ) -> None:
     """Redraw a panel of the paper: measure or calculate at the paper's size, or take an existing run, and draw.
 
-    The panels of Fig. 2 are measured on a board; those of Figs 3 and 4 need none.
+    The panels of Fig. 2 are measured on a board; those of Figs 3 and 4 need none. What is sampled for these is kept in
+    --runs, so that it is sampled once; where no flow is shipped for a lattice they show HMC alone, and say so.
     """
     report = Report(as_json=json_output)
     name = PANELS.get(panel, panel)
@@ -71,13 +91,16 @@ def figure(
         if chosen is None:
             source = measure(EXPERIMENTS[name](), run_file, report, backend, board_file, mock_file, seed, yes=yes)
         else:
-            source = _calculate(chosen, run_file, report, seed)
+            source = _calculate(chosen, run_file, Archive(runs, context, report, flow), seed)
     finish(experiment_panel(name) if chosen is None else chosen.panel, source, out, report, force=force)
 
 
-def _calculate(chosen: Calculated, run_file: RunFile, report: Report, seed: int) -> Path:
-    with report.task(chosen.panel.name) as step:
-        run = chosen.calculate(seed, step)
+def _calculate(chosen: Calculated | Sampled, run_file: RunFile, archive: Archive, seed: int) -> Path:
+    if isinstance(chosen, Sampled):
+        run = chosen.study(archive, seed)
+    else:
+        with archive.report.task(chosen.panel.name) as step:
+            run = chosen.calculate(seed, step)
     run.attrs[MADE_BY] = chosen.panel.name
     run_file.write(run)
     return run_file.path

@@ -20,7 +20,9 @@ class Direct:
     def hmc(self, action: Action, plan: HmcPlan) -> Ensemble:
         return run_hmc(action, replace(plan, thermalisation=150))
 
-    def flow(self, action: Action, proposals: int, seed: int) -> Ensemble | None:
+    def flow(
+        self, action: Action, proposals: int, seed: int, *, chains: int = 8, exactly: bool = True
+    ) -> Ensemble | None:
         return None
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import xarray as xr
 
@@ -9,7 +11,7 @@ from anf.actions import Graphene, Phi4
 def test_a_run_file_holds_the_chains_and_their_action(xbar_json):
     answer = xbar_json("hmc", "--L", 2, "--configs", 2000, "--chains", 10, "--thermalisation", 100, "--out", "h.nc")
     with xr.open_dataset("h.nc") as run:
-        assert set(run.data_vars) == {"phi", "action"}
+        assert set(run.data_vars) == {"phi", "action", "rng_state"}
         assert run["phi"].dims == ("chain", "draw", "x", "y")
         assert run["phi"].shape == (10, 200, 2, 2)
         assert run["action"].dims == ("chain", "draw")
@@ -90,6 +92,32 @@ def test_each_action_gets_its_own_table(xbar):
         assert all(text in table for table in tables)
     # Four sites along time leave C at t = 1 and 2: not enough for a cosh and a test of it.
     assert all("no mass gap: C(0, t)" in table for table in tables)
+
+
+def test_a_run_goes_on_where_another_ended(xbar, xbar_json):
+    same = ("hmc", "--L", 4, "--chains", 20, "--clusters", 1, "--thin", 2)
+    whole = xbar("hmc", *same[1:], "--configs", 600, "--seed", 3, "--out", "whole.nc")
+    first = xbar("hmc", *same[1:], "--configs", 200, "--seed", 3, "--out", "first.nc")
+    second = xbar("hmc", *same[1:], "--configs", 400, "--from", "first.nc", "--out", "second.nc")
+    assert {run.exit_code for run in (whole, first, second)} <= {0, 1}
+    with xr.open_dataset("whole.nc") as w, xr.open_dataset("first.nc") as a, xr.open_dataset("second.nc") as b:
+        np.testing.assert_array_equal(xr.concat([a["phi"], b["phi"]], "draw"), w["phi"])
+    for change, message in (
+        (("--lam", 5.5), "is of sampled_action"),
+        (("--clusters", 2), "is of moves"),
+        (("--chains", 8), "has 20 chains"),
+    ):
+        refused = xbar(*same, *change, "--from", "first.nc", "--out", "x.nc")
+        assert (refused.exit_code, message in refused.stderr) == (2, True), refused.stderr
+
+
+def test_the_length_of_a_trajectory_is_tuned_unless_given(xbar):
+    same = ("hmc", "--action", "graphene", "--g", 0.5, "--u", 0.1, "--L", 6, "--configs", 4000, "--chains", 64)
+    # Exit code 1 of chains that are too short does not matter here.
+    runs = (("--out", "a.nc"), ("--length", 0.5, "--out", "b.nc"))
+    tuned, given = (json.loads(xbar(*same, *options, "--json").stdout) for options in runs)
+    assert abs(given["step_size"] * given["n_leapfrog"] - 0.5) < 0.1
+    assert tuned["observables"]["abs_M"]["tau_int"] < 0.5 * given["observables"]["abs_M"]["tau_int"]
 
 
 def test_moves_can_be_chosen(xbar_json):
