@@ -6,17 +6,20 @@ fast: timing closure is Vivado's.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from firmware_bridge.rtl_build import TOP, RtlUnavailable, sources
+from firmware_bridge.rtl_build import TOP, RtlUnavailable, cache_folder, sources
 
 XC7Z045 = {"LUT": 218_600, "FF": 437_200, "BRAM36": 545}
 """Resources of the part on the ZC706 (DS190)."""
@@ -78,10 +81,20 @@ def yosys(folder: Path, *commands: str) -> None:
 
 
 def synthesise() -> Utilisation:
-    """Map the gateware to the 7 series. Raises `RtlUnavailable` if yosys is not there or refuses a source."""
-    with tempfile.TemporaryDirectory() as name:
-        yosys(Path(name), f"synth_xilinx -family xc7 -top {TOP}", "tee -q -o report.json stat -json -tech xilinx")
-        cells = json.loads((Path(name) / "report.json").read_text())["design"]["num_cells_by_type"]
+    """Map the gateware to the 7 series, once for each content of its sources.
+
+    Raises `RtlUnavailable` if yosys is not there or refuses a source.
+    """
+    digest = hashlib.sha256(f"{TOP} {version('pyosys') if find_spec('pyosys') else None}".encode())
+    for path in (Path(__file__), *sources()):
+        digest.update(path.read_bytes())
+    report = cache_folder() / f"synthesis-{digest.hexdigest()[:20]}.json"
+    if not report.exists():
+        report.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=report.parent) as name:
+            yosys(Path(name), f"synth_xilinx -family xc7 -top {TOP}", "tee -q -o report.json stat -json -tech xilinx")
+            os.replace(Path(name) / "report.json", report)
+    cells = json.loads(report.read_text())["design"]["num_cells_by_type"]
     return Utilisation({name.lstrip("\\"): n for name, n in cells.items()})
 
 

@@ -20,7 +20,6 @@ TWICE = "module top(input logic a, b, output wire q); assign q = a; assign q = b
 @needs_yosys
 def test_the_gateware_takes_a_tenth_of_the_part_at_most_and_its_memories_are_block_ram():
     used = synthesise()
-    print(used.table())
     assert {name: used.used(name) <= SHARE * there for name, there in XC7Z045.items()} == dict.fromkeys(XC7Z045, True)
     # 36 kbit hold 1024 words of 32 bits.
     assert used.used("BRAM36") == (PROGRAM_WORDS + RESULT_WORDS) / 1024
@@ -39,6 +38,7 @@ def test_what_cannot_be_synthesised_is_found(source, error, message, tmp_path, m
     (tmp_path / "top.sv").write_text(source)
     monkeypatch.setattr(synthesis, "sources", lambda: [tmp_path / "top.sv"])
     monkeypatch.setattr(synthesis, "TOP", "top")
+    monkeypatch.setenv("XBAR_RTL_CACHE", str(tmp_path))
     with pytest.raises(error, match=message):
         synthesise()
 
