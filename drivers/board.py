@@ -124,7 +124,7 @@ class Tolerances(_Section):
     dac_gain: float = Field(0.05, ge=0, lt=1)
     adc_gain: float = Field(0.05, ge=0, lt=1)
     rf: float = Field(0.05, ge=0, lt=1)
-    reference: float = Field(0.005, ge=0, lt=1, description="common mode and forming level")
+    reference: float = Field(0.004, ge=0, lt=1, description="common mode and forming level")
 
 
 class Instruments(_Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from calibration.board_calibration.self_calibration import self_calibration
 from drivers.bridges import BackendUnavailable
 from drivers.connect import open_crossbar
 from firmware_bridge.mock.board import MockParams
@@ -52,7 +53,7 @@ def doctor(json_output: Json = False) -> None:
 
 
 def self_test() -> dict[str, bool]:
-    """The mock, end to end: an ideal board multiplies, a noisy one repeats bit for bit, and is safe at the end."""
+    """The mock, end to end: an ideal board multiplies, a noisy one repeats bit for bit and finds its own offsets."""
     volts = np.random.default_rng(0).uniform(-0.1, 0.1, (8, 32))
     with open_crossbar("mock", mock=MockParams.ideal(), seed=0) as crossbar:
         crossbar.apply_pulses(1.5, np.linspace(0.9, 1.3, 1024).reshape(32, 32), 1e-6)
@@ -62,10 +63,15 @@ def self_test() -> dict[str, bool]:
     for _ in range(2):
         with open_crossbar("mock", seed=7) as crossbar:
             runs.append(crossbar.measure(volts))
+    with open_crossbar("mock", seed=7) as crossbar:
+        findings = self_calibration(crossbar)
+        calibrated = all(np.isfinite(e.half_width()).all() for e in findings.estimates.values())
+        calibrated &= {"adc.zero_code", "tia.offset_v"} <= findings.estimates.keys()
     return {
         "I = G·V on an ideal board": bool(np.abs(current - expected).max() < _RELATIVE_ERROR * np.abs(expected).max()),
         "equal seeds give equal codes": bool(np.array_equal(runs[0].adc_code, runs[1].adc_code)),
         "equal programs take equal cycles": runs[0].cycles == runs[1].cycles,
+        "a board finds its own offsets": bool(calibrated),
     }
 
 

@@ -15,12 +15,12 @@ LSB_V = 5.0 / 65536
 
 
 def spread_board(**array: object) -> MockParams:
-    """Gains ±5 %, offsets ±10 LSB, INL of 1 LSB (DAC) and 2 LSB (ADC), references ±0.5 %, resistances ±20 %."""
+    """Gains ±5 %, offsets ±10 LSB, INL of 1 LSB (DAC) and 2 LSB (ADC), references ±0.4 %, resistances ±20 %."""
     return MockParams(
         dac=DacParams(offset_sigma_v=5 * LSB_V, offset_max_v=10 * LSB_V, gain_sigma=0.025, gain_max=0.05, inl_lsb=1.0),
         tia=TiaParams(rf_tolerance=0.05, v_os_sigma_v=1e-3),
         adc=AdcParams(offset_sigma_lsb=5.0, gain_sigma=0.025, inl_lsb=2.0),
-        reference=ReferenceParams(tolerance=0.005),
+        reference=ReferenceParams(tolerance=0.004),
         array=ArrayParams(wires=WireParams(line_spread=0.2, segment_spread=0.1)).model_copy(update=array),
     )
 

@@ -49,7 +49,7 @@ def test_gains_of_the_dacs_are_known_ten_times_better_against_each_other_than_as
         relative = estimate.value / true["bl.volts_per_code"]
         assert relative.std() < 0.001
         assert np.median(estimate.scatter / estimate.value) < 0.001
-        assert (estimate.standard_uncertainty / estimate.value > 0.003).all()
+        assert (estimate.standard_uncertainty / estimate.value > 0.002).all()
 
 
 def test_it_takes_three_seconds_of_board_time():
