@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, model_validator
-from scipy import stats
+from scipy.special import ndtr
 
 Array = NDArray[np.float64]
 Distribution = Literal["uniform", "normal"]
@@ -132,8 +132,8 @@ def _inside(t: Array, bound: Array, sigma: Array) -> Array:
     sigma, bound = np.maximum(sigma, 1e-9), np.maximum(bound, 1e-9)
 
     def primitive(z: Array) -> Array:
-        return z * stats.norm.cdf(z) + stats.norm.pdf(z)
+        return z * ndtr(z) + np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
 
     above = sigma / (2 * bound) * (primitive((t + bound) / sigma) - primitive((t - bound) / sigma))
     # Far out the difference loses its digits, where the sum is normal anyway.
-    return np.where(bound < 1e-3 * sigma, 2 * stats.norm.cdf(t / sigma) - 1, 2 * above - 1)
+    return np.where(bound < 1e-3 * sigma, 2 * ndtr(t / sigma) - 1, 2 * above - 1)

@@ -33,11 +33,11 @@ from lab_scripts.options import (
     Backend,
     BoardFile,
     Calibration,
+    Corrected,
     Force,
     Json,
     MockFile,
     Seed,
-    accepted,
     mock_params,
 )
 from lab_scripts.runs import check_output
@@ -173,8 +173,7 @@ def mvm(
         board=board,
         seed=seed,
         mock=mock_params(backend, mock_file),
-        calibration=calibration,
-        accept=accepted(accept_expired, accept_foreign),
+        **Corrected.by(calibration, expired=accept_expired, foreign=accept_foreign).options(),
     ) as crossbar:
         record = crossbar.calibration
         for name, each in (("nothing corrected", None), ("corrected", record)):

@@ -20,7 +20,23 @@ from firmware_bridge.errors import LimitError
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
 from lab_scripts.figure_panels import DRAWN
-from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, MockFile, Out, Seed, Vcd, mock_params
+from lab_scripts.options import (
+    PAPER,
+    UNCORRECTED,
+    AcceptExpired,
+    AcceptForeign,
+    Backend,
+    BoardFile,
+    Calibration,
+    Corrected,
+    Force,
+    Json,
+    MockFile,
+    Out,
+    Seed,
+    Vcd,
+    mock_params,
+)
 from lab_scripts.panels import MADE_BY, Panel, check_pictures, finish
 from lab_scripts.runs import RunFile
 
@@ -47,6 +63,7 @@ def measure(
     seed: int,
     *,
     yes: bool,
+    corrected: Corrected = UNCORRECTED,
 ) -> Path:
     """Do it on a board and write the run file; returns its path."""
     board, mock = load_board(board_file), mock_params(backend, mock_file)
@@ -54,7 +71,13 @@ def measure(
     with (
         run_file.keeping(board=board_file) as keep,
         open_crossbar(
-            backend, board=board, seed=seed, mock=mock, journal=run_file.next_journal(), vcd=run_file.next_waveform()
+            backend,
+            board=board,
+            seed=seed,
+            mock=mock,
+            **corrected.options(),
+            journal=run_file.next_journal(),
+            vcd=run_file.next_waveform(),
         ) as crossbar,
     ):
         if experiment.wait_s > UNASKED_WAIT_S and crossbar.identity.kind != "mock" and not yes:
@@ -100,10 +123,13 @@ def _command(kind: type[Experiment]) -> Callable[..., None]:
         except LimitError as error:
             raise InputError(str(error)) from error
         report = Report(as_json=rest.pop("json_output"))
+        corrected = Corrected.by(rest["calibration"], expired=rest["accept_expired"], foreign=rest["accept_foreign"])
         run_file = RunFile.open(context, out, force=force)
         picture = out.with_suffix(".pdf")
         check_pictures(picture, force=force)
-        source = measure(experiment, run_file, report, backend, board_file, mock_file, seed, yes=yes)
+        source = measure(
+            experiment, run_file, report, backend, board_file, mock_file, seed, yes=yes, corrected=corrected
+        )
         finish(experiment_panel(kind.name), source, picture, report, force=force)
 
     hints: dict[str, Any] = {"context": typer.Context, "out": Out}
@@ -116,6 +142,8 @@ def _command(kind: type[Experiment]) -> Callable[..., None]:
         hints[f.name], defaults[f.name] = Annotated[type(f.default), option], f.default
     hints |= {"backend": Backend, "vcd": Vcd, "board_file": BoardFile, "mock_file": MockFile, "seed": Seed}
     defaults |= {"backend": "mock", "vcd": None, "board_file": PAPER, "mock_file": None, "seed": 0}
+    hints |= {"calibration": Calibration, "accept_expired": AcceptExpired, "accept_foreign": AcceptForeign}
+    defaults |= {"calibration": None, "accept_expired": False, "accept_foreign": False}
     if kind.wait_s is not Experiment.wait_s:
         hints["yes"], defaults["yes"] = Yes, False
     hints |= {"force": Force, "json_output": Json}

@@ -17,6 +17,7 @@ from drivers.board import Board
 from drivers.connect import open_crossbar
 from lab_scripts.console import Report, Step
 from lab_scripts.exits import bad_input
+from lab_scripts.options import UNCORRECTED, Corrected
 from lab_scripts.runs import RunFile
 
 
@@ -30,9 +31,11 @@ def flow_on_boards(
     report: Report,
     *,
     plan: Path | None = None,
+    corrected: Corrected = UNCORRECTED,
 ) -> Iterator[Deployment]:
     """The flow's base matrices programmed into as many boards as they need, with a bar; the boards are released on
-    every way out. On the mock each has a seed of its own, from `seed` on. `plan` is a file of `xbar place`."""
+    every way out. On the mock each has a seed of its own, from `seed` on. `plan` is a file of `xbar place`.
+    A calibration record is one board's: with several it is refused."""
     with bad_input():
         placement = None if plan is None else Placement.read(plan)
         mapped = map_flow(flow, board.shape, max_arrays=None if address == "mock" else 1, placement=placement)
@@ -44,6 +47,7 @@ def flow_on_boards(
                     address,
                     board=board,
                     seed=seed + i,
+                    **corrected.options(),
                     journal=run_file.next_journal(),
                     vcd=run_file.next_waveform(),
                 )

@@ -22,16 +22,15 @@ from lab_scripts.options import (
     Backend,
     BoardFile,
     Calibration,
+    Corrected,
     Force,
     Json,
     MockFile,
     Out,
     Seed,
     Vcd,
-    accepted,
     at_corner,
     load_array,
-    load_calibration,
     mock_params,
 )
 from lab_scripts.runs import RunFile
@@ -73,14 +72,13 @@ def mvm(
             f"{board.name}); scale the inputs"
         )
     check_targets(target_s, WriteVerifyConfig())
-    record = load_calibration(calibration)
+    corrected = Corrected.by(calibration, expired=accept_expired, foreign=accept_foreign)
     with open_crossbar(
         backend,
         board=board,
         seed=seed,
         mock=mock,
-        calibration=record,
-        accept=accepted(accept_expired, accept_foreign),
+        **corrected.options(),
         journal=run_file.next_journal(),
         vcd=run_file.next_waveform(),
     ) as crossbar:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -140,16 +140,22 @@ def at_corner(matrix: NDArray[np.float64], shape: tuple[int, int], what: str) ->
     return placed
 
 
-def accepted(expired: bool, foreign: bool) -> tuple[Accept, ...]:
-    """What --accept-expired and --accept-foreign allow of a calibration record."""
-    chosen: list[Accept] = []
-    if expired:
-        chosen.append("expired")
-    if foreign:
-        chosen.append("foreign")
-    return tuple(chosen)
+class Corrected(NamedTuple):
+    """What --calibration and its companions ask for, as `open_crossbar` takes it."""
+
+    calibration: CalibrationRecord | None = None
+    accept: tuple[Accept, ...] = ()
+
+    @classmethod
+    def by(cls, path: Path | None, *, expired: bool, foreign: bool) -> Corrected:
+        """Raises `RecordError` for a file that is no record, before a board is opened."""
+        chosen: dict[Accept, bool] = {"expired": expired, "foreign": foreign}
+        record = None if path is None else CalibrationRecord.load(path)
+        return cls(record, tuple(name for name, yes in chosen.items() if yes))
+
+    def options(self) -> dict[str, Any]:
+        """Keywords for `open_crossbar`."""
+        return self._asdict()
 
 
-def load_calibration(path: Path | None) -> CalibrationRecord | None:
-    """The record of --calibration. Raises `RecordError` before a board is opened."""
-    return None if path is None else CalibrationRecord.load(path)
+UNCORRECTED = Corrected()

@@ -30,14 +30,13 @@ from lab_scripts.options import (
     Backend,
     BoardFile,
     Calibration,
+    Corrected,
     Force,
     Json,
     MockFile,
     Out,
     Seed,
     Vcd,
-    accepted,
-    load_calibration,
     mock_params,
 )
 from lab_scripts.runs import RunFile
@@ -69,8 +68,9 @@ def program(
     run_file = RunFile.open(context, out, force=force)
     board, mock = load_board(board_file), mock_params(backend, mock_file)
     target_s = load_targets(target, board.shape)
-    record = load_calibration(calibration)
+    corrected = Corrected.by(calibration, expired=accept_expired, foreign=accept_foreign)
     # Targets are of cells, where a record tells them from their wires.
+    record = corrected.calibration
     cells = record is not None and "bl.driver_ohm" in record.estimates
     config = WriteVerifyConfig(verify="cells" if cells else "products")
     check_targets(target_s, config)
@@ -79,8 +79,7 @@ def program(
         board=board,
         seed=seed,
         mock=mock,
-        calibration=record,
-        accept=accepted(accept_expired, accept_foreign),
+        **corrected.options(),
         journal=run_file.next_journal(),
         vcd=run_file.next_waveform(),
     ) as crossbar:

@@ -21,9 +21,13 @@ from lab_scripts.observables import observable_table, observables_json, report_m
 from lab_scripts.options import (
     M2,
     PAPER,
+    AcceptExpired,
+    AcceptForeign,
     ActionName,
     Backend,
     BoardFile,
+    Calibration,
+    Corrected,
     FlowChoice,
     Force,
     G,
@@ -86,6 +90,9 @@ def sample(
     backend: Backend = "mock",
     vcd: Vcd = None,
     board_file: BoardFile = PAPER,
+    calibration: Calibration = None,
+    accept_expired: AcceptExpired = False,
+    accept_foreign: AcceptForeign = False,
     seed: Seed = 0,
     threads: Threads = 1,
     force: Force = False,
@@ -102,6 +109,9 @@ def sample(
     run_file = RunFile.open(context, out, force=force)
     if vcd is not None and layers is not Layers.crossbar:
         raise InputError(f"--vcd {vcd}: --layers {layers.value} opens no board; use --layers crossbar")
+    if calibration is not None and layers is not Layers.crossbar:
+        raise InputError(f"--calibration {calibration}: --layers {layers.value} opens no board; use --layers crossbar")
+    corrected = Corrected.by(calibration, expired=accept_expired, foreign=accept_foreign)
     theory = build_action(action, side, time_sites=time_sites, m2=m2, lam=lam, g=g, u=u)
     board = load_board(board_file)
     set_threads(threads)
@@ -133,7 +143,7 @@ def sample(
                 engines = modelled(ArrayNoise(), generator)
             else:
                 programmed = stack.enter_context(
-                    flow_on_boards(backend, board, flow, seed, run_file, report, plan=plan)
+                    flow_on_boards(backend, board, flow, seed, run_file, report, plan=plan, corrected=corrected)
                 )
                 modelled, engines = programmed.simulated, programmed.crossbar()
                 statistics |= {
