@@ -115,3 +115,10 @@ def test_a_mock_file_with_a_mistake_is_refused_with_its_key(tmp_path, text, mess
     path.write_text(text)
     with pytest.raises(BoardFileError, match=re.escape(message)):
         load_mock(path)
+
+
+@pytest.mark.parametrize("address", ["mock", "tcp://127.0.0.1:1", "zc706"])
+def test_a_waveform_of_a_board_without_visible_pins_is_refused(address, tmp_path):
+    with pytest.raises(BackendUnavailable, match=r"vcd = .*has no pins to record; use 'rtl'"):
+        open_crossbar(address, vcd=tmp_path / "pins.vcd")
+    assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,10 @@
-"""`--vcd`: what it refuses before a board is opened."""
+"""`--vcd`: what it refuses before a board is opened, and what it leaves."""
+
+import json
 
 import numpy as np
 import pytest
+from needs import needs_verilator
 
 from lab_scripts.exits import Exit
 
@@ -36,3 +39,16 @@ def test_layers_without_a_board_have_no_pins(xbar):
     result = xbar("sample", "--out", "s.nc", "--backend", "rtl", "--vcd", "pins.vcd")
     assert result.exit_code == Exit.BAD_INPUT
     assert "--layers digital opens no board" in result.stderr
+
+
+@needs_verilator
+def test_a_command_on_the_gateware_leaves_its_waveform_and_the_frames_meant(xbar, files, tmp_path):
+    result = xbar(*files, "--backend", "rtl", "--vcd", "pins.vcd")
+    assert result.exit_code == Exit.OK, result.stderr
+    meant = json.loads((tmp_path / "pins.json").read_text())
+    assert {entry["chip"] for entry in meant} == {f"dac{d}" for d in range(8)}
+    with (tmp_path / "pins.vcd").open() as dump:
+        assert next(dump) == "$timescale 1ns $end\n"
+        clock = next(line.split()[3] for line in dump if line.endswith(" dac0_sclk $end\n"))
+        edges = sum(line == f"1{clock}\n" for line in dump)
+    assert edges == 24 * sum(entry["chip"] == "dac0" for entry in meant)
