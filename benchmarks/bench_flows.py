@@ -138,6 +138,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="exit with 1 if a limit is missed")
     parser.add_argument("--up-to", type=int, default=48, metavar="L", help="largest side to measure")
+    parser.add_argument("--match", default="", metavar="TEXT", help="only files with TEXT in their name")
     parser.add_argument("--proposals", type=int, default=PROPOSALS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -148,7 +149,7 @@ def main() -> int:
         key=lambda item: (item[1].action != "phi4", item[1].architecture.shape, *item[1].parameters.values()),
     )
     for path, record in order:
-        if max(record.architecture.shape) <= arguments.up_to:
+        if max(record.architecture.shape) <= arguments.up_to and arguments.match in path.stem:
             rows.append(measure(load_flow(path)[0], record, path.stem, arguments.proposals))
             print(rows[-1], flush=True)
     missed = misses(rows)
