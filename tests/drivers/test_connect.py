@@ -92,6 +92,22 @@ assert not {"torch", "pynq"} & set(sys.modules)
     assert done.returncode == 0, done.stderr
 
 
+def test_a_board_can_be_served_with_numpy_pydantic_cobs_and_pyserial_alone():
+    """Whatever else is imported would have to be installed on the board."""
+    code = """
+import sys
+before = set(sys.modules)
+import drivers.serve
+import firmware_bridge.zc706_bridge
+roots = {name.partition(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)
+print(*(name for name in roots if not name.startswith("_")))
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    pydantics = {"annotated_types", "pydantic", "pydantic_core", "typing_extensions", "typing_inspection"}
+    assert set(done.stdout.split()) - {"drivers", "firmware_bridge"} <= {"numpy", *pydantics, "cobs", "serial", "tomli"}
+
+
 def test_a_mock_file_says_what_differs_from_the_defaults(tmp_path):
     path = tmp_path / "mock.toml"
     path.write_text('[tia]\nv_os_sigma_v = 0.001\n[array]\ntelegraph = "off"\n[array.faults]\nbroken_bl = [3]\n')
