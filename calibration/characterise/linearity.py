@@ -31,7 +31,7 @@ class Linearity(Experiment):
     first_s: float = parameter(30e-6, "Lowest level.", 15e-6, 105e-6, "S")
     last_s: float = parameter(95e-6, "Highest level.", 15e-6, 105e-6, "S")
     cells: int = parameter(14, "Cells, one at each level.", 2, 16)
-    points: int = parameter(41, "Voltages.", 3, 10_000)
+    points: int = parameter(41, "Voltages.", 5, 10_000)
     sweeps: int = parameter(64, "Sweeps that are averaged.", 1, 100_000)
     column: int = parameter(0, "Bit line of the cells.", 0, 255)
 

@@ -206,3 +206,19 @@ def test_equal_seeds_give_equal_numbers(xbar_json):
         for k, seed in enumerate((4, 4, 5))
     )
     assert first == second != other
+
+
+def test_a_calibration_record_corrects_what_is_measured(xbar_json, xbar):
+    xbar_json("calibrate", "bench", "--dmm", "mock", "--smu", "mock", "--seed", 6, "--out", "record.json")
+    args = ("characterise", "linearity", "--cells", 3, "--points", 5, "--sweeps", 100, "--seed", 6)
+    slopes = []
+    for name, record in (("plain", ()), ("corrected", ("--calibration", "record.json"))):
+        xbar_json(*args, *record, "--out", f"{name}.nc")
+        with xr.open_dataset(f"{name}.nc") as run:
+            slopes.append(np.polyfit(run["voltage_v"], run["current_a"], 1)[0] / run["g_target_s"].to_numpy())
+    # Each cell is programmed by reads with the same correction, so that slope and target agree either way, to the
+    # programming's accuracy; what the record changes is what a siemens is.
+    assert np.abs(np.array(slopes) - 1).max() < 0.05
+    assert not np.array_equal(*slopes)
+    refused = xbar(*args, "--seed", 7, "--calibration", "record.json", "--out", "other.nc")
+    assert (refused.exit_code, "mock-6" in refused.stderr) == (4, True), refused.stderr

@@ -40,7 +40,7 @@ def test_the_gateware_measures_what_the_mock_measures(experiment):
     xr.testing.assert_identical(measured("rtl", experiment), measured("mock", experiment))
 
 
-@pytest.mark.parametrize("experiment", [*SHORT, Linearity(cells=2, points=3, sweeps=1)], ids=lambda e: e.name)
+@pytest.mark.parametrize("experiment", [*SHORT, Linearity(cells=2, points=5, sweeps=1)], ids=lambda e: e.name)
 def test_a_served_board_measures_what_the_mock_measures(experiment):
     with serving(open_bridge("mock", board=load_board(), seed=SEED)) as there:
         served = measured(str(there.address), experiment)
