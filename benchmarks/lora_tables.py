@@ -61,22 +61,22 @@ def errors(side: int, proposals: int) -> None:
     faulty = ArrayErrors(stuck_high=STUCK / 2, stuck_low=STUCK / 2)
     board = load_board(PAPER_BOARD)
     header("errors", "λ", *COLUMNS)
-    for name, errors_, lam in (
-        ("programming", ArrayErrors(), BASE_LAM),
-        ("programming, 1 % stuck", faulty, BASE_LAM),
-        ("programming, 1 % stuck", faulty, 5.0),
+    for name, errors_, lam, what, groups in (
+        ("programming", ArrayErrors(), BASE_LAM, "LoRA, spectrum, site maps", SMALL),
+        ("programming, 1 % stuck", faulty, BASE_LAM, "LoRA, spectrum, site maps", SMALL),
+        ("programming, 1 % stuck", faulty, BASE_LAM, "all digital", DIGITAL),
+        ("programming, 1 % stuck", faulty, 5.0, "LoRA, spectrum, site maps", SMALL),
     ):
-        for what, groups in (("LoRA, spectrum, site maps", SMALL), ("all digital", DIGITAL)):
-            flow = base(phi4(side, BASE_LAM))
-            arrays = model_arrays(flow, board, errors=errors_, seed=1)
-            found = adapt(flow, phi4(side, lam), CONFIG, groups=groups, arrays=arrays, proposals=proposals)
-            row(name, f"{lam:g}", *cells(what, found))
+        flow = base(phi4(side, BASE_LAM))
+        arrays = model_arrays(flow, board, errors=errors_, seed=1)
+        found = adapt(flow, phi4(side, lam), CONFIG, groups=groups, arrays=arrays, proposals=proposals)
+        row(name, f"{lam:g}", *cells(what, found))
 
 
 def couplings(side: int, proposals: int) -> None:
     """L2."""
     header("action", *COLUMNS)
-    for lam in (5.0, 5.25, 5.75, 6.0):
+    for lam in (5.0, 6.0):
         action = phi4(side, lam)
         for what, rank, groups in (
             ("LoRA", 1, ("lora",)), ("LoRA, spectrum, site maps", 1, SMALL), ("all digital", 1, DIGITAL),
