@@ -30,7 +30,7 @@ from firmware_bridge.rtl_build import build
 from firmware_bridge.timing import SequencerTiming
 
 CHUNK_CYCLES = 1_000_000
-"""Cycles between two looks at the keyboard."""
+"""Cycles between two looks at the keyboard, and at the gateware, which takes them for signs of life."""
 
 _Frames = CFUNCTYPE(c_int, c_uint32, c_uint64)
 _Latch = CFUNCTYPE(c_int, c_uint64)
@@ -152,6 +152,7 @@ class GatewareModel:
             _Sample(self._guard(self._sample)),
         )
         self._frame_rows = [frame_rows[d] for d in range(N_DACS)]
+        self.chunk_cycles = CHUNK_CYCLES
         self._buffers: list[ModelBuffer] = []
         self._free = FIRST_BUFFER
         self._handle = c_void_p(self._library.xb_open(byref(self._shared), byref(self._callbacks)))
@@ -189,7 +190,7 @@ class GatewareModel:
 
     def wait(self) -> None:
         """Run until the gateware is idle, or until it is time to look at the keyboard."""
-        self._check(self._library.xb_run(self._handle, CHUNK_CYCLES))
+        self._check(self._library.xb_run(self._handle, self.chunk_cycles))
 
     # -- beside the bus ---------------------------------------------------------------------------------------------
     def let_pass(self, cycles: int) -> None:

@@ -7,7 +7,7 @@ from needs import needs_verilator
 
 from firmware_bridge.errors import ProtocolError
 from firmware_bridge.gateware import ADDRESS, Control, Event, Fault, Status
-from firmware_bridge.isa import Gate, Nop
+from firmware_bridge.isa import Gate, Nop, Wait
 from firmware_bridge.mock.board import MockBoard, MockParams
 from firmware_bridge.program import Program
 from firmware_bridge.rtl_bridge import RtlBridge
@@ -88,6 +88,12 @@ def test_nothing_runs_after_the_watchdog_until_the_board_is_configured_again(rtl
     rtl.configure(CONFIG)
     rtl.run(Program([*SETUP, Gate(True)]))
     assert rtl.board.gate
+
+
+def test_a_host_that_waits_for_a_long_program_is_not_silent(rtl):
+    program = Program([*SETUP, Wait(50 * PATIENCE)])
+    assert rtl.run(program).cycles == program.cycles(CONFIG.timing)
+    assert not word("STATUS", rtl.model) & Status.WATCHDOG
 
 
 def test_a_watchdog_of_no_patience_never_acts(rtl):
