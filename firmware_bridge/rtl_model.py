@@ -40,7 +40,7 @@ _Sample = CFUNCTYPE(c_int, c_uint32, c_uint64, c_uint64)
 
 
 class _Shared(Structure):
-    """`Shared` of harness.cpp."""
+    """`Shared` of chips.h."""
 
     _fields_ = (
         ("frame", c_uint32 * 8 * N_DACS),
@@ -65,7 +65,7 @@ FIRST_BUFFER, PAGE = 0x10000000, 4096
 
 
 class WriteOrder(IntEnum):
-    """`Order` of axi.hpp: which of a write's two halves comes first."""
+    """`Order` of axi.h: which of a write's two halves comes first."""
 
     TOGETHER = 0
     ADDRESS_FIRST = 1
