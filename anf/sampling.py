@@ -14,9 +14,10 @@ import torch
 
 from anf import hmc
 from anf.actions import Action
+from anf.convergence import JUDGED, diagnose
 from anf.flow import Flow
 from anf.metropolis import accept
-from anf.observables import Estimate, summarise
+from anf.observables import Estimate, Series, estimate, measure_series
 from anf.statistics import ess, ess_forward
 
 Progress = Callable[[int, int], None]
@@ -55,7 +56,8 @@ class Samples:
     """Proposals with the Metropolis–Hastings chain over them.
 
     state: ``(n,)``, index of the proposal that the chain is in at each step. n_nonfinite: proposals refused because
-    their weight was not a finite number. estimates: observables of the chain, by name.
+    their weight was not a finite number. estimates: observables of the chain, by name; reweighted: the same from the
+    weights of all proposals. problems: what is wrong with the chain, if anything (`anf.convergence`).
     """
 
     proposals: Proposals
@@ -63,6 +65,8 @@ class Samples:
     acceptance: float
     n_nonfinite: int
     estimates: dict[str, Estimate]
+    reweighted: dict[str, Estimate]
+    problems: tuple[str, ...]
 
 
 def propose(
@@ -97,8 +101,21 @@ def sample(
     proposals = propose(flow, action, n, seed=latent, batch=batch, progress=progress)
     # In random order: an array whose noise remembers time would bias a chain that takes its proposals as they came.
     result = accept(-proposals.action, proposals.log_q, seed=chain, shuffle=True)
-    estimates = summarise(action, proposals.phi, state=result.state)
-    return Samples(proposals, result.state, result.acceptance, result.n_nonfinite, estimates)
+    series = measure_series(action, proposals.phi)
+    return Samples(
+        proposals, result.state, result.acceptance, result.n_nonfinite,
+        estimate(action, series, state=result.state),
+        estimate(action, series, log_weights=proposals.log_weights),
+        _problems(series, result.state),
+    )  # fmt: skip
+
+
+def _problems(series: Series, state: np.ndarray) -> tuple[str, ...]:
+    """What is wrong with the chain, judged by its four quarters."""
+    quarters = state[: len(state) // 4 * 4].reshape(4, -1)
+    if quarters.shape[1] < 10:
+        return (f"{len(state)} proposals are too few to judge a chain by; draw 40 or more",)
+    return diagnose({name: series.values[name][quarters] for name in JUDGED}).problems
 
 
 def measure_ess_forward(flow: Flow, action: Action, *, seed: int, chains: int = 128, draws: int = 32) -> float:

@@ -24,16 +24,27 @@ _NOT_OF = {"graphene": ("E", "phi4", "binder", "xi")}
 """What nobody asks of a theory."""
 
 
-def observable_table(report: Report, title: str, action: Action, estimates: Mapping[str, Estimate]) -> None:
-    """Value with error, τ_int, and for identities the exact value and the pull: what is asked of this action."""
+def observable_table(
+    report: Report,
+    title: str,
+    action: Action,
+    estimates: Mapping[str, Estimate],
+    reweighted: Mapping[str, Estimate] | None = None,
+) -> None:
+    """Value with error, τ_int, and for identities the exact value and the pull: what is asked of this action.
+
+    reweighted: the same observables from weights, in a column of their own.
+    """
     rows = []
     for name in (n for n in NAMES if n in estimates and n not in _NOT_OF.get(action.name, ())):
         e = estimates[name]
         exact, pull = ("", "") if e.expected is None else (f"{e.expected:g}", f"{e.pull:+.1f} σ")
+        again = () if reweighted is None else (with_error(reweighted[name].value, reweighted[name].error),)
         rows.append(
-            (NAMES[name], with_error(e.value, e.error), f"{e.tau_int:.2f}", f"{e.n_effective:.0f}", exact, pull)
+            (NAMES[name], with_error(e.value, e.error), f"{e.tau_int:.2f}", f"{e.n_effective:.0f}", *again, exact, pull)
         )
-    report.table(title, ("observable", "value", "τ_int", "n_eff", "exact", "pull"), rows)
+    column = () if reweighted is None else ("reweighted",)
+    report.table(title, ("observable", "value", "τ_int", "n_eff", *column, "exact", "pull"), rows)
 
 
 def report_mass_gap(report: Report, phi: np.ndarray) -> dict[str, Any]:

@@ -171,6 +171,7 @@ def sample(
         "ess": drawn.proposals.ess,
         "acceptance": drawn.acceptance,
         "proposals_not_finite": drawn.n_nonfinite,
+        "problems": "; ".join(drawn.problems),
     }
     run_file.write(dataset(drawn, statistics), board=board_file if layers is not Layers.digital else None)
 
@@ -179,7 +180,10 @@ def sample(
         f"{action_title(theory)}: {configs} proposals, {layers.value} layers",
         theory,
         drawn.estimates,
+        drawn.reweighted,
     )
+    if drawn.problems:
+        report.say(f"the chain is not to be trusted yet: {statistics['problems']}")
     gap = report_mass_gap(report, drawn.proposals.phi[drawn.state])
     before = "" if "ess_before_tuning" not in statistics else f" (before tuning {statistics['ess_before_tuning']:.3f})"
     report.say(
@@ -193,7 +197,15 @@ def sample(
             f"{statistics['cycles']} clock cycles"
         )
     report.say(str(out))
-    report.finish({"out": str(out), **statistics, "observables": observables_json(drawn.estimates), **gap})
+    report.finish(
+        {
+            "out": str(out),
+            **statistics,
+            "observables": observables_json(drawn.estimates),
+            "reweighted": observables_json(drawn.reweighted),
+            **gap,
+        }
+    )
 
 
 def _transcript_table(report: Report, transcripts: dict[str, Transcript], configs: int, period_s: float) -> None:

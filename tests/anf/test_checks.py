@@ -29,7 +29,7 @@ class Direct:
 @pytest.mark.parametrize(("name", "L"), [("phi4", 4), ("graphene", 6)])
 def test_hmc_agrees_with_all_that_is_known(name: str, L: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "INTERACTING_DRAWS", {L: 6e4})
-    monkeypatch.setattr(checks, "FREE_DRAWS", {L: 6e4})
+    monkeypatch.setattr(checks, "FREE_DRAWS", {(name, L): 6e4})
     monkeypatch.setattr(checks, "NODE_DRAWS", {L: 2e4})
     rows = checks.check_hmc(name, L, Direct(), seed=1)
     for row in rows:

@@ -8,6 +8,7 @@ import torch
 
 from anf import exact
 from anf.actions import Phi4
+from anf.checkpoint import load_flow, shipped
 from anf.mixer import MixerConfig
 from anf.mixer_flow import MixerFlow, MixerFlowConfig
 from anf.sampling import Proposals, measure_ess_forward, propose, sample
@@ -82,3 +83,17 @@ def test_an_action_on_another_lattice_is_refused(flow):
         propose(flow, Phi4(-4.0, 5.0, (4, 4)), 10, seed=0)
     with pytest.raises(ValueError, match="n = 0 proposals: needs at least 1"):
         propose(flow, ACTION, 0, seed=0)
+
+
+def test_weights_give_the_observables_of_the_chain_and_short_chains_are_flagged() -> None:
+    action = Phi4(-4.0, 5.5, (4, 4))
+    flow, _ = load_flow(shipped(action), action)
+    drawn = sample(flow, action, 8192, seed=3)
+    assert drawn.problems == ()
+    for name in ("chi2", "E", "S"):
+        along, weighted = drawn.estimates[name], drawn.reweighted[name]
+        # The same proposals: differences are below the errors.
+        assert abs(along.value - weighted.value) < 2 * along.error, name
+        assert 0.5 < weighted.error / along.error < 1.5, name
+    assert "too few to judge" in sample(flow, action, 20, seed=3).problems[0]
+    assert any("draw more" in problem for problem in sample(flow, action, 100, seed=3).problems)
