@@ -1,12 +1,14 @@
 """`--vcd`: what it refuses before a board is opened, and what it leaves."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from needs import needs_verilator
 
 from lab_scripts.exits import Exit
+from lab_scripts.runs import RESUMING, RunFile
 
 
 @pytest.fixture
@@ -52,3 +54,15 @@ def test_a_command_on_the_gateware_leaves_its_waveform_and_the_frames_meant(xbar
         clock = next(line.split()[3] for line in dump if line.endswith(" dac0_sclk $end\n"))
         edges = sum(line == f"1{clock}\n" for line in dump)
     assert edges == 24 * sum(entry["chip"] == "dac0" for entry in meant)
+
+
+@pytest.mark.parametrize(
+    ("resuming", "names"), [(False, ["pins.vcd", "pins-2.vcd"]), (True, ["pins-2.vcd", "pins-4.vcd"])]
+)
+def test_boards_are_numbered_and_a_run_that_goes_on_replaces_no_waveform(tmp_path, resuming, names):
+    for number in ["", "-3"] if resuming else []:
+        (tmp_path / f"pins{number}.vcd").touch()
+    root = SimpleNamespace(obj={RESUMING: resuming})
+    context = SimpleNamespace(params={"vcd": tmp_path / "pins.vcd"}, find_root=lambda: root)
+    run_file = RunFile(tmp_path / "run.nc", False, context, ())
+    assert [run_file.next_waveform().name for _ in names] == names
