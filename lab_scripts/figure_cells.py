@@ -51,10 +51,8 @@ def _yield_map(figure: Figure, run: xr.Dataset) -> None:
     for k, colour in zip(range(len(levels)), (REFERENCE, CROSSBAR), strict=False):
         good = run["failure"].to_numpy()[k] == 0
         cycles = run["cycles"].to_numpy()[k][good]
-        right.hist(
-            cycles, bins=np.arange(0.5, cycles.max() + 1.5).tolist(), histtype="step", color=colour,
-            label=f"to {levels[k]:.0f} µS",
-        )  # fmt: skip
+        bins = np.arange(0.5, cycles.max(initial=1) + 1.5).tolist()
+        right.hist(cycles, bins=bins, histtype="step", color=colour, label=f"to {levels[k]:.0f} µS")
     right.set(title="How fast they are programmed", xlabel="cycles", ylabel="cells")
     right.legend()
 

@@ -92,9 +92,20 @@ def silent(done: float, total: float, note: str = "") -> None:
     """Progress that nobody watches."""
 
 
-def program_cells(crossbar: Crossbar, target_s: Array, progress: Progress) -> WriteVerifyResult:
-    """Write-verify of `target_s` (n_sl, n_bl) S, NaN where a cell is left alone."""
-    return program(crossbar, target_s, progress=lambda cycle, done, total, _: progress(done, total, f"cycle {cycle}"))
+def program_cells(
+    crossbar: Crossbar, target_s: Array, progress: Progress, *, may_fail: bool = False
+) -> WriteVerifyResult:
+    """Write-verify of `target_s` (n_sl, n_bl) S, NaN where a cell is left alone.
+
+    Raises `ProtocolError` if no cell at all could be programmed, unless it `may_fail`.
+    """
+    result = program(crossbar, target_s, progress=lambda cycle, done, total, _: progress(done, total, f"cycle {cycle}"))
+    if not (may_fail or result.converged.any()):
+        raise ProtocolError(
+            f"none of {len(result.failures)} cells could be programmed, the first: {result.failures[0]}; "
+            "form the cells, or see `xbar characterise yield-map`"
+        )
+    return result
 
 
 def programming_variables(result: WriteVerifyResult) -> dict[str, Any]:
@@ -120,7 +131,7 @@ def one_cell_each(
     """
     target_s = np.full(crossbar.shape, np.nan)
     target_s[candidates[..., 0], candidates[..., 1]] = levels_s[:, None]
-    result = program_cells(crossbar, target_s, progress)
+    result = program_cells(crossbar, target_s, progress, may_fail=True)
     good = result.converged[candidates[..., 0], candidates[..., 1]]
     if not good.any(axis=1).all():
         level = int(np.flatnonzero(~good.any(axis=1))[0])

@@ -33,7 +33,7 @@ class YieldMap(Experiment):
         levels = np.array([self.last_s, self.first_s])
         failures, reads, cycles = [], [], []
         for k, level in enumerate(levels):
-            result = program_cells(crossbar, np.full(crossbar.shape, level), progress)
+            result = program_cells(crossbar, np.full(crossbar.shape, level), progress, may_fail=True)
             failures.append(result.failure)
             reads.append(result.g_read_s)
             cycles.append(result.cycles)

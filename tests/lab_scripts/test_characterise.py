@@ -222,3 +222,11 @@ def test_a_calibration_record_corrects_what_is_measured(xbar_json, xbar):
     assert not np.array_equal(*slopes)
     refused = xbar(*args, "--seed", 7, "--calibration", "record.json", "--out", "other.nc")
     assert (refused.exit_code, "mock-6" in refused.stderr) == (4, True), refused.stderr
+
+
+def test_the_yield_map_of_a_dead_array_is_a_map(xbar_json, tmp_path):
+    (tmp_path / "dead.toml").write_text("[array.faults]\nstuck_high_fraction = 0.0\nstuck_low_fraction = 1.0\n")
+    answer = xbar_json("characterise", "yield-map", "--mock", "dead.toml", "--out", "run.nc")
+    numbers = {n["name"]: n["value"] for n in answer["numbers"]}
+    assert (numbers["cells that hold every level"], numbers["stuck low"]) == (0, 1024)
+    assert (tmp_path / "run.png").exists()

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from calibration.characterise.noise import Noise
 from calibration.characterise.traces import Traces, shown_cells
 from calibration.characterise.yield_map import YieldMap, broken_lines, worst_failure
 from calibration.failures import Failure
+from firmware_bridge.errors import ProtocolError
 from firmware_bridge.mock.array_params import CycleParams, FaultParams, SpreadParams
 
 
@@ -37,3 +40,10 @@ def test_a_yield_map_names_the_cells_and_the_line_that_do_not_work(measured):
     assert not rows.any()
     assert np.flatnonzero(columns).tolist() == [20]
     assert numbers["bit lines without working cells"].value == 1
+
+
+@pytest.mark.parametrize("experiment", [Traces(), Noise()], ids=lambda e: e.name)
+def test_an_array_without_a_cell_that_works_is_an_error_that_says_where_to_look(measured, experiment):
+    dead = FaultParams(stuck_high_fraction=0.0, stuck_low_fraction=1.0)
+    with pytest.raises(ProtocolError, match=r"none of 1024 cells could be programmed, the first: cell \(SL 0, BL 0\)"):
+        measured(experiment, faults=dead)
