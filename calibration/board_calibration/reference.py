@@ -18,8 +18,9 @@ from calibration.board_calibration.measuring import (
     uniform,
 )
 from calibration.board_calibration.results import Findings, rest_code
-from calibration.board_calibration.self_calibration import ROWS_OFF, STEPS, measure_alone
+from calibration.board_calibration.self_calibration import ROWS_OFF, STEPS, measure_alone, unknown_rest_v
 from drivers import dac80508
+from drivers.board import Board
 from drivers.correction import INL_HALF_SCALE, Correction
 from drivers.crossbar import Crossbar
 from drivers.estimate import Shared
@@ -72,7 +73,7 @@ def _amperes(
     lsb_v = board.dac.span_v / dac80508.FULL_SCALE
     known = findings.estimates.get("bl.volts_per_code")
     volts_per_code = np.full(n_bl, lsb_v) if known is None else known.value
-    rest, swing = np.rint(rest_code(board, findings)), np.rint(board.levels.verify_v / volts_per_code)
+    rest, swing = np.rint(rest_code(board, findings)), np.rint(_swing_v(board, ohm, findings) / volts_per_code)
     correction = Correction.of(findings.record(crossbar, ("self",)), board)
     bl = np.arange(n_sl) % n_bl
 
@@ -118,6 +119,21 @@ def _amperes(
     findings.add(
         "sl.amperes_per_code", estimate("A", value, np.abs(value) * relative, "reference resistor", shared=shared)
     )
+
+
+def _swing_v(board: Board, ohm: float, findings: Findings) -> float:
+    """Voltage to put over the resistor, V: that of reads, or less where lines may stand elsewhere than at rest, as
+    nobody has found their codes."""
+    off_v = unknown_rest_v(board, findings)
+    widest = (1 + board.tolerances.rf) * (1 + board.tolerances.adc_gain)
+    room_v = 0.9 * board.adc.vref_v / widest * ohm / board.tia.rf_ohm - off_v
+    if room_v < 0.1 * board.levels.verify_v:
+        raise CalibrationError(
+            f"sl.amperes_per_code: bit lines may stand {off_v * 1e3:.0f} mV off the common mode, as bl.zero_code was "
+            f"not found, and {ohm:g} Ω would take the ADCs beyond their range; use a larger resistor, or program the "
+            "array to rows that differ"
+        )
+    return min(board.levels.verify_v, room_v)
 
 
 def _refuse_stray(crossbar: Crossbar, value: Array) -> None:

@@ -21,6 +21,7 @@ from calibration.board_calibration.measuring import (
 )
 from calibration.board_calibration.results import Findings, rest_code
 from drivers import ads8324, dac80508
+from drivers.board import Board
 from drivers.correction import INL_HALF_SCALE, inl_basis
 from drivers.crossbar import Crossbar
 from drivers.line_control import ReadState
@@ -29,6 +30,11 @@ ZERO_REPEATS = 1024
 LEVEL_REPEATS = 2048
 SLOPE_REPEATS = 16
 RAMP_POINTS, RAMP_REPEATS = 33, 32
+USEFUL = 0.1
+"""Largest standard uncertainty of a null code over the swing of a read, and of a gain over its tolerance: where rows
+are too much alike, both grow without bound."""
+CLEAR = 6.0
+"""Factor by which the least that tells bit lines apart, a singular value of the slopes, must exceed their noise."""
 DAC_INL_LSB = 1.0
 """DAC80508: INL of ±1 LSB at most (data sheet)."""
 CHORD_LSB = 1.9
@@ -119,6 +125,8 @@ def bit_lines(crossbar: Crossbar, findings: Findings, steps: Steps) -> None:
             slope = slopes(crossbar, code, state, SLOPE_REPEATS)
             steps.step(f"bit lines at {level_v:g} V")
             design = slope.mean.T
+            if np.linalg.svd(design, compute_uv=False)[-1] < CLEAR * slope.error.mean():
+                raise CalibrationError(_alike("bl.zero_code, bl.volts_per_code"))
             # What the amplifiers' own offsets drive through the cells, whose gates do not stand quite the same.
             loads[-1].append(design.sum(axis=1))
             ratio = np.mean(loads[-1], axis=0) / np.mean(loads[0], axis=0)
@@ -139,6 +147,8 @@ def bit_lines(crossbar: Crossbar, findings: Findings, steps: Steps) -> None:
     spread = inverse[0] * np.hypot(error[0], zero.error[0])
     covariance = spread @ spread.T
     scatter = np.sqrt(np.diag(covariance))
+    if (scatter > USEFUL * verify_codes(board)).any():
+        raise CalibrationError(_alike("bl.zero_code, bl.volts_per_code"))
     findings.add(
         "bl.zero_code",
         estimate("1", null[0], scatter, f"{SELF}: nulls at Vcm", correlation=covariance / np.outer(scatter, scatter)),
@@ -153,7 +163,7 @@ def bit_lines(crossbar: Crossbar, findings: Findings, steps: Steps) -> None:
         (CHORD_LSB * DAC_INL_LSB / np.sqrt(3) * lsb_v / dac80508.FULL_SCALE) ** 2 * np.ones(crossbar.shape[1])
     )
     scatter = np.sqrt(np.diag(covariance))
-    if (scatter > board.tolerances.dac_gain / np.sqrt(3) * lsb_v).any():
+    if (scatter > USEFUL * board.tolerances.dac_gain * lsb_v).any():
         raise CalibrationError(_alike("bl.volts_per_code"))
     tolerance = board.tolerances.reference
     findings.add(
@@ -169,6 +179,13 @@ def bit_lines(crossbar: Crossbar, findings: Findings, steps: Steps) -> None:
     )  # fmt: skip
 
 
+def unknown_rest_v(board: Board, findings: Findings) -> float:
+    """How far a bit line may stand off the common mode at the code that is taken for it, V."""
+    if "bl.zero_code" in findings.estimates:
+        return 0.0
+    return (board.tolerances.dac_gain + board.tolerances.reference) * board.wiring.vcm_v
+
+
 def _alike(what: str) -> str:
     return (
         f"{what}: not identifiable, the array's rows conduct too little or are too alike to tell bit lines apart; "
@@ -182,6 +199,12 @@ def adc_inl(crossbar: Crossbar, findings: Findings) -> None:
     Raises `CalibrationError` if the array conducts too little for the ramp to get anywhere.
     """
     board, adc = crossbar.board, np.array(crossbar.board.wiring.sl_adc)
+    off_v = unknown_rest_v(board, findings)
+    if off_v > 0.1 * board.levels.verify_v:
+        raise CalibrationError(
+            f"adc.inl: not identifiable, bit lines may stand {off_v * 1e3:.0f} mV off the common mode as bl.zero_code "
+            "was not found, and cells are not linear there; program rows that differ, or use a bench"
+        )
     centre, step = rest_code(board, findings), verify_codes(board)
     slope = slopes(crossbar, centre, ReadState(), 2).mean.sum(axis=0)
     reach = np.abs(slope).max() * step

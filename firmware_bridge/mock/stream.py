@@ -217,7 +217,8 @@ class Path:
             level, variance, cubic = self._scratch[:, :n]
             np.matmul(v, self._gain, out=level)
             if reach_v > LINEAR_V:
-                level += _excess(v) @ (self._gain * self._response.nonlinear[self._lines].T)
+                cells = self._response.transfer_s[self._lines] * self._scale[:, None]
+                level += _excess(v) @ (cells * self._response.nonlinear[self._lines]).T
             for jump in jumps:
                 if (after := jump.first - a) < n:
                     level[max(after, 0) :, jump.output] += jump.product[max(-after, 0) : n - after]

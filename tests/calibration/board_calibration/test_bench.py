@@ -15,6 +15,7 @@ from drivers.instruments.dmm import open_dmm
 from drivers.instruments.smu import open_smu
 from drivers.instruments.visa import InstrumentError
 from firmware_bridge.errors import LimitError
+from firmware_bridge.mock.array_params import InitialParams
 
 
 class Moved:
@@ -175,6 +176,19 @@ def test_siemens_are_known_far_better_than_amperes_as_volts_drop_out(with_resist
     relative = amperes.covariance(volts) / np.outer(amperes.value, volts.value)
     own = np.outer((amperes.standard_uncertainty / amperes.value) ** 2, np.ones(32))
     assert (relative > 0.9 * own).all()
+
+
+def test_lines_whose_codes_were_not_found_get_less_voltage_or_a_larger_resistor():
+    alike = {"initial": InitialParams(g_median_s=50e-6, log_spread=0.0), "spread": None, "telegraph": None}
+    with open_crossbar("mock", seed=4, mock=spread_board(**alike)) as crossbar, mock_bench(crossbar) as there:
+        true = truth(mock_board(crossbar))
+        findings = reference_calibration(crossbar, Decade(there, 1000.0), 1000.0, 0.2)
+        with pytest.raises(CalibrationError, match="may stand 135 mV off the common mode"):
+            reference_calibration(crossbar, Decade(there, 600.0), 600.0, 0.2)
+    assert "bl.zero_code" not in findings.estimates
+    estimate = findings.estimates["sl.amperes_per_code"]
+    assert "gains of DACs" in estimate.shared
+    assert np.abs(estimate.value / true["sl.amperes_per_code"] - 1).max() < 0.055
 
 
 @pytest.mark.parametrize(("true_ohm", "message"), [(2000.0, "check that the resistor hangs"), (None, "changed by")])
