@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from anf.actions import Action
-from anf.analog import Deployment, deploy
+from anf.analog import Deployment, deploy, survey
 from anf.array_model import EngineFactory
 from anf.flow import Flow
 from anf.mapped import map_flow
@@ -31,10 +31,12 @@ def flow_on_boards(
     report: Report,
     *,
     plan: Path | None = None,
+    surveyed: bool = False,
     corrected: Corrected = UNCORRECTED,
 ) -> Iterator[Deployment]:
     """The flow's base matrices programmed into as many boards as they need, with a bar; the boards are released on
     every way out. On the mock each has a seed of its own, from `seed` on. `plan` is a file of `xbar place`.
+    With `surveyed` the arrays are looked over first, and faulty cells avoided.
     A calibration record is one board's: with several it is refused."""
     with bad_input():
         placement = None if plan is None else Placement.read(plan)
@@ -54,6 +56,10 @@ def flow_on_boards(
             )
             for i in range(n_arrays)
         ]
+        if surveyed:
+            with report.task("Survey") as step, bad_input():
+                step(0, 1)
+                mapped = map_flow(flow, board.shape, faults=survey(crossbars), max_arrays=n_arrays)
         with report.task("Programming") as step:
             programmed = deploy(
                 flow,

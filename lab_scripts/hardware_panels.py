@@ -20,8 +20,8 @@ from lab_scripts.panels import Panel
 LARGEST = 16
 """Boards that are opened; flows that need more arrays run on simulated ones."""
 LATTICES = {
-    "phi4": ({"m2": -4.0, "lam": 5.5}, ((4, 8192, 60), (6, 8192, 60), (12, 4096, 30), (24, 512, 0))),
-    "graphene": ({"g": 1.0, "u": 0.5}, ((6, 8192, 60), (12, 4096, 30), (24, 512, 0))),
+    "phi4": ({"m2": -4.0, "lam": 5.5}, ((4, 4096, 30), (6, 4096, 30), (12, 2048, 0), (24, 256, 0))),
+    "graphene": ({"g": 1.0, "u": 0.5}, ((6, 4096, 30), (12, 2048, 0), (24, 256, 0))),
 }
 """Couplings; side, proposals, and steps of tuning (0: as programmed), by action."""
 OBSERVABLE = {"phi4": ("chi2", "susceptibility χ₂"), "graphene": ("abs_M", "|M|")}

@@ -86,6 +86,12 @@ def sample(
     plan: Annotated[
         Path | None, typer.Option("--plan", help="With --layers crossbar: plan of `xbar place` to follow.")
     ] = None,
+    survey: Annotated[
+        bool,
+        typer.Option(
+            "--survey", help="With --layers crossbar: program a flat pattern first, and avoid cells that fail."
+        ),
+    ] = False,
     tune_steps: TuneSteps = 400,
     backend: Backend = "mock",
     vcd: Vcd = None,
@@ -106,6 +112,8 @@ def sample(
     report = Report(as_json=json_output)
     if plan is not None and layers is not Layers.crossbar:
         raise InputError(f"--plan {plan}: is for --layers crossbar, not {layers.value}")
+    if survey and (plan is not None or layers is not Layers.crossbar):
+        raise InputError("--survey: is for --layers crossbar without --plan, which says where cells are avoided")
     run_file = RunFile.open(context, out, force=force)
     if vcd is not None and layers is not Layers.crossbar:
         raise InputError(f"--vcd {vcd}: --layers {layers.value} opens no board; use --layers crossbar")
@@ -143,7 +151,9 @@ def sample(
                 engines = modelled(ArrayNoise(), generator)
             else:
                 programmed = stack.enter_context(
-                    flow_on_boards(backend, board, flow, seed, run_file, report, plan=plan, corrected=corrected)
+                    flow_on_boards(
+                        backend, board, flow, seed, run_file, report, plan=plan, surveyed=survey, corrected=corrected
+                    )
                 )
                 modelled, engines = programmed.simulated, programmed.crossbar()
                 statistics |= {

@@ -95,3 +95,10 @@ def test_sampling_follows_a_plan(xbar_json, xbar, flows, tmp_path):
     plan["shape"] = [16, 16]
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     assert xbar(*args, "--layers", "crossbar", "--out", "t.nc").exit_code == 2
+
+
+def test_sampling_looks_for_faulty_cells_first_if_asked_to(xbar_json, xbar, flows):
+    args = ("sample", "--L", 2, "--flow", flows[0], "--configs", 50, "--tune-steps", 0, "--survey")
+    answer = xbar_json(*args, "--layers", "crossbar", "--seed", 3, "--out", "s.nc")
+    assert answer["cells_failed"] == 0
+    assert "is for --layers crossbar without --plan" in xbar(*args, "--out", "t.nc").stderr
