@@ -140,9 +140,9 @@ class Zc706Bridge(GatewareBridge):
             overlay = Overlay(str(path), download=not option)
         except (RuntimeError, OSError) as error:
             raise Zc706Unavailable(f"pynq cannot load {path}: {error}; is this the board, and are you root?") from error
-        names = [name for name, ip in overlay.ip_dict.items() if ip["type"] == VLNV]
+        names = [name for name, ip in overlay.ip_dict.items() if ip.get("type") == VLNV]
         if len(names) != 1:
-            found = ", ".join(sorted({str(ip["type"]) for ip in overlay.ip_dict.values()})) or "nothing"
+            found = ", ".join(sorted({str(ip.get("type")) for ip in overlay.ip_dict.values()})) or "nothing"
             raise Zc706Unavailable(f"{path} holds {len(names)} cores {VLNV}, one is needed; it has {found}")
         core = overlay
         for part in names[0].split("/"):
