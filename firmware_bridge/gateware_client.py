@@ -191,7 +191,8 @@ class GatewareBridge:
             held = words[:PROGRAM_WORDS]
             self._program[: len(held)] = held
             self._program.flush()
-            self._write("PROGRAM_LENGTH", len(words))
+            # As much as the register holds, which is more than the memory: the gateware refuses it.
+            self._write("PROGRAM_LENGTH", min(len(words), 0xFFFF))
             fault = self._command(Control.START)
             cycles = self._cycle - start
             if fault is Fault.NONE and (n := self._read("RESULT_COUNT")):

@@ -311,9 +311,10 @@ def test_buffers_begin_where_bursts_may(rtl):
     assert rtl._program.device_address % (4 * BURST_WORDS) == 0
 
 
-def test_more_words_than_the_memory_are_refused_by_the_gateware_itself(rtl):
+@pytest.mark.parametrize("n", [PROGRAM_WORDS + 1, (1 << 16) + 2])
+def test_more_words_than_the_memory_are_refused_by_the_gateware_itself(rtl, n):
     with pytest.raises(ProtocolError, match="longer than its memory"):
-        rtl.run_words(np.zeros(PROGRAM_WORDS + 1, np.uint32))
+        rtl.run_words(np.zeros(n, np.uint32))
 
 
 def test_a_board_with_more_chips_than_the_gateware_has_pins_for_is_refused(rtl):
