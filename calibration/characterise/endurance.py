@@ -9,11 +9,18 @@ from typing import ClassVar
 import numpy as np
 import xarray as xr
 
-from calibration.characterise.experiment import Experiment, Number, Progress, parameter, variable
-from calibration.characterise.iv_sweeps import LEAST_S, OPEN_WINDOW, refuse_too_many_pulses
+from calibration.characterise.experiment import (
+    Experiment,
+    Number,
+    Progress,
+    parameter,
+    refuse_absent_column,
+    refuse_too_many_pulses,
+    variable,
+)
+from calibration.characterise.iv_sweeps import LEAST_S, OPEN_WINDOW
 from calibration.write_verify_config import WriteVerifyConfig
 from drivers.crossbar import Crossbar
-from firmware_bridge.errors import LimitError
 
 REPEATS = 4
 
@@ -34,9 +41,7 @@ class Endurance(Experiment):
     column: int = parameter(0, "Bit line of the cells.", 0, 255)
 
     def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
-        n_bl = crossbar.shape[1]
-        if self.column >= n_bl:
-            raise LimitError("column", self.column, (0, n_bl - 1), source=f"board {crossbar.board.name}")
+        refuse_absent_column(crossbar, self.column)
         refuse_too_many_pulses(crossbar, 2 * self.cycles, "cycles", self.cycles)
         c = WriteVerifyConfig()
         cells = np.full(crossbar.shape, np.nan)

@@ -92,6 +92,25 @@ def silent(done: float, total: float, note: str = "") -> None:
     """Progress that nobody watches."""
 
 
+def refuse_absent_column(crossbar: Crossbar, column: int) -> None:
+    """Raise `LimitError` if the board has no such bit line."""
+    n_bl = crossbar.shape[1]
+    if column >= n_bl:
+        raise LimitError("column", column, (0, n_bl - 1), source=f"board {crossbar.board.name}")
+
+
+def refuse_too_many_pulses(crossbar: Crossbar, pulses: int, name: str, value: float) -> None:
+    """Raise `LimitError` for parameter `name` = `value` if `pulses` more on a cell are beyond the board's limit."""
+    limit = crossbar.board.limits.pulses_per_cell
+    spent = int(crossbar.pulse_count.max())
+    if spent + pulses > limit:
+        raise LimitError(
+            name, value, (0, int(value * (limit - spent) / pulses)),
+            source=f"{pulses} pulses for each cell, limits.pulses_per_cell = {limit} of board {crossbar.board.name}",
+            advice="nothing was pulsed",
+        )  # fmt: skip
+
+
 def program_cells(
     crossbar: Crossbar, target_s: Array, progress: Progress, *, may_fail: bool = False
 ) -> WriteVerifyResult:

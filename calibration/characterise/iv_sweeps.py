@@ -13,10 +13,19 @@ from typing import ClassVar
 import numpy as np
 import xarray as xr
 
-from calibration.characterise.experiment import Array, Experiment, Number, Progress, parameter, variable
+from calibration.characterise.experiment import (
+    Array,
+    Experiment,
+    Number,
+    Progress,
+    parameter,
+    refuse_absent_column,
+    refuse_too_many_pulses,
+    variable,
+)
 from calibration.write_verify_config import WriteVerifyConfig
 from drivers.crossbar import Crossbar
-from firmware_bridge.errors import LimitError, ProtocolError
+from firmware_bridge.errors import ProtocolError
 
 OPEN_WINDOW = 3.0
 """A cell has switched if it conducts this many times more after the SET sweep than after the RESET sweep."""
@@ -48,9 +57,8 @@ class IvSweeps(Experiment):
     column: int = parameter(0, "Bit line of the cells.", 0, 255)
 
     def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
-        n_sl, n_bl = crossbar.shape
-        if self.column >= n_bl:
-            raise LimitError("column", self.column, (0, n_bl - 1), source=f"board {crossbar.board.name}")
+        n_sl = crossbar.shape[0]
+        refuse_absent_column(crossbar, self.column)
         stairs = np.concatenate([_there_and_back(self.set_v, self.step_v), -_there_and_back(self.reset_v, self.step_v)])
         gates = np.where(stairs > 0, self.gate_v, WriteVerifyConfig().reset_gate_v)
         pulses = self.cycles * len(stairs) + 1
@@ -114,18 +122,6 @@ def _there_and_back(top_v: float, step_v: float) -> Array:
     """Voltages of a sweep from the first step to `top_v` and back."""
     up = np.linspace(0.0, top_v, max(round(top_v / step_v), 1) + 1)[1:]
     return np.concatenate([up, up[-2::-1]])
-
-
-def refuse_too_many_pulses(crossbar: Crossbar, pulses: int, name: str, value: float) -> None:
-    """Raise `LimitError` for parameter `name` = `value` if `pulses` more on a cell are beyond the board's limit."""
-    limit = crossbar.board.limits.pulses_per_cell
-    spent = int(crossbar.pulse_count.max())
-    if spent + pulses > limit:
-        raise LimitError(
-            name, value, (0, int(value * (limit - spent) / pulses)),
-            source=f"{pulses} pulses for each cell, limits.pulses_per_cell = {limit} of board {crossbar.board.name}",
-            advice="nothing was pulsed",
-        )  # fmt: skip
 
 
 def states_s(run: xr.Dataset) -> tuple[Array, Array]:

@@ -9,7 +9,15 @@ from typing import ClassVar
 import numpy as np
 import xarray as xr
 
-from calibration.characterise.experiment import Experiment, Number, Progress, one_cell_each, parameter, variable
+from calibration.characterise.experiment import (
+    Experiment,
+    Number,
+    Progress,
+    one_cell_each,
+    parameter,
+    refuse_absent_column,
+    variable,
+)
 from drivers.crossbar import Crossbar
 from firmware_bridge.errors import LimitError
 
@@ -37,8 +45,7 @@ class Linearity(Experiment):
 
     def measure(self, crossbar: Crossbar, rng: np.random.Generator, progress: Progress) -> Iterator[xr.Dataset]:
         n_sl, n_bl = crossbar.shape
-        if self.column >= n_bl:
-            raise LimitError("column", self.column, (0, n_bl - 1), source=f"board {crossbar.board.name}")
+        refuse_absent_column(crossbar, self.column)
         spare = n_sl // self.cells
         if not spare:
             raise LimitError("cells", self.cells, (2, n_sl), source=f"board {crossbar.board.name}: one on each row")
