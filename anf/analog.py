@@ -36,6 +36,8 @@ class Deployment:
     measured_s: (n_arrays, n_sl, n_bl) conductances read back after programming, S.
     programming: result of write-verify, by array.
     drives: how inputs become voltages, by layer; those that are not named are driven at each vector's full scale.
+    patches: by layer, what weights lack whose cells could not be programmed, (n_out, n_in), zero for all others: added
+        digitally.
     """
 
     crossbars: tuple[Crossbar, ...]
@@ -43,6 +45,12 @@ class Deployment:
     measured_s: Arrays
     programming: tuple[WriteVerifyResult, ...]
     drives: Mapping[str, Drive] = field(default_factory=dict)
+    patches: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def patched(self) -> int:
+        """Number of weights that are added to digitally."""
+        return sum(int((patch != 0).sum()) for patch in self.patches.values())
 
     @property
     def placement(self) -> Placement:
@@ -57,7 +65,9 @@ class Deployment:
         """Engines that multiply on the arrays, by layer."""
         weights, column_s = self.effective_weights(), self.measured_s.sum(axis=1)
         return {
-            name: CrossbarEngine(self.crossbars, layer, weights[name], column_s, self.drives.get(name))
+            name: CrossbarEngine(
+                self.crossbars, layer, weights[name], column_s, self.drives.get(name), self.patches.get(name)
+            )
             for name, layer in self.mapped.layers.items()
         }
 
@@ -66,7 +76,9 @@ class Deployment:
         every call. A read-back sees the array through its lines, so that it holds the IR drop."""
         converters = Converters.of(self.crossbars[0].board)
         return {
-            name: SimulatedEngine(layer, self.measured_s, noise, generator, converters, self.drives.get(name))
+            name: SimulatedEngine(
+                layer, self.measured_s, noise, generator, converters, self.drives.get(name), self.patches.get(name)
+            )
             for name, layer in self.mapped.layers.items()
         }
 
@@ -110,24 +122,35 @@ def deploy(
     mapped: MappedFlow | None = None,
     config: WriteVerifyConfig | None = None,
     read_repeats: int = 16,
+    patched: bool = False,
     progress: Progress | None = None,
 ) -> Deployment:
     """Program the base weights of a flow into arrays and read them back.
 
     mapped: where they go and how; without it, as `map_flow` has it. `read_repeats` passes average the read-back: what
-    the digital part is tuned against should not carry the noise of one read.
+    the digital part is tuned against should not carry the noise of one read. patched: add digitally what the weights
+    lack whose cells could not be programmed: two numbers for each, where LoRA would need a rank.
 
     Raises `PlacementError` (more tiles than arrays), ValueError (weights that cannot be mapped) before anything is
     pulsed, `BoardError` from the board.
     """
     mapped = mapped or map_flow(flow, crossbars[0].shape, max_arrays=len(crossbars))
-    targets = mapped.targets_s(base_weights(flow))
+    weights = base_weights(flow)
+    targets = mapped.targets_s(weights)
     used = tuple(crossbars[: mapped.placement.n_arrays])
     results = []
     for i, (crossbar, target) in enumerate(zip(used, targets, strict=True)):
         report = None if progress is None else _report(progress, i)
         results.append(program(crossbar, target, config=config or WriteVerifyConfig(), progress=report))
-    return Deployment(used, mapped, _read(used, read_repeats), tuple(results))
+    measured_s = _read(used, read_repeats)
+    patches = {}
+    if patched:
+        failed, held = np.stack([r.failure > 0 for r in results]), mapped.weights(measured_s)
+        patches = {
+            name: torch.from_numpy(np.where(layer.touched(failed), weights[name] - held[name], 0.0)).float()
+            for name, layer in mapped.layers.items()
+        }
+    return Deployment(used, mapped, measured_s, tuple(results), patches=patches)
 
 
 def _read(crossbars: Sequence[Crossbar], repeats: int) -> Arrays:
@@ -153,7 +176,8 @@ class CrossbarEngine:
     """x (N, n_in) -> x Wᵀ (N, n_out) through `Crossbar.mvm`: one block of vectors per array, arrays side by side.
 
     Differentiable straight through: the gradient is that of the weights as they were read back.
-    column_s: conductance of each bit line, all rows on, (n_arrays, n_bl) S.
+    column_s: conductance of each bit line, all rows on, (n_arrays, n_bl) S. patch: weights (n_out, n_in) that are added
+    digitally.
     """
 
     def __init__(
@@ -163,8 +187,9 @@ class CrossbarEngine:
         weight: torch.Tensor,
         column_s: NDArray[np.float64],
         drive: Drive | None = None,
+        patch: torch.Tensor | None = None,
     ) -> None:
-        self.drive, self.transcript = drive or Drive(), Transcript()
+        self.drive, self.transcript, self._patch = drive or Drive(), Transcript(), patch
         self._column_s = column_s
         self._crossbars, self._layer, self._weight = tuple(crossbars), layer, weight
         self._own = {
@@ -175,8 +200,8 @@ class CrossbarEngine:
         product = torch.from_numpy(self._multiply(x.detach().double())).to(x.dtype)
         if torch.is_grad_enabled() and x.requires_grad:
             linear = x @ self._weight.to(x.dtype).T
-            return linear + (product - linear).detach()
-        return product
+            product = linear + (product - linear).detach()
+        return product if self._patch is None else product + x @ self._patch.to(x.dtype).T
 
     def _multiply(self, x: torch.Tensor) -> NDArray[np.float64]:
         tiles, n = self._layer.tiles, len(x)

@@ -13,7 +13,7 @@ from anf.analog import deploy, survey
 from anf.array_model import EngineFactory, model_arrays
 from anf.flow import Flow
 from anf.layers import Engine
-from anf.mapped import map_flow
+from anf.mapped import base_weights, map_flow
 from anf.observables import Estimate, summarise
 from anf.sampling import propose, sample
 from anf.simulated import ArrayNoise
@@ -29,11 +29,13 @@ HMC_CHAINS = 128
 
 @dataclass(frozen=True)
 class Compared:
-    """ess_software, ess_untuned, ess_hardware: of the flow with digital layers, on its arrays as programmed, and after
+    """patched: share of the weights that are added to digitally, since their cells could not be programmed.
+    ess_software, ess_untuned, ess_hardware: of the flow with digital layers, on its arrays as programmed, and after
     tuning its digital part against them. hardware, software, hmc: estimates by observable, of chains of as many
     proposals (or draws). cycles, board_time_s: what sampling took, 0 where arrays are simulated."""
 
     arrays: int
+    patched: float
     ess_software: float
     ess_untuned: float
     ess_hardware: float
@@ -75,7 +77,7 @@ def compare(
     factory: EngineFactory
     engines: Mapping[str, Engine]
     if crossbars:
-        programmed = deploy(flow, crossbars, mapped=mapped)
+        programmed = deploy(flow, crossbars, mapped=mapped, patched=True)
         factory, engines = programmed.simulated, programmed.crossbar()
     else:
         programmed, factory = None, model_arrays(flow, board, seed=seed, mapped=mapped).simulated
@@ -95,7 +97,9 @@ def compare(
     say("HMC")
     reference = hmc.run(action, HMC_CHAINS, max(10, proposals // HMC_CHAINS), thin=4, seed=seed)
     return Compared(
-        mapped.placement.n_arrays, software.proposals.ess, untuned, hardware.proposals.ess,
+        mapped.placement.n_arrays,
+        0.0 if programmed is None else programmed.patched / sum(w.size for w in base_weights(flow).values()),
+        software.proposals.ess, untuned, hardware.proposals.ess,
         dict(hardware.estimates), dict(software.estimates), dict(summarise(action, reference.phi)), cycles,
         board_time_s,
     )  # fmt: skip

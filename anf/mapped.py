@@ -42,6 +42,13 @@ class MappedLayer:
             weight[t.outputs, t.inputs] = self.mapping.weight(arrays_s[t.array][t.cells], scale)
         return weight
 
+    def touched(self, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The weights (n_out, n_in) that any of these cells (n_arrays, n_sl, n_bl) belongs to."""
+        weights = np.zeros(self.shape, bool)
+        for t in self.tiles:
+            weights[t.outputs, t.inputs] = self.mapping.touched(cells[t.array][t.cells])
+        return weights
+
 
 @dataclass(frozen=True)
 class MappedFlow:

@@ -69,6 +69,10 @@ class Mapping(ABC):
     def collect(self, current: Lines, lines: Lines) -> Lines:
         """Currents (…, rows) with `lines` (…, columns) driven -> scale · W x (…, n_out)."""
 
+    @abstractmethod
+    def touched(self, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The weights (n_out, n_in) that any of these cells (rows, columns) belongs to."""
+
     # -- what follows --------------------------------------------------------------------------------------------------
     def scale_s(self, weight: Matrix, per: Scaling = "tile") -> Matrix:
         """Conductance per unit weight, S, that puts the largest |weight| at an end of the range: (1, 1), or (n_out, 1)
@@ -135,6 +139,9 @@ class AffineMapping(Mapping):
     def collect(self, current: Lines, lines: Lines) -> Lines:
         return current - self.centre_s * lines.sum(-1)[..., None]
 
+    def touched(self, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return cells
+
 
 @dataclass(frozen=True)
 class ReferenceMapping(Mapping):
@@ -162,6 +169,9 @@ class ReferenceMapping(Mapping):
 
     def collect(self, current: Lines, lines: Lines) -> Lines:
         return current[..., 1:] - current[..., :1]
+
+    def touched(self, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return cells[1:] | cells[:1]
 
 
 @dataclass(frozen=True)
@@ -192,6 +202,9 @@ class DifferentialMapping(Mapping):
 
     def collect(self, current: Lines, lines: Lines) -> Lines:
         return current
+
+    def touched(self, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return cells[:, ::2] | cells[:, 1::2]
 
 
 MAPPINGS: dict[str, Mapping] = {

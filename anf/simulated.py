@@ -51,6 +51,7 @@ class SimulatedEngine:
 
     Every tile is driven, read and converted by itself, as on a board. Noise that is independent from cell to cell adds
     up to Gaussian noise of variance Σ (v r G)² in each output, which is drawn anew from `generator` at each call.
+    patch: weights (n_out, n_in) that are added digitally.
     """
 
     def __init__(
@@ -61,8 +62,9 @@ class SimulatedEngine:
         generator: torch.Generator,
         converters: Converters,
         drive: Drive | None = None,
+        patch: torch.Tensor | None = None,
     ) -> None:
-        self.drive = drive or Drive()
+        self.drive, self._patch = drive or Drive(), patch
         self._mapping, self._noise, self._generator = layer.mapping, noise, generator
         self._converters, self._n_out, self._n_in = converters, *layer.shape
         tiles, n = layer.tiles, len(layer.tiles)
@@ -86,6 +88,10 @@ class SimulatedEngine:
         self._n_tiles, self._n_columns, self._n_rows = n, n_columns, n_rows
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        product = self._multiply(x)
+        return product if self._patch is None else product + x @ self._patch.to(x.dtype).T
+
+    def _multiply(self, x: torch.Tensor) -> torch.Tensor:
         if self._one:
             return self._tiles(x[None]).squeeze(0)
         n = len(x)

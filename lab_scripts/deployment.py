@@ -36,7 +36,8 @@ def flow_on_boards(
 ) -> Iterator[Deployment]:
     """The flow's base matrices programmed into as many boards as they need, with a bar; the boards are released on
     every way out. On the mock each has a seed of its own, from `seed` on. `plan` is a file of `xbar place`.
-    With `surveyed` the arrays are looked over first, and faulty cells avoided.
+    With `surveyed` the arrays are looked over first, faulty cells are avoided, and those that are not are
+    made up for digitally.
     A calibration record is one board's: with several it is refused."""
     with bad_input():
         placement = None if plan is None else Placement.read(plan)
@@ -65,6 +66,7 @@ def flow_on_boards(
                 flow,
                 crossbars,
                 mapped=mapped,
+                patched=surveyed,
                 progress=lambda array, done, total: step(done, total, f"array {array + 1} of {n_arrays}"),
             )
         yield programmed

@@ -89,7 +89,8 @@ def sample(
     survey: Annotated[
         bool,
         typer.Option(
-            "--survey", help="With --layers crossbar: program a flat pattern first, and avoid cells that fail."
+            "--survey",
+            help="With --layers crossbar: look for faulty cells first; avoid them, or add digitally what they lack.",
         ),
     ] = False,
     tune_steps: TuneSteps = 400,
@@ -158,6 +159,7 @@ def sample(
                 modelled, engines = programmed.simulated, programmed.crossbar()
                 statistics |= {
                     "arrays": len(programmed.crossbars),
+                    "weights_patched": programmed.patched,
                     "cells_failed": sum(int((r.failure > 0).sum()) for r in programmed.programming),
                 }
             if tune_steps:

@@ -192,6 +192,31 @@ def test_a_second_read_back_sees_what_time_did_and_programs_nothing(flow: MixerF
     assert np.sqrt(np.mean((later.measured_s - deployment.measured_s)[held] ** 2)) == pytest.approx(change)
 
 
+@pytest.mark.parametrize("name", MAPPINGS)
+def test_what_failed_cells_lack_is_added_digitally_on_the_board_and_in_its_model(flow: MixerFlow, name: str) -> None:
+    with open_crossbar("mock", seed=3) as crossbar:
+        mapped = map_flow(flow, crossbar.shape, mapping=name)
+        plain, patched = (deploy(flow, [crossbar], mapped=mapped, patched=p) for p in (False, True))
+        assert plain.patched == 0 < patched.patched
+        worst = max(patched.patches, key=lambda layer: float(patched.patches[layer].abs().max()))
+        weight, patch = flow.base_layers()[worst].weight.detach(), patched.patches[worst]
+        x = torch.randn(300, weight.shape[1], generator=torch.Generator().manual_seed(0))
+        error = {
+            (name, kind): float((engine(x) - x @ weight.T).std())
+            for name, deployed in (("plain", plain), ("patched", patched))
+            for kind, engine in (
+                ("board", deployed.crossbar()[worst]),
+                ("model", deployed.simulated(ArrayNoise.off(), torch.Generator())[worst]),
+            )
+        }
+        for kind in ("board", "model"):
+            assert error["patched", kind] < 0.5 * error["plain", kind]
+        # Where nothing failed there is nothing to add.
+        failed = patched.programming[0].failure > 0
+        touched = mapped.layers[worst].touched(failed[None])
+        assert (patch.numpy()[~touched] == 0).all()
+
+
 def test_a_survey_finds_the_cells_that_cannot_be_programmed_and_a_plan_around_them_misses_nothing(flow) -> None:
     with open_crossbar("mock", seed=3) as crossbar:
         (fault,) = survey([crossbar])

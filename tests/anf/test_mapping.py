@@ -90,6 +90,18 @@ def test_torch_goes_the_same_way_as_numpy(mapping: Mapping) -> None:
 
 
 @ALL
+def test_the_weights_that_a_cell_belongs_to_are_those_that_change_with_it(mapping: Mapping) -> None:
+    weight = random((3, 4))
+    scale = mapping.scale_s(weight)
+    g = mapping.conductance_s(weight, scale)
+    for cell in np.ndindex(g.shape):
+        other, mask = g.copy(), np.zeros(g.shape, bool)
+        other[cell] += 5e-6
+        mask[cell] = True
+        np.testing.assert_array_equal(mapping.touched(mask), ~np.isclose(mapping.weight(other, scale), weight))
+
+
+@ALL
 def test_a_constant_matrix_is_a_matrix_like_any_other(mapping: Mapping) -> None:
     weight = np.full((3, 2), -0.7)
     scale = mapping.scale_s(weight)
