@@ -100,7 +100,7 @@ before = set(sys.modules)
 import drivers.serve
 import firmware_bridge.zc706_bridge
 roots = {name.partition(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)
-print(*(name for name in roots if not name.startswith("_")))
+print(*(name for name in roots if not name.startswith("_") and getattr(sys.modules[name], "__file__", None)))
 """
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
