@@ -17,7 +17,7 @@ from firmware_bridge.gateware_client import GatewareBridge
 from firmware_bridge.mock.board import MockBoard
 from firmware_bridge.mock.bridge import adc_timing, shift_timing, spi_timing
 from firmware_bridge.program import Program
-from firmware_bridge.rtl_model import CHUNK_CYCLES, GatewareModel, PinFrame
+from firmware_bridge.rtl_model import GatewareModel, PinFrame
 from firmware_bridge.waveform import IntendedFrames
 
 
@@ -42,9 +42,6 @@ class RtlBridge(GatewareBridge):
             self.model.set_clock(config.timing.clock_hz)
         super().configure(config)
         self.pins.configure(config)
-        # A host that waits for a program looks often enough for any watchdog.
-        patience = config.watchdog_cycles or CHUNK_CYCLES
-        self.model.chunk_cycles = min(CHUNK_CYCLES, max(patience // 2, 1))
         if first and self._vcd is not None:
             self.model.trace(self._vcd, config.timing.period_s, len(self.board.dacs), len(self.board.adcs))
 

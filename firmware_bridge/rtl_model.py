@@ -29,8 +29,8 @@ from firmware_bridge.isa import mask_indices
 from firmware_bridge.rtl_build import build
 from firmware_bridge.timing import SequencerTiming
 
-CHUNK_CYCLES = 1_000_000
-"""Cycles between two looks at the keyboard, and at the gateware, which takes them for signs of life."""
+CHUNK_TICKS = 1_000_000
+"""Cycles simulated one by one between two looks at the keyboard."""
 
 _Frames = CFUNCTYPE(c_int, c_uint32, c_uint64)
 _Latch = CFUNCTYPE(c_int, c_uint64)
@@ -152,7 +152,6 @@ class GatewareModel:
             _Sample(self._guard(self._sample)),
         )
         self._frame_rows = [frame_rows[d] for d in range(N_DACS)]
-        self.chunk_cycles = CHUNK_CYCLES
         self._buffers: list[ModelBuffer] = []
         self._free = FIRST_BUFFER
         self._handle = c_void_p(self._library.xb_open(byref(self._shared), byref(self._callbacks)))
@@ -189,8 +188,8 @@ class GatewareModel:
         return buffer
 
     def wait(self) -> None:
-        """Run until the gateware is idle, or until it is time to look at the keyboard."""
-        self._check(self._library.xb_run(self._handle, self.chunk_cycles))
+        """Run until the gateware is idle, or a look at the keyboard, or a sign of life to the watchdog, is due."""
+        self._check(self._library.xb_run(self._handle, CHUNK_TICKS))
 
     # -- beside the bus ---------------------------------------------------------------------------------------------
     def let_pass(self, cycles: int) -> None:

@@ -80,7 +80,7 @@ def measure(
             vcd=run_file.next_waveform(),
         ) as crossbar,
     ):
-        if experiment.wait_s > UNASKED_WAIT_S and crossbar.identity.kind != "mock" and not yes:
+        if experiment.wait_s > UNASKED_WAIT_S and crossbar.identity.kind not in ("mock", "rtl") and not yes:
             raise InputError(
                 f"{experiment.name} waits {experiment.wait_s:g} s ({experiment.wait_s / 86400:.2g} days), and "
                 f"{crossbar.identity.kind} board {crossbar.identity.serial} really waits; say --yes if you mean it"

@@ -45,12 +45,15 @@ class Board {
         return chips_->refused() ? 2 : 0;
     }
 
-    // At most so many cycles while the gateware is busy: 0 it is idle, 1 still busy, 2 a callback has refused.
+    // At most so many ticks while the gateware is busy, and no longer than a host that waits may be silent: 0 it is idle, 1
+    // still busy, 2 a callback has refused.
     int run(uint64_t most) {
         chips_->forget();
-        for (uint64_t i = 0; i < most; ++i) {
+        const uint64_t silence = longest_silence(*top_);
+        uint64_t passed = 0;
+        for (uint64_t i = 0; i < most && i + passed < silence; ++i) {
             if (!busy()) return 0;
-            if (skips_) i += skip_wait(*top_, most - i - 1);
+            if (skips_) passed += skip_wait(*top_, silence - passed - i - 1);
             tick();
             if (chips_->refused()) return 2;
         }
@@ -60,7 +63,10 @@ class Board {
     // So many cycles in which the host does nothing.
     int pass(uint64_t cycles) {
         chips_->forget();
-        for (uint64_t i = 0; i < cycles && !chips_->refused(); ++i) tick();
+        for (uint64_t i = 0; i < cycles && !chips_->refused(); ++i) {
+            if (skips_) i += skip_wait(*top_, cycles - i - 1);
+            tick();
+        }
         return chips_->refused() ? 2 : 0;
     }
 

@@ -10,6 +10,12 @@
 // States of sequencer.sv.
 constexpr int WAITING = 8, SAFE_WAIT = 13;
 
+// Cycles that may go by before the host should look at the gateware again, well before the watchdog bites.
+inline uint64_t longest_silence(const Vxbar_top& top) {
+    const uint32_t patience = top.rootp->xbar_top__DOT__core__DOT__dog__DOT__patience;
+    return patience ? std::max<uint64_t>(patience / 2, 1) : 1'000'000'000;
+}
+
 // Passes over `most` cycles at most; returns how many, 0 if something moves or the wait is about to end.
 inline uint64_t skip_wait(Vxbar_top& top, uint64_t most) {
     auto& root = *top.rootp;

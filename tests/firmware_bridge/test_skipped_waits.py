@@ -9,6 +9,7 @@ from small_board import LOOK, READY, WIRING, chips, config, outcome, small_board
 
 from firmware_bridge.bridge import SequencerLimits
 from firmware_bridge.errors import LimitError
+from firmware_bridge.gateware import ADDRESS, Control, Status
 from firmware_bridge.isa import Collect, OutputEnable, Pulse, Sample, Shift, Wait
 from firmware_bridge.program import Program
 from firmware_bridge.rtl_bridge import RtlBridge
@@ -21,12 +22,12 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("vcd")
 
 
-def run(skips, path, seed, limits, *work, **fields):
+def run(skips, path, seed, limits, *work):
     """Outcomes of programs, chips afterwards, and all that the pins did."""
     path = path / f"{skips}.vcd"
     bridge = RtlBridge(small_board(seed), vcd=path)
     bridge.model.skip_waits(skips)
-    bridge.configure(config(limits=limits, **fields))
+    bridge.configure(config(limits=limits))
     outcomes = [outcome(bridge, program) for program in (*work, LOOK)]
     bridge.close()
     return outcomes, chips(bridge.board), path.read_text(), bridge.model.ticks
@@ -59,11 +60,32 @@ def test_a_conversion_beside_a_wait_is_ticked(folder):
 @pytest.mark.parametrize("patience", [2, 3, 1_000, 5_001, 999_999])
 def test_the_watchdog_bites_in_the_same_cycle(patience, folder):
     work = Program([Wait(READY), Shift(WIRING.sr_bits, WIRING.mux_word()), OutputEnable(True), Wait(2 * 10**6)])
-    *skipped, few = run(True, folder, 1, None, work, watchdog_cycles=patience)
-    *ticked, many = run(False, folder, 1, None, work, watchdog_cycles=patience)
+
+    def abandoned(skips):
+        path = folder / f"{skips}.vcd"
+        bridge = RtlBridge(small_board(), vcd=path)
+        bridge.model.skip_waits(skips)
+        bridge.configure(config(watchdog_cycles=patience))
+        bridge._program[: work.n_words] = work.words()
+        bridge.model.write(4 * ADDRESS["PROGRAM_LENGTH"], work.n_words)
+        bridge.model.write(4 * ADDRESS["CONTROL"], Control.START)
+        bridge.model.let_pass(1_100_000)
+        status, cycles = (bridge.model.read(4 * ADDRESS[name]) for name in ("STATUS", "CYCLES_LOW"))
+        ticks = bridge.model.ticks
+        bridge.close()
+        return (status, cycles, chips(bridge.board), path.read_text()), ticks
+
+    (skipped, few), (ticked, many) = abandoned(True), abandoned(False)
     assert skipped == ticked
-    assert "the watchdog has made the outputs safe" in skipped[0][0][1]
+    assert skipped[0] & Status.WATCHDOG
     assert few < many
+
+
+def test_a_host_that_waits_for_a_long_wait_gives_signs_of_life():
+    bridge = RtlBridge(small_board())
+    bridge.configure(config(watchdog_cycles=1_000_000))
+    assert bridge.run(Program([Wait(READY), Wait(10**9)])).cycles == READY + 10**9 + 5
+    assert bridge.model.ticks < 10**6
 
 
 def test_ten_seconds_are_passed_over_and_count_between_pulses():
