@@ -25,6 +25,7 @@ from anf.gaussian import GaussianBase
 from anf.layers import BaseLinear
 from anf.split import Products, SplitPass, path_gradient, time_table
 from anf.tied import Orbits
+from anf.wells import Wells
 
 
 class FieldFlowConfig(FlowConfig):
@@ -35,6 +36,7 @@ class FieldFlowConfig(FlowConfig):
     sweeps: int = Field(default=8, ge=1, description="n: each moves all colours forward, then backward, by half of 1/n")
     sines: int = Field(default=4, ge=0, description="F, sines of each site beside the field itself")
     cosines: int = Field(default=4, ge=1, description="terms of the kernels in time")
+    wells: int = Field(default=0, ge=0, description="wells of the zero mode that it begins with, on either side")
 
 
 class TiedKernel(torch.nn.Module):
@@ -134,6 +136,9 @@ class FieldFlow(Flow):
         self.layer = TiedLinear(self.kernel)
         # Training starts from the nearest Gaussian, with sines that resolve the site potential: its wells or its width.
         self.base.follow(action)
+        self.wells = Wells(config.wells) if config.wells else None
+        if self.wells is not None:
+            self.wells.start(self.base, action, self.sites)
         site = action.site
         unit = 0.5 * site.frequency if site.cosine else max(site.quartic, 1.0) ** 0.25
         with torch.no_grad():
@@ -164,8 +169,9 @@ class FieldFlow(Flow):
         return list(self.base_layers())
 
     @torch.no_grad()
-    def start_from(self, other: FieldFlow) -> None:
-        """Take over the kernels of a flow on a lattice no larger, offset by offset, and what does not depend on size.
+    def start_from(self, other: FieldFlow, action: Action) -> None:
+        """Take over the kernels of a flow on a lattice no larger, offset by offset, and what does not depend on size;
+        wells are those of `action`.
 
         Raises ValueError, naming them, for sides that shrink and for numbers of sines or cosines that differ.
         """
@@ -179,6 +185,8 @@ class FieldFlow(Flow):
                 raise ValueError(f"{name} = {mine}, the flow to start from has {theirs}: they must agree")
         self.kernel.values.copy_(self.orbits.embed(other.kernel.values, other.orbits))
         self.base.enlarge(other.base)
+        if self.wells is not None:
+            self.wells.follow(action, self.base.zero_mode, self.sites)
         self.own_time.copy_(other.own_time)
         self.omega.copy_(other.omega)
 
@@ -186,9 +194,10 @@ class FieldFlow(Flow):
 
     @torch.no_grad()
     def push(self, white: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        split = SplitPass(self._products(), *self._site_terms(), self._by_colour(self.base.colour(white)))
+        start, log_q, _ = self._spread(white)
+        split = SplitPass(self._products(), *self._site_terms(), self._by_colour(self.base.colour(start)))
         split.run()
-        return self._by_site(split.image), log_normal(white) - self.base.log_det() - split.log_det
+        return self._by_site(split.image), log_q - self.base.log_det() - split.log_det
 
     @torch.no_grad()
     def inverse(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -197,24 +206,30 @@ class FieldFlow(Flow):
         self.require_digital()
         split = SplitPass(self._products(), *self._site_terms(), self._by_colour(x))
         split.run_back()
-        white = self.base.whiten(self._by_site(split.image))
-        return white, log_normal(white) - self.base.log_det() - split.log_det
+        start = self.base.whiten(self._by_site(split.image))
+        white, log_q = (start, log_normal(start)) if self.wells is None else self.wells.inverse(start)
+        return white, log_q - self.base.log_det() - split.log_det
 
     def density(self, x: torch.Tensor) -> torch.Tensor:
         return self.inverse(x)[1]
 
     def path_gradient(self, target: Target, white: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.no_grad():
-            score = -self.base.whiten(white)
-            log_q = log_normal(white) - self.base.log_det()
+            start, log_q, score = self._spread(white)
+            score = self.base.whiten(score)
+            log_q = log_q - self.base.log_det()
 
         def towards(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             value, gradient = target.value_and_gradient(self._by_site(image))
             return value, self._by_colour(gradient)
 
-        x = self._by_colour(self.base.colour(white))
+        x = self._by_colour(self.base.colour(start))
         loss, log_det, value = path_gradient(self._products(), *self._site_terms(), x, self._by_colour(score), towards)
         return loss, -value - (log_q - log_det)
+
+    def _spread(self, white: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """White noise (N, n), over the wells where there are several; its log density (n,), and the score (N, n)."""
+        return (white, log_normal(white), -white) if self.wells is None else self.wells(white)
 
     def _products(self) -> Products:
         others = [self.kernel.others(c) for c in range(len(self.colours))]

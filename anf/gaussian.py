@@ -30,7 +30,11 @@ class GaussianBase(torch.nn.Module):
     @torch.no_grad()
     def follow(self, action: Action) -> None:
         """Take the spectrum from the Gaussian that is nearest to the action (`hartree_spectrum`)."""
-        k = hartree_spectrum(action)
+        self.take(hartree_spectrum(action))
+
+    @torch.no_grad()
+    def take(self, k: np.ndarray) -> None:
+        """Take the spectrum K (Lx, Ly) of a Gaussian on the whole lattice, in FFT order."""
         if self.completed:
             # The odd sites integrated out: K(p) K(p + π) over the mean of both, which no hopping depends on.
             other = np.roll(k, tuple(n // 2 for n in self.shape), (0, 1))
@@ -50,6 +54,16 @@ class GaussianBase(torch.nn.Module):
         """Take over the base of a lattice no larger: ln a in real space, offset by offset, and nothing farther out."""
         offsets = np.fft.ifft2(other.log_amplitude.double().numpy()[other._orbit.numpy()]).real
         self.set_spectrum(np.exp(-2 * np.fft.fft2(enlarge(offsets, self.shape)).real))
+
+    @property
+    def zero_mode(self) -> float:
+        """a(0)."""
+        return float(self.log_amplitude[self._orbit[0, 0]].detach().exp())
+
+    @torch.no_grad()
+    def set_zero_mode(self, amplitude: float) -> None:
+        """Give a(0) a value of its own."""
+        self.log_amplitude[self._orbit[0, 0]] = float(np.log(amplitude))
 
     def spectrum(self) -> np.ndarray:
         """K(p) = a(p)^(−2), (Lx, Ly) in FFT order."""

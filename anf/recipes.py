@@ -104,21 +104,29 @@ def adapter_training(action: Action, seed: int = 0) -> TrainingConfig:
     return TrainingConfig(steps=300, batch=256 if math.prod(action.shape) < 512 else 128, learning_rate=1e-2, seed=seed)
 
 
-def field_flow(action: Action, start: Path | None = None, *, sweeps: int | None = None) -> FieldFlow:
+def field_flow(
+    action: Action, start: Path | None = None, *, sweeps: int | None = None, wells: int | None = None
+) -> FieldFlow:
     """A field flow for `action`: fresh, or with the kernels of the flow in the file `start`.
 
     Raises CheckpointError for a file that holds no field flow; ValueError for a lattice larger than the action's.
     """
     if start is None:
-        return FieldFlow(FieldFlowConfig(shape=action.shape, sweeps=sweeps or SWEEPS), action)
+        return FieldFlow(FieldFlowConfig(shape=action.shape, sweeps=sweeps or SWEEPS, wells=wells or 0), action)
     other, record = load_flow(start)
     if not isinstance(other, FieldFlow):
         raise CheckpointError(
             f"{start}: holds a {record.architecture.kind} flow; a field flow starts from a field flow"
         )
-    config = other.config.model_copy(update={"shape": action.shape, "sweeps": sweeps or other.config.sweeps})
+    config = other.config.model_copy(
+        update={
+            "shape": action.shape,
+            "sweeps": sweeps or other.config.sweeps,
+            "wells": other.config.wells if wells is None else wells,
+        }
+    )
     flow = FieldFlow(FieldFlowConfig.model_validate(dict(config)), action)
-    flow.start_from(other)
+    flow.start_from(other, action)
     return flow
 
 

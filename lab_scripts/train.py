@@ -79,6 +79,15 @@ def train(
     sweeps: Annotated[
         int | None, typer.Option("--sweeps", help="Field: sweeps through the colours.", show_default=RECIPE)
     ] = None,
+    wells: Annotated[
+        int | None,
+        typer.Option(
+            "--wells",
+            min=0,
+            help="Field: wells on either side that it begins with.",
+            show_default="0, or those of --start",
+        ),
+    ] = None,
     couplings: Annotated[
         int | None, typer.Option("--couplings", help="Mixer: coupling steps, T.", show_default=RECIPE)
     ] = None,
@@ -111,7 +120,7 @@ def train(
         "--couplings": couplings, "--channels": channels, "--hidden": hidden, "--blocks": blocks, "--patch": patch,
         "--noise-steps": noise_steps,
     }  # fmt: skip
-    field_only = {"--sweeps": sweeps}
+    field_only = {"--sweeps": sweeps, "--wells": wells}
     for option, value in (field_only if kind is FlowKind.mixer else mixer_only).items():
         if value is not None:
             raise InputError(
@@ -125,7 +134,7 @@ def train(
     flow: Flow
     with bad_input():
         if kind is FlowKind.field:
-            flow = recipes.field_flow(theory, start, sweeps=sweeps)
+            flow = recipes.field_flow(theory, start, sweeps=sweeps, wells=wells)
             recipe = recipes.field_training(theory.shape, started=start is not None, seed=seed)
         else:
             flow = recipes.mixer_flow(

@@ -289,7 +289,7 @@ def test_colours_part_the_even_sites_evenly_and_keep_four_sites_apart(shape, cou
 
 def test_a_larger_lattice_takes_over_the_kernel_offset_by_offset():
     small, large = wild_flow(Phi4(-4.0, 5.0, (6, 6))), wild_flow(Phi4(-4.0, 5.0, (12, 12)))
-    large.start_from(small)
+    large.start_from(small, Phi4(-4.0, 5.0, (12, 12)))
     before, after = Orbits(small.board), Orbits(large.board)
     summed = [(f.kernel.values * o.scale * o.size).sum(-1) for f, o in ((small, before), (large, after))]
     torch.testing.assert_close(*summed)
@@ -306,10 +306,10 @@ def test_a_larger_lattice_takes_over_the_kernel_offset_by_offset():
 def test_a_flow_that_cannot_seed_another_is_refused():
     small, large = (FieldFlow(FieldFlowConfig(shape=s, sines=2), Phi4(-4.0, 5.0, s)) for s in ((4, 4), (8, 8)))
     with pytest.raises(ValueError, match=r"\(8, 8\) does not fit into \(4, 4\)"):
-        small.start_from(large)
+        small.start_from(large, PHI4)
     other = FieldFlow(FieldFlowConfig(shape=(4, 4), sines=3), PHI4)
     with pytest.raises(ValueError, match=r"sines = 2.*3"):
-        large.start_from(other)
+        large.start_from(other, Phi4(-4.0, 5.0, (8, 8)))
 
 
 def test_a_map_of_a_site_that_folds_is_refused():
