@@ -111,7 +111,7 @@ def measure(action: Action) -> list[tuple[str, float, float]]:
 
     def step() -> None:
         flow.zero_grad()
-        flow.loss(action, BATCH, generator)[0].backward()
+        flow.loss(action, flow.white(BATCH, generator))[0].backward()
 
     return [
         ("sampling", seconds(plain_sample) / BATCH, seconds(lambda: flow.sample(BATCH, generator)) / BATCH),
