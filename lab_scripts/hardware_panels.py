@@ -92,9 +92,9 @@ def _fill(figure: Figure, run: xr.Dataset) -> None:
     )  # fmt: skip
     for k, (name, colour, label) in enumerate(bars):
         left.bar(x + (k - 1) * 0.27, run[name], 0.25, color=colour, label=label)
-    where = ["board" if there else "simulated" for there in run["on_boards"].to_numpy()]
+    where = ["on boards" if there else "simulated" for there in run["on_boards"].to_numpy()]
     ticks = [
-        f"{lattice}\n{n} array{'s' * (int(n) > 1)}, {place}"
+        f"{lattice}\n{n} array{'s' * (int(n) > 1)}\n{place}"
         for lattice, n, place in zip(run["lattice"].to_numpy(), run["arrays"].to_numpy(), where, strict=True)
     ]
     left.set(title="Effective sample size", ylabel="ESS per proposal", xticks=x, ylim=(0, 1.35))
