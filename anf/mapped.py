@@ -100,7 +100,7 @@ def map_flow(
     shape: tuple[int, int],
     *,
     mapping: str = "affine",
-    scaling: Scaling = "tile",
+    scaling: Scaling = "output",
     faults: Sequence[Arrays] = (),
     max_arrays: int | None = None,
     placement: Placement | None = None,

@@ -68,7 +68,7 @@ class Placement:
     n_arrays: int
     tiles: tuple[Tile, ...]
     mapping: str = "affine"
-    scaling: Scaling = "tile"
+    scaling: Scaling = "output"
 
     @property
     def cells(self) -> CellMapping:
@@ -158,7 +158,7 @@ def place(
     array: tuple[int, int],
     *,
     mapping: str = "affine",
-    scaling: Scaling = "tile",
+    scaling: Scaling = "output",
     faults: Sequence[Array] = (),
     max_arrays: int | None = None,
 ) -> Placement:

@@ -52,7 +52,7 @@ def place(
     ] = MappingName.affine,
     scaling: Annotated[
         ScalingName, typer.Option("--scaling", help="One conductance per unit weight for each tile, or each output.")
-    ] = ScalingName.tile,
+    ] = ScalingName.output,
     faults: Annotated[
         list[Path] | None,
         typer.Option(

@@ -55,7 +55,7 @@ def test_matrices_come_back_from_their_arrays(sizes: list[tuple[int, int]], name
 def test_every_tile_has_a_scale_of_its_own() -> None:
     weight = np.ones((40, 20))
     weight[:32] *= 5
-    mapped = MappedFlow.of({"w": weight}, place({"w": (40, 20)}, ARRAY))
+    mapped = MappedFlow.of({"w": weight}, place({"w": (40, 20)}, ARRAY, scaling="tile"))
     scales = [float(s[0, 0]) for s in mapped.layers["w"].scales_s]
     assert scales == pytest.approx([30e-6 / 5, 30e-6])
 
@@ -63,7 +63,7 @@ def test_every_tile_has_a_scale_of_its_own() -> None:
 def test_a_tile_of_zeros_has_the_scale_of_its_layer_but_a_layer_of_zeros_is_refused() -> None:
     weight = np.zeros((40, 20))
     weight[0, 0] = 2.0
-    placement = place({"w": (40, 20)}, ARRAY)
+    placement = place({"w": (40, 20)}, ARRAY, scaling="tile")
     scales = MappedFlow.of({"w": weight}, placement).layers["w"].scales_s
     assert [float(s[0, 0]) for s in scales] == pytest.approx([15e-6, 15e-6])
     with pytest.raises(ValueError, match="at least one that is not zero"):

@@ -21,7 +21,7 @@ def engine(
     weight: np.ndarray, noise: ArrayNoise, mapping: str = "affine", seed: int = 0, drive: Drive | None = None,
     converters: Converters = CONVERTERS,
 ) -> SimulatedEngine:  # fmt: skip
-    mapped = MappedFlow.of({"w": weight}, place({"w": weight.shape}, ARRAY, mapping=mapping))
+    mapped = MappedFlow.of({"w": weight}, place({"w": weight.shape}, ARRAY, mapping=mapping, scaling="tile"))
     arrays = np.nan_to_num(mapped.targets_s({"w": weight}), nan=20e-6)
     generator = torch.Generator().manual_seed(seed)
     return SimulatedEngine(mapped.layers["w"], arrays, noise, generator, converters, drive)

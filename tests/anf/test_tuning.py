@@ -22,7 +22,7 @@ def flow():
 
 def test_tuning_wins_back_what_programming_errors_cost_and_leaves_the_base_weights_alone(flow):
     before = {name: layer.weight.detach().clone() for name, layer in flow.base_layers().items()}
-    arrays = model_arrays(flow, load_board(), errors=ArrayErrors(programming_s=2e-6), seed=0).simulated
+    arrays = model_arrays(flow, load_board(), errors=ArrayErrors(programming_s=2.5e-6), seed=0).simulated
     engines = arrays(ArrayNoise(), torch.Generator().manual_seed(0))
 
     def ess() -> float:
