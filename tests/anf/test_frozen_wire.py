@@ -4,13 +4,20 @@ agrees."""
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from anf import hmc
 from anf.actions import Graphene
-from anf.ensembles import HmcPlan, run_hmc
+from anf.checkpoint import load_flow, shipped
+from anf.ensembles import Ensemble, FlowPlan, HmcPlan, run_flow, run_hmc
 
 ACTION = Graphene(0.2, 0.5, (12, 12))
 PLAN = HmcPlan(64, 400, seed=4, thermalisation=150, trajectory_length=1.0)
+
+
+@pytest.fixture(scope="module")
+def shifted() -> Ensemble:
+    return run_hmc(ACTION, PLAN)
 
 
 def between_wells(action: Graphene) -> float:
@@ -40,11 +47,23 @@ def test_one_well_alone_gives_a_wrong_answer_with_a_small_error() -> None:
     assert chi2.mean(1).std() < 0.1 * between_wells(ACTION)
 
 
-def test_hmc_with_shifts_converges_to_the_weights_of_the_wells() -> None:
-    ensemble = run_hmc(ACTION, PLAN)
+def test_hmc_with_shifts_converges_to_the_weights_of_the_wells(shifted: Ensemble) -> None:
+    ensemble = shifted
     assert ensemble.verdict().converged, ensemble.verdict().problems
     chi2 = ensemble.estimates(ACTION)["chi2"]
     # Within a well the zero mode adds about 1 / (M² + 4πu).
     inside = 1.0 / (ACTION.mass2 + 4.0 * np.pi * ACTION.u * ensemble.estimates(ACTION)["cos"].value)
     assert abs(chi2.value - between_wells(ACTION) - inside) < 3 * chi2.error + 0.02 * chi2.value
     assert chi2.error < 0.05 * chi2.value
+
+
+def test_the_shipped_flow_gives_the_same_chi2_along_its_chain_and_by_its_weights(shifted: Ensemble) -> None:
+    flow, _ = load_flow(shipped(ACTION), ACTION)
+    drawn = run_flow(flow, ACTION, FlowPlan(16_384, 2, "x", improve=True))
+    assert drawn.verdict().converged, drawn.verdict().problems
+    reference = shifted.estimates(ACTION)
+    for estimates in (drawn.estimates(ACTION), drawn.reweighted(ACTION)):
+        for name in ("chi2", "abs_M", "cos", "phi2"):
+            ours, theirs = estimates[name], reference[name]
+            assert abs(ours.value - theirs.value) < 3 * np.hypot(ours.error, theirs.error), name
+        assert estimates["chi2"].error < 0.1 * reference["chi2"].value
