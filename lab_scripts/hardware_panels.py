@@ -87,7 +87,7 @@ def _fill(figure: Figure, run: xr.Dataset) -> None:
     left, right = figure.subplots(1, 2)
     x = np.arange(run.sizes["lattice"])
     bars = (
-        ("ess_untuned", GREY, "hardware, as programmed"), ("ess_hardware", CROSSBAR, "hardware, LoRA tuned"),
+        ("ess_untuned", GREY, "hardware, as programmed"), ("ess_hardware", CROSSBAR, "hardware, LoRA at L ≤ 6"),
         ("ess_software", REFERENCE, "software"),
     )  # fmt: skip
     for k, (name, colour, label) in enumerate(bars):
