@@ -6,7 +6,6 @@ import math
 
 import pytest
 
-from anf import exact
 from anf.actions import action_from_name
 from anf.checkpoint import load_flow, shipped, shipped_records
 from anf.sampling import sample
@@ -36,11 +35,12 @@ def test_a_small_flow_has_the_ess_and_the_free_energy_of_its_record(path):
     assert abs(found.free_energy - kept) < 4 * math.hypot(found.free_energy_error, error)
 
 
-@pytest.mark.parametrize("lam", [5.0, 5.5, 6.0])
-def test_the_free_energy_of_phi4_on_four_sites_is_the_exact_one(lam):
+# F from the transfer matrix (docs/theory.md).
+@pytest.mark.parametrize(("lam", "exact"), [(5.0, -5.67100735), (5.5, -4.86949028), (6.0, -4.21772400)])
+def test_the_free_energy_of_phi4_on_four_sites_is_the_exact_one(lam, exact):
     path = shipped(action_from_name("phi4", 4, m2=-4.0, lam=lam), "field")
     summary = FIELD[path].summary
-    assert abs(summary["free_energy"] - exact.phi4(4, -4.0, lam).free_energy) < 4 * summary["free_energy_error"]
+    assert abs(summary["free_energy"] - exact) < 4 * summary["free_energy_error"]
 
 
 @pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
