@@ -42,10 +42,6 @@ class Archive:
     choice: str | None = None
 
     def __post_init__(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FileError(f"--runs {self.folder}: {error.strerror or error}") from error
         if self.choice is not None:
             from anf.checkpoint import read_record
             from lab_scripts.flows import KINDS
@@ -87,11 +83,18 @@ class Archive:
         name = f"{sampler}-{action.name}-{action.shape[0]}x{action.shape[1]}"
         path = self.folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.nc"
         if not path.exists():
+            self._make_folder()
             run_file = RunFile.open(self.context, path, force=False)
             with self.report.task(f"{sampler} {action_title(action)}") as step:
                 ensemble = run(step)
             run_file.write(_dataset(ensemble).assign_attrs(plan=key))
         return _load(path, key)
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileError(f"--runs {self.folder}: {error.strerror or error}") from error
 
 
 def _digest(path: Path, base: str | None) -> str:
