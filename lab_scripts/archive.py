@@ -65,8 +65,9 @@ class Archive:
 
         try:
             path, flow, record = nearest_flow(action, self.choice)
-        except CheckpointError:
-            return None  # the file is for another lattice, or none is shipped for this one
+        except CheckpointError as error:
+            self.report.say(f"{action_title(action)}: HMC alone: {error}")
+            return None
         if exactly and record.parameters != action.parameters:
             return None
         flow.aim(action)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from calibration.characterise.experiment import Number
 from lab_scripts.figure_style import CROSSBAR, GREY, REFERENCE
 from lab_scripts.panels import Panel
-from lab_scripts.phi4_panels import PANEL_IN, side_colours
+from lab_scripts.phi4_panels import NO_FLOW, PANEL_IN, side_colours
 
 GRID_IN = (7.2, 2.2)
 HMC, FLOW = "HMC", "flow + MH"
@@ -56,7 +56,7 @@ def _field_numbers(run: xr.Dataset) -> list[Number]:
         at = run.sel(L=L)
         found.append(Number(f"L = {L}: ⟨|M|⟩ by HMC", float(at["abs_M"].sel(kind=HMC))))
         if np.isnan(at["ess"]):
-            found.append(Number(f"L = {L}: no flow is shipped", float("nan")))
+            found.append(Number(NO_FLOW.format(L=L), float("nan")))
             continue
         found.append(Number(f"L = {L}: ESS", float(at["ess"])))
         for name, text in (("abs_M", "⟨|M|⟩"), ("chi2", "χ₂"), ("cos", "⟨cos⟩")):
@@ -73,7 +73,7 @@ def _correlator_numbers(run: xr.Dataset) -> list[Number]:
     for L in run["L"].to_numpy():
         value, error = run["correlator"].sel(L=L), run["correlator_error"].sel(L=L)
         if np.isnan(value.sel(sampler=FLOW)).all():
-            found.append(Number(f"L = {L}: no flow is shipped", float("nan")))
+            found.append(Number(NO_FLOW.format(L=L), float("nan")))
             continue
         pull = (value.sel(sampler=FLOW) - value.sel(sampler=HMC)) / np.hypot(
             *(error.sel(sampler=s) for s in (FLOW, HMC))
@@ -118,7 +118,7 @@ def _gap_numbers(run: xr.Dataset) -> list[Number]:
                 pull = float((gap.sel(sampler=FLOW) - gap.sel(sampler=HMC)) / np.hypot(*error.to_numpy()))
                 found.append(Number(f"L = {L}, u = {u:g}: flow against HMC", pull, "σ", "within 3 σ", abs(pull) <= 3))
         if np.isnan(run["ess"].sel(L=L)).all():
-            found.append(Number(f"L = {L}: no flow is shipped", float("nan")))
+            found.append(Number(NO_FLOW.format(L=L), float("nan")))
     return found
 
 
@@ -162,7 +162,7 @@ def _condensate_numbers(run: xr.Dataset) -> list[Number]:
                 )
     for L in run["L"].to_numpy():
         if np.isnan(run["ess"].sel(L=L)).all():
-            found.append(Number(f"L = {L}: no flow is shipped", float("nan")))
+            found.append(Number(NO_FLOW.format(L=L), float("nan")))
     return found
 
 

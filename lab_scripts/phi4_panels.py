@@ -19,6 +19,7 @@ TALL_IN = (7.2, 5.2)
 PANEL_IN = (3.8, 2.9)
 PAPER_TAU = {4: (9.9, 2.1), 24: (23.34, 2.8)}
 """τ_int of the signed M by side: HMC, co-design (paper, Fig. 3b)."""
+NO_FLOW = "L = {L}: no flow is shipped, or its chains are not converged"
 PAPER_WIRE = "paper 13.9"
 """The same ratio for the wire; the paper says neither on which lattice nor of which observable."""
 PURPLE = "#CC79A7"
@@ -156,7 +157,7 @@ def _agreement(run: xr.Dataset, name: str, text: str) -> list[Number]:
         if not np.isnan(at["ess"]).all():
             found.append(Number(f"L = {L}: smallest ESS along λ", float(at["ess"].min())))
         else:
-            found.append(Number(f"L = {L}: no flow is shipped", float("nan")))
+            found.append(Number(NO_FLOW.format(L=L), float("nan")))
         for chains, which in enumerate(("HMC", "flow")):
             bad = int((at["problems"].isel(chains=chains) != "").sum())
             if bad:
@@ -206,7 +207,7 @@ def _error_numbers(run: xr.Dataset) -> list[Number]:
         for kind in run["kind"].to_numpy():
             at = run.sel(L=L, kind=kind)
             if np.isnan(at["error"]).all():
-                found.append(Number(f"L = {L}: no flow is shipped", float("nan")))
+                found.append(Number(NO_FLOW.format(L=L), float("nan")))
                 continue
             median = at["error"].median("repeat").to_numpy()
             slope = float(np.polyfit(np.log(count), np.log(median), 1)[0])

@@ -25,11 +25,14 @@ def both(
     actions: Sequence[Action], runs: Runs, seed: int, *, draws: Mapping[int, int],
     proposals: Mapping[int, int],
 ) -> list[tuple[Ensemble, Ensemble | None]]:  # fmt: skip
-    """HMC and, where there is one on that lattice, a flow, for each action; draws, proposals: by the side Lx."""
+    """HMC and, where one exists whose chains are converged, a flow, for each action; draws, proposals:
+    by the side Lx."""
     found = []
     for action in actions:
         L = action.shape[1]
         drawn = runs.flow(action, proposals[L], seed, exactly=False) if action.shape == (L, L) else None
+        if drawn is not None and not drawn.verdict().converged:
+            drawn = None  # a flow too far from its couplings: a number from it would be worse than none
         found.append((runs.hmc(action, hmc_plan(action, draws[L], seed)), drawn))
     return found
 
