@@ -28,7 +28,7 @@ def action_of(record):
 def test_a_small_flow_has_the_ess_and_the_free_energy_of_its_record(path):
     record = FIELD[path]
     found = evaluate(load_flow(path)[0], action_of(record), n=8192, seed=5)
-    assert found.ess > 0.93
+    assert found.ess > 0.9
     # Relative spread of an estimate of the ESS near 1: twice that of w², whose kurtosis is far below 100 here.
     assert abs(found.ess - record.ess) < 5 * math.sqrt(100 * (1 - record.ess) ** 2 / 8192) + 1e-3
     kept, error = record.summary["free_energy"], record.summary["free_energy_error"]
