@@ -95,6 +95,13 @@ def log_z(h: float, table: np.ndarray, scale: Scale, site: Site, hopping: float)
     if not folded <= scale.top:
         if h - h != 0.0:  # not finite
             return math.nan, math.nan
+        if folded > 100.0 * scale.top:
+            # Far out the density is a narrow Gaussian: two terms of the expansion about its top, good to 10⁻⁹.
+            x = outer_minimum(h, site, hopping)
+            v2, v3, v4 = 2.0 * site[0] + 12.0 * site[1] * x * x, 24.0 * site[1] * x, 24.0 * site[1]
+            value = hopping * folded * x - potential(x, site) + 0.5 * math.log(2.0 * math.pi / v2)
+            mean = x - 0.5 * v3 / (v2 * v2)
+            return value - v4 / (8.0 * v2 * v2) + 5.0 * v3 * v3 / (24.0 * v2**3), math.copysign(hopping * mean, h)
         return quadrature(h, site, hopping)
     last = table.shape[0] - 2
     spacing = scale.top / (last + 1)
