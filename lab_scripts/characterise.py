@@ -19,7 +19,6 @@ from drivers.connect import open_crossbar
 from firmware_bridge.errors import LimitError
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
-from lab_scripts.figure_panels import DRAWN
 from lab_scripts.options import (
     PAPER,
     UNCORRECTED,
@@ -37,7 +36,8 @@ from lab_scripts.options import (
     Vcd,
     mock_params,
 )
-from lab_scripts.panels import MADE_BY, Panel, check_pictures, finish
+from lab_scripts.panels.characterised import DRAWN
+from lab_scripts.panels.panel import MADE_BY, Panel, check_pictures, finish
 from lab_scripts.runs import RunFile
 
 PANELS = {kind.panel: name for name, kind in EXPERIMENTS.items() if kind.panel}

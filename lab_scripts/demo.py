@@ -109,7 +109,7 @@ def demo(
     board = load_board(board_file)
     set_threads(threads)
     from lab_scripts.deployment import flow_on_boards
-    from lab_scripts.figures import draw_demo
+    from lab_scripts.panels.demo import draw_demo
 
     flows = _flows(theories, flow_files)
     with flow_on_boards(backend, board, flows[0], seed, run_file, report) as programmed:

@@ -15,13 +15,13 @@ from lab_scripts.archive import RUNS, Archive, Runs
 from lab_scripts.characterise import PANELS, Yes, experiment_panel, measure
 from lab_scripts.console import Report, Step
 from lab_scripts.exits import InputError
-from lab_scripts.hardware_panels import HARDWARE
 from lab_scripts.options import PAPER, Backend, BoardFile, FlowChoice, Force, Json, MockFile, Seed, Vcd
-from lab_scripts.panels import MADE_BY, Panel, check_pictures, finish
-from lab_scripts.performance_panels import PERFORMANCE
-from lab_scripts.phi4_panels import PROGRAMMING
+from lab_scripts.panels.hardware import HARDWARE
+from lab_scripts.panels.panel import MADE_BY, Panel, check_pictures, finish
+from lab_scripts.panels.performance import PERFORMANCE
+from lab_scripts.panels.phi4 import PROGRAMMING
+from lab_scripts.panels.sampled import SAMPLED, programming
 from lab_scripts.runs import RunFile
-from lab_scripts.sampled_panels import SAMPLED, programming
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def place(
     if out is not None:
         _write(out, mapped.placement, force=force)
     if picture is not None:
-        from lab_scripts.placement_picture import draw_placement
+        from lab_scripts.panels.placement import draw_placement
 
         draw_placement(picture, mapped, flow, known, path.name, force=force)
 

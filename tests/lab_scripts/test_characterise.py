@@ -15,7 +15,7 @@ from drivers.connect import mock_board
 from drivers.crossbar import Crossbar
 from firmware_bridge.errors import ConnectionLost
 from lab_scripts.characterise import PANELS
-from lab_scripts.figure_panels import DRAWN
+from lab_scripts.panels.characterised import DRAWN
 
 SMALL = {
     "iv-sweeps": ("--cycles", 2, "--step-v", 0.35),

@@ -5,7 +5,7 @@ import xarray as xr
 
 def test_a_lattice_is_compared_on_hardware_in_software_and_with_hmc(xbar_json, mocker, tmp_path):
     sizes = {"phi4": ({"m2": -4.0, "lam": 5.5}, ((4, 256, 2),)), "graphene": ({}, ())}
-    mocker.patch("lab_scripts.hardware_panels.LATTICES", sizes)
+    mocker.patch("lab_scripts.panels.hardware.LATTICES", sizes)
     numbers = {n["name"]: n for n in xbar_json("figure", "3f", "--out", "f.pdf")["numbers"]}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["f.nc", "f.pdf", "f.png"]
     ratio = numbers["L = 4, ESS, hardware"]["value"] / numbers["L = 4, ESS, software"]["value"]

@@ -14,8 +14,8 @@ from calibration.characterise.experiment import Number, variable
 from drivers.board import load_board
 from drivers.connect import open_crossbar
 from lab_scripts.console import Step
-from lab_scripts.figure_style import ACCENT, CROSSBAR, GREY, REFERENCE
-from lab_scripts.panels import Panel
+from lab_scripts.panels.panel import Panel
+from lab_scripts.panels.style import ACCENT, CROSSBAR, GREY, REFERENCE
 
 LARGEST = 16
 """Boards that are opened; flows that need more arrays run on simulated ones."""

@@ -12,7 +12,7 @@ from anf.actions import Graphene, Phi4
 from anf.checkpoint import WEIGHTS
 from anf.ensembles import HmcPlan, run_hmc
 from anf.studies import graphene, phi4, samplers
-from lab_scripts.sampled_panels import SAMPLED
+from lab_scripts.panels.sampled import SAMPLED
 
 SMALL = {
     phi4: {

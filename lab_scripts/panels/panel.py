@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from calibration.characterise.experiment import Number
 from lab_scripts.console import Report
 from lab_scripts.exits import FileError, OutsideBound
-from lab_scripts.figure_style import STYLE, save
+from lab_scripts.panels.style import STYLE, save
 from lab_scripts.runs import INCOMPLETE, check_output
 
 Fill = Callable[[Figure, xr.Dataset], None]

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from calibration.characterise.experiment import Number
-from lab_scripts.figure_style import ACCENT, CROSSBAR, GREY, REFERENCE
-from lab_scripts.panels import Panel
+from lab_scripts.panels.panel import Panel
+from lab_scripts.panels.style import ACCENT, CROSSBAR, GREY, REFERENCE
 
 WIDE_IN = (7.2, 2.9)
 TALL_IN = (7.2, 5.2)

@@ -16,8 +16,9 @@ from calibration.characterise.pattern import PAPER_TOLERANCE_S, errors_s
 from calibration.characterise.products import outputs, rms, sound_rows
 from calibration.characterise.set_curve import cell_means_s, switches
 from calibration.characterise.traces import shown_cells
-from lab_scripts.figure_cells import CELLS
-from lab_scripts.figure_style import (
+from lab_scripts.panels.cells import CELLS
+from lab_scripts.panels.panel import Fill
+from lab_scripts.panels.style import (
     CROSSBAR,
     GREY,
     MICRO,
@@ -28,7 +29,6 @@ from lab_scripts.figure_style import (
     conductance_map,
     note,
 )
-from lab_scripts.panels import Fill
 
 
 def _set_curve(figure: Figure, run: xr.Dataset) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from anf.analog import Deployment
 from anf.statistics import gamma_method
 from calibration.write_verify import WriteVerifyResult
-from lab_scripts.figure_style import CROSSBAR, GREY, REFERENCE, STYLE, save
+from lab_scripts.panels.style import CROSSBAR, GREY, REFERENCE, STYLE, save
 
 if TYPE_CHECKING:
     from lab_scripts.demo import Point

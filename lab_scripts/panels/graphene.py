@@ -7,9 +7,9 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from calibration.characterise.experiment import Number
-from lab_scripts.figure_style import CROSSBAR, GREY, REFERENCE
-from lab_scripts.panels import Panel
-from lab_scripts.phi4_panels import NO_FLOW, PANEL_IN, side_colours
+from lab_scripts.panels.panel import Panel
+from lab_scripts.panels.phi4 import NO_FLOW, PANEL_IN, side_colours
+from lab_scripts.panels.style import CROSSBAR, GREY, REFERENCE
 
 GRID_IN = (7.2, 2.2)
 HMC, FLOW = "HMC", "flow + MH"

@@ -13,8 +13,8 @@ from calibration.characterise.read_disturb import disturb_s
 from calibration.characterise.spectra import fit_power_law, spectrum_shape
 from calibration.characterise.yield_map import worst_failure
 from calibration.failures import Failure
-from lab_scripts.figure_style import ACCENT, CROSSBAR, GREY, MICRO, REFERENCE, WIDE_IN, colours, note
-from lab_scripts.panels import Fill
+from lab_scripts.panels.panel import Fill
+from lab_scripts.panels.style import ACCENT, CROSSBAR, GREY, MICRO, REFERENCE, WIDE_IN, colours, note
 
 _FAILURE_COLOURS = ("#e8eef2", REFERENCE, CROSSBAR, "#000000", "#CC79A7", "#E69F00", ACCENT)
 """Of each `Failure`, in its order."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from anf.flow import Flow
 from anf.mapped import MappedFlow, base_weights
 from anf.placement import Tile
-from lab_scripts.figure_style import STYLE, save
+from lab_scripts.panels.style import STYLE, save
 
 ARRAYS_SHOWN = 36
 _SIDE_IN = 3.6

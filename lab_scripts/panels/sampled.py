@@ -7,11 +7,11 @@ from collections.abc import Callable
 import xarray as xr
 
 from drivers.board import load_board
-from lab_scripts import graphene_panels, phi4_panels
 from lab_scripts.archive import Archive
 from lab_scripts.console import Step
 from lab_scripts.options import PAPER
-from lab_scripts.panels import Panel
+from lab_scripts.panels import graphene, phi4
+from lab_scripts.panels.panel import Panel
 
 # Studies are imported when they are asked for: they bring torch, which takes seconds that `xbar --help` should save.
 
@@ -68,14 +68,14 @@ def programming(seed: int, progress: Step) -> xr.Dataset:
 
 
 SAMPLED: tuple[tuple[Panel, Callable[[Archive, int], xr.Dataset]], ...] = (
-    (phi4_panels.AUTOCORRELATION, _autocorrelation),
-    (phi4_panels.ENERGY, _along_lambda),
-    (phi4_panels.LENGTH, _along_lambda),
-    (phi4_panels.ERRORS, _errors),
-    (graphene_panels.DISTRIBUTION, _fields),
-    (graphene_panels.CORRELATOR, _fields),
-    (graphene_panels.GAPS, _gaps),
-    (graphene_panels.CONDENSATE, _condensates),
-    (phi4_panels.SAMPLERS, _samplers),
+    (phi4.AUTOCORRELATION, _autocorrelation),
+    (phi4.ENERGY, _along_lambda),
+    (phi4.LENGTH, _along_lambda),
+    (phi4.ERRORS, _errors),
+    (graphene.DISTRIBUTION, _fields),
+    (graphene.CORRELATOR, _fields),
+    (graphene.GAPS, _gaps),
+    (graphene.CONDENSATE, _condensates),
+    (phi4.SAMPLERS, _samplers),
 )
 """Panels, each with the study that gives its run."""

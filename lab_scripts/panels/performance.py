@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from calibration.characterise.experiment import Number, variable
 from lab_scripts.console import Step
-from lab_scripts.figure_style import ACCENT, CROSSBAR, GREY, REFERENCE
-from lab_scripts.panels import Panel
+from lab_scripts.panels.panel import Panel
+from lab_scripts.panels.style import ACCENT, CROSSBAR, GREY, REFERENCE
 
 SIZE_IN = (7.2, 2.7)
 COLOURS = (GREY, CROSSBAR, ACCENT)
