@@ -15,11 +15,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from anf.actions import action_from_name
-from anf.checkpoint import FlowRecord, load_flow, shipped_records
-from anf.flow import Flow
-from anf.sampling import measure_ess_forward
-from anf.training import evaluate, group_sizes
+from anf.flows.checkpoint import FlowRecord, load_flow, shipped_records
+from anf.flows.flow import Flow
+from anf.lattice.actions import action_from_name
+from anf.samplers.proposals import measure_ess_forward
+from anf.training.loop import evaluate, group_sizes
 
 PROPOSALS = 65_536
 APART = 0.05

@@ -14,8 +14,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from anf import hmc
-from anf.actions import Phi4
+from anf.lattice.actions import Phi4
+from anf.samplers import hmc
 
 CHAINS, TRAJECTORIES = 64, 200
 RATE_LIMIT, RATIO_LIMIT = 0.7e9, 8.0
@@ -23,7 +23,7 @@ ACTION = Phi4(-4.0, 5.0, (24, 24))
 
 
 def compiled() -> tuple[float, hmc.HmcResult]:
-    """Site-updates per CPU second of `anf.hmc.run`, thermalisation included, and what it gave."""
+    """Site-updates per CPU second of `anf.samplers.hmc.run`, thermalisation included, and what it gave."""
     start = process_time()
     result = hmc.run(ACTION, CHAINS, TRAJECTORIES // 20, thin=20, seed=1, thermalisation=100)
     seconds = process_time() - start

@@ -1,6 +1,6 @@
 """Sampling and training of the mixer flow against the paper's mixer written down plainly, beside their limits.
 
-The plain one is the network that `anf.counting.PublishedMixer` counts, without its normalisation, at the flow's own
+The plain one is the network that `counting.PublishedMixer` counts, without its normalisation, at the flow's own
 lattice, width, patch, blocks and number of couplings, and with the same site map: the whole lattice, masked, batch
 first; convolutions, `torch.matmul` of a matrix with a batch of token matrices, per-pixel fully connected layers; it is
 trained through S + log q. The flow moves half the sites and draws the others. ``--check`` fails beyond a limit.
@@ -18,9 +18,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from anf.actions import Action, Phi4
-from anf.mixer_flow import MixerFlow
-from anf.recipes import mixer_flow
+from anf.flows.mixer_flow import MixerFlow
+from anf.lattice.actions import Action, Phi4
+from anf.training.recipes import mixer_flow
 
 LIMIT = 5.0
 SIDE, BATCH, REPEATS = 12, 512, 5

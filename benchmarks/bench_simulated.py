@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from bench_mvm import times
 
-from anf.actions import Phi4
-from anf.array_model import model_arrays
-from anf.checkpoint import load_flow, shipped
-from anf.mapped import MappedFlow
-from anf.placement import place
-from anf.simulated import ArrayNoise, Converters, SimulatedEngine
-from anf.training import deployed
+from anf.arrays.array_model import model_arrays
+from anf.arrays.mapped import MappedFlow
+from anf.arrays.placement import place
+from anf.arrays.simulated import ArrayNoise, Converters, SimulatedEngine
+from anf.flows.checkpoint import load_flow, shipped
+from anf.lattice.actions import Phi4
+from anf.training.loop import deployed
 from drivers.board import load_board
 
 TILE, BATCH, RATE_LIMIT = 32, 512, 500

@@ -16,9 +16,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from anf.actions import Phi4
-from anf.recipes import mixer_flow
-from anf.training import TrainingConfig, evaluate, train
+from anf.lattice.actions import Phi4
+from anf.training.loop import TrainingConfig, evaluate, train
+from anf.training.recipes import mixer_flow
 
 ESS, LIMIT_S = 0.9, 600.0
 STEPS = (250, 500, 1000, 2000, 4000)

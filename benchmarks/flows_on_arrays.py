@@ -11,11 +11,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from anf.actions import Phi4
-from anf.array_model import ArrayErrors, model_arrays
-from anf.checkpoint import load_flow, shipped
-from anf.simulated import ArrayNoise
-from anf.training import deployed, evaluate
+from anf.arrays.array_model import ArrayErrors, model_arrays
+from anf.arrays.simulated import ArrayNoise
+from anf.flows.checkpoint import load_flow, shipped
+from anf.lattice.actions import Phi4
+from anf.training.loop import deployed, evaluate
 from drivers.board import load_board
 
 CASES = (("mixer", 4), ("field", 4), ("field", 6), ("field", 12))

@@ -16,13 +16,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from anf.actions import Action, Graphene, Phi4
-from anf.adaptation import SMALL, Adapted, adapt
-from anf.array_model import ArrayErrors, model_arrays
-from anf.checkpoint import load_flow, shipped
-from anf.flow import Flow
-from anf.recipes import mixer_flow
-from anf.training import DIGITAL, TrainingConfig, evaluate, train
+from anf.arrays.adaptation import SMALL, Adapted, adapt
+from anf.arrays.array_model import ArrayErrors, model_arrays
+from anf.flows.checkpoint import load_flow, shipped
+from anf.flows.flow import Flow
+from anf.lattice.actions import Action, Graphene, Phi4
+from anf.training.loop import DIGITAL, TrainingConfig, evaluate, train
+from anf.training.recipes import mixer_flow
 from drivers.board import PAPER_BOARD, load_board
 
 M2, BASE_LAM = -4.0, 5.5

@@ -18,8 +18,8 @@ from lab_scripts.options import action_title
 from lab_scripts.runs import RunFile
 
 if TYPE_CHECKING:
-    from anf.actions import Action
-    from anf.ensembles import Ensemble, HmcPlan
+    from anf.lattice.actions import Action
+    from anf.samplers.ensembles import Ensemble, HmcPlan
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of measured runs: what is there is not run again.")]
 RUNS = Path("runs")
@@ -43,7 +43,7 @@ class Archive:
 
     def __post_init__(self) -> None:
         if self.choice is not None:
-            from anf.checkpoint import read_record
+            from anf.flows.checkpoint import read_record
             from lab_scripts.flows import KINDS
 
             if self.choice not in KINDS:
@@ -51,16 +51,16 @@ class Archive:
 
     def hmc(self, action: Action, plan: HmcPlan) -> Ensemble:
         """HMC of `action` as planned."""
-        from anf.ensembles import as_plain, run_hmc
+        from anf.samplers.ensembles import as_plain, run_hmc
 
         return self._kept("hmc", action, as_plain(plan), lambda step: run_hmc(action, plan, step))
 
     def flow(
         self, action: Action, proposals: int, seed: int, *, chains: int = 8, exactly: bool = True
     ) -> Ensemble | None:
-        """What a flow gave (`anf.ensembles.Runs`), with cluster averages."""
-        from anf.checkpoint import CheckpointError
-        from anf.ensembles import FlowPlan, as_plain, run_flow
+        """What a flow gave (`anf.samplers.ensembles.Runs`), with cluster averages."""
+        from anf.flows.checkpoint import CheckpointError
+        from anf.samplers.ensembles import FlowPlan, as_plain, run_flow
         from lab_scripts.flows import nearest_flow
 
         try:
@@ -114,8 +114,8 @@ def _dataset(ensemble: Ensemble) -> xr.Dataset:
 
 
 def _load(path: Path, key: str) -> Ensemble:
-    from anf.ensembles import Ensemble
-    from anf.observables import Series
+    from anf.measurement.observables import Series
+    from anf.samplers.ensembles import Ensemble
 
     try:
         run = xr.load_dataset(path, engine="h5netcdf")

@@ -44,7 +44,7 @@ def check_physics(
     """
     report = Report(as_json=json_output)
     set_threads(threads)
-    from anf.checks import CASES, check_flow, check_hmc
+    from anf.samplers.checks import CASES, check_flow, check_hmc
 
     cases = [_case(text, CASES) for text in lattice] if lattice else CASES
     archive = Archive(runs, context, report, flow)

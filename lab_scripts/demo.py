@@ -34,12 +34,12 @@ from lab_scripts.runs import RunFile, check_output
 from lab_scripts.sample import ESS_PROPOSALS, TuneSteps
 
 if TYPE_CHECKING:
-    from anf.actions import Action
-    from anf.analog import Deployment
-    from anf.comparison import Row
-    from anf.flow import Flow
-    from anf.hmc import HmcResult
-    from anf.sampling import Samples
+    from anf.arrays.analog import Deployment
+    from anf.flows.flow import Flow
+    from anf.lattice.actions import Action
+    from anf.measurement.comparison import Row
+    from anf.samplers.hmc import HmcResult
+    from anf.samplers.proposals import Samples
 
 LAMS = (5.0, 5.5)
 HMC_CHAINS = 128
@@ -160,12 +160,12 @@ def _flows(theories: list[Action], files: list[Path] | None) -> list[Flow]:
 def _sample_point(
     flow: Flow, theory: Action, programmed: Deployment, configs: int, tune_steps: int, seed: int, report: Report
 ) -> Point:
-    from anf import hmc
-    from anf.comparison import compare
-    from anf.observables import summarise
-    from anf.sampling import propose, sample
-    from anf.training import deployed
-    from anf.tuning import Tuning
+    from anf.arrays.tuning import Tuning
+    from anf.measurement.comparison import compare
+    from anf.measurement.observables import summarise
+    from anf.samplers import hmc
+    from anf.samplers.proposals import propose, sample
+    from anf.training.loop import deployed
     from lab_scripts.deployment import tune_flow
 
     name = f"λ = {theory.parameters['lam']:g}"
@@ -190,7 +190,7 @@ def _sample_point(
 
 def _exact(theory: Action) -> dict[str, float]:
     """Exact values by name, where the lattice is small enough for them."""
-    from anf import exact
+    from anf.lattice import exact
 
     side, couplings = theory.shape[0], theory.parameters
     return exact.phi4(side, couplings["m2"], couplings["lam"]).by_name() if side <= 4 else {}
@@ -245,7 +245,7 @@ def _cost_table(report: Report, points: list[Point]) -> None:
 
 
 def _tau_hmc(point: Point) -> float:
-    from anf.statistics import gamma_method
+    from anf.measurement.statistics import gamma_method
 
     return gamma_method(np.abs(point.reference.phi.mean((-2, -1)))).tau_int
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from anf.actions import Action
-from anf.analog import Deployment, deploy, survey
-from anf.array_model import EngineFactory
-from anf.flow import Flow
-from anf.mapped import map_flow
-from anf.placement import Placement
-from anf.tuning import Tuning, tune
+from anf.arrays.analog import Deployment, deploy, survey
+from anf.arrays.array_model import EngineFactory
+from anf.arrays.mapped import map_flow
+from anf.arrays.placement import Placement
+from anf.arrays.tuning import Tuning, tune
+from anf.flows.flow import Flow
+from anf.lattice.actions import Action
 from drivers.board import Board
 from drivers.connect import open_crossbar
 from lab_scripts.console import Report, Step

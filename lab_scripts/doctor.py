@@ -76,7 +76,7 @@ def self_test() -> dict[str, bool]:
 
 
 def _flows() -> dict[str, str]:
-    from anf.checkpoint import WEIGHTS, read_record
+    from anf.flows.checkpoint import WEIGHTS, read_record
 
     records = {path.name: read_record(path) for path in sorted(WEIGHTS.glob("*.safetensors"))}
     return {

@@ -71,8 +71,8 @@ def exit_code(error: BaseException) -> Exit:
         return Exit.OUTSIDE_BOUND
     # By name: these live beside torch, whose import takes seconds that `xbar --help` should not cost.
     for kind in type(error).__mro__:
-        if kind.__module__ == "anf.checkpoint" and kind.__name__ == "CheckpointError":
+        if kind.__module__ == "anf.flows.checkpoint" and kind.__name__ == "CheckpointError":
             return Exit.FILE
-        if kind.__module__ == "anf.training" and kind.__name__ == "TrainingDiverged":
+        if kind.__module__ == "anf.training.loop" and kind.__name__ == "TrainingDiverged":
             return Exit.OUTSIDE_BOUND
     return Exit.DEFECT

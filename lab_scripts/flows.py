@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from anf.actions import Action
-from anf.checkpoint import CheckpointError, FlowRecord, load_flow, shipped, shipped_records
-from anf.flow import Flow
+from anf.flows.checkpoint import CheckpointError, FlowRecord, load_flow, shipped, shipped_records
+from anf.flows.flow import Flow
+from anf.lattice.actions import Action
 
 KINDS = ("mixer", "field")
 

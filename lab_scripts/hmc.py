@@ -34,8 +34,8 @@ from lab_scripts.options import (
 from lab_scripts.runs import RunFile
 
 if TYPE_CHECKING:
-    from anf.actions import Action
-    from anf.hmc import HmcState, Moves
+    from anf.lattice.actions import Action
+    from anf.samplers.hmc import HmcState, Moves
 
 ACTION, MOVES = "sampled_action", "moves"
 """Root attributes that a run which goes on must share."""
@@ -91,10 +91,10 @@ def hmc(
     run_file = RunFile.open(context, out, force=force)
     theory = build_action(action, side, time_sites=time_sites, m2=m2, lam=lam, g=g, u=u)
     set_threads(threads)
-    from anf import hmc as sampler
-    from anf.convergence import JUDGED, diagnose
-    from anf.observables import measure, summarise
-    from anf.trajectory import tune_length
+    from anf.measurement.convergence import JUDGED, diagnose
+    from anf.measurement.observables import measure, summarise
+    from anf.samplers import hmc as sampler
+    from anf.samplers.trajectory import tune_length
 
     moves = sampler.Moves(symmetry, clusters, fourier_mass2)
     state = None if source is None else _state(source, theory, chains, moves)
@@ -153,7 +153,7 @@ def _named(theory: Action) -> dict[str, Any]:
 def _state(source: Path, theory: Action, chains: int, moves: Moves) -> HmcState:
     """Where the run in `source` ended. Raises `FileError` if it is no run of HMC, `InputError` if it is of another
     action, with other moves, or of another number of chains."""
-    from anf.hmc import HmcState
+    from anf.samplers.hmc import HmcState
 
     try:
         run = xr.load_dataset(source, engine="h5netcdf")

@@ -10,8 +10,8 @@ import numpy as np
 from lab_scripts.console import Report, with_error
 
 if TYPE_CHECKING:
-    from anf.actions import Action
-    from anf.observables import Estimate
+    from anf.lattice.actions import Action
+    from anf.measurement.observables import Estimate
 
 NAMES = {
     "M": "M", "abs_M": "|M|", "S": "S", "chi2": "χ₂", "E": "Ising energy E", "phi2": "⟨φ²⟩", "phi4": "⟨φ⁴⟩",
@@ -19,7 +19,7 @@ NAMES = {
     "cos": "⟨cos 2√π φ⟩", "condensate": "⟨ψ̄ψ⟩, O = √(32π)/g", "condensate_10": "⟨ψ̄ψ⟩, O = 10/g",
     "virial": "virial", "s_identity": "S identity", "zero_mode": "zero mode", "tadpole": "tadpole",
 }  # fmt: skip
-"""What the field calls the observables of `anf.observables.summarise`, in the order of a table."""
+"""What the field calls the observables of `anf.measurement.observables.summarise`, in the order of a table."""
 _NOT_OF = {"graphene": ("E", "phi4", "binder", "xi")}
 """What nobody asks of a theory."""
 
@@ -49,8 +49,8 @@ def observable_table(
 
 def report_mass_gap(report: Report, phi: np.ndarray) -> dict[str, Any]:
     """Say the mass gap of chains of fields with the quality of its fit, or why there is none; the same for programs."""
-    from anf.mass_gap import fit_mass_gap
-    from anf.observables import time_slice_correlator
+    from anf.measurement.mass_gap import fit_mass_gap
+    from anf.measurement.observables import time_slice_correlator
 
     try:
         fit = fit_mass_gap(time_slice_correlator(phi))

@@ -16,7 +16,7 @@ from drivers.connect import load_mock
 from lab_scripts.exits import FileError, InputError, bad_input
 
 if TYPE_CHECKING:
-    from anf.actions import Action
+    from anf.lattice.actions import Action
     from firmware_bridge.mock.board import MockParams
 
 ActionName = Annotated[str, typer.Option("--action", help="Lattice action: phi4 or graphene.", show_default=True)]
@@ -79,7 +79,7 @@ def mock_params(backend: str, path: Path | None) -> MockParams | None:
 
 def build_action(name: str, side: int, *, time_sites: int | None = None, **values: float) -> Action:
     """The action of --action, --L and --Lt, with those of `values` that are its couplings. Raises `InputError`."""
-    from anf.actions import action_from_name, couplings
+    from anf.lattice.actions import action_from_name, couplings
 
     with bad_input():
         chosen = {coupling: values[coupling] for coupling in couplings(name) if coupling in values}

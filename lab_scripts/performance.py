@@ -8,14 +8,14 @@ from lab_scripts.console import Report
 from lab_scripts.options import Json
 
 if TYPE_CHECKING:
-    from anf.published import Published
+    from anf.arrays.published import Published
 
 
 def performance(json_output: Json = False) -> None:
     """The paper's estimate of time and energy for its eight lattices: as printed, by the text literally, by the reading
     that comes nearest to print, and corrected. Each assumption is listed with its source."""
-    from anf.performance import READINGS, Assumptions
-    from anf.published import PUBLISHED
+    from anf.arrays.performance import READINGS, Assumptions
+    from anf.arrays.published import PUBLISHED
 
     report = Report(as_json=json_output)
     report.table("Assumptions", ("", *(r.name for r in READINGS)), _assumptions())
@@ -35,7 +35,7 @@ def performance(json_output: Json = False) -> None:
 
 def _assumptions() -> list[tuple[str, ...]]:
     """The value of each assumption in each reading, and what follows."""
-    from anf.performance import READINGS, Assumptions
+    from anf.arrays.performance import READINGS, Assumptions
 
     def text(value: Any) -> str:
         return f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -49,8 +49,8 @@ def _assumptions() -> list[tuple[str, ...]]:
 
 def _lattice(paper: Published) -> dict[str, Any]:
     """Everything about one lattice, by reading."""
-    from anf.counting import totals
-    from anf.performance import LITERAL, NEAREST, READINGS, implied_analog_mac_j, implied_speedup
+    from anf.arrays.counting import totals
+    from anf.arrays.performance import LITERAL, NEAREST, READINGS, implied_analog_mac_j, implied_speedup
 
     share = paper.macs_percent / 100
     readings = {}

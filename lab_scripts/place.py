@@ -21,11 +21,11 @@ from lab_scripts.options import PAPER, BoardFile, Force, Json, Seed
 from lab_scripts.runs import check_output, publish
 
 if TYPE_CHECKING:
-    from anf.counting import LayerCount
-    from anf.flow import Flow
-    from anf.mapped import MappedFlow
-    from anf.placement import Placement
-    from anf.rehearsal import Rehearsal
+    from anf.arrays.counting import LayerCount
+    from anf.arrays.mapped import MappedFlow
+    from anf.arrays.placement import Placement
+    from anf.arrays.rehearsal import Rehearsal
+    from anf.flows.flow import Flow
 
 
 class MappingName(str, Enum):
@@ -86,9 +86,9 @@ def place(
         check_output(picture, picture.suffix, force=force)
     board = load_board(board_file)
     known = [_faults(path, board.shape) for path in faults or []]
-    from anf.counting import count
-    from anf.mapped import map_flow
-    from anf.rehearsal import rehearse
+    from anf.arrays.counting import count
+    from anf.arrays.mapped import map_flow
+    from anf.arrays.rehearsal import rehearse
     from lab_scripts.flows import flow_named
 
     path, flow, _ = flow_named(model)
@@ -150,7 +150,7 @@ def _faults(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
 
 def _where(text: str, mapped: MappedFlow, flow: Flow) -> dict[str, Any]:
     """The cells of one weight."""
-    from anf.mapped import base_weights
+    from anf.arrays.mapped import base_weights
 
     layer, _, index = text.partition(",")
     try:
@@ -213,8 +213,8 @@ def _tiles_table(report: Report, mapped: MappedFlow, layers: tuple[LayerCount, .
 def _estimate_table(
     report: Report, mapped: MappedFlow, layers: tuple[LayerCount, ...], rehearsal: Rehearsal, arrays: int
 ) -> None:
-    from anf.counting import totals
-    from anf.performance import CORRECTED, LITERAL, estimate
+    from anf.arrays.counting import totals
+    from anf.arrays.performance import CORRECTED, LITERAL, estimate
 
     counts, plan = totals(layers), mapped.placement
     rows = [

@@ -268,7 +268,7 @@ def input_files(command: Sequence[str]) -> Iterator[InputFile]:
             continue
         yield InputFile(value, path, path.read_bytes())
         if path.suffix == ".safetensors":
-            from anf.checkpoint import read_record
+            from anf.flows.checkpoint import read_record
 
             if base := read_record(path).base_file:
                 beside = path.with_name(base)

@@ -47,9 +47,9 @@ from lab_scripts.options import (
 from lab_scripts.runs import RunFile
 
 if TYPE_CHECKING:
-    from anf.analog import Transcript
-    from anf.layers import Engine
-    from anf.sampling import Samples
+    from anf.arrays.analog import Transcript
+    from anf.flows.layers import Engine
+    from anf.samplers.proposals import Samples
 
 
 class Layers(str, Enum):
@@ -126,12 +126,12 @@ def sample(
     set_threads(threads)
     import torch
 
-    from anf.array_model import model_arrays
-    from anf.sampling import measure_ess_forward, propose
-    from anf.sampling import sample as draw
-    from anf.simulated import ArrayNoise
-    from anf.training import deployed
-    from anf.tuning import Tuning
+    from anf.arrays.array_model import model_arrays
+    from anf.arrays.simulated import ArrayNoise
+    from anf.arrays.tuning import Tuning
+    from anf.samplers.proposals import measure_ess_forward, propose
+    from anf.samplers.proposals import sample as draw
+    from anf.training.loop import deployed
     from lab_scripts.deployment import flow_on_boards, tune_flow
     from lab_scripts.flows import flow_for
 

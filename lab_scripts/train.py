@@ -31,9 +31,9 @@ from lab_scripts.options import (
 from lab_scripts.runs import check_output, command_line
 
 if TYPE_CHECKING:
-    from anf.actions import Action
-    from anf.flow import Flow
-    from anf.training import Evaluation, TrainingResult
+    from anf.flows.flow import Flow
+    from anf.lattice.actions import Action
+    from anf.training.loop import Evaluation, TrainingResult
 
 Model = TypeVar("Model", bound=BaseModel)
 RECIPE = "that of the shipped flows"
@@ -127,9 +127,10 @@ def train(
                 f"{option} {value}: the {kind.value} flow has no such thing; leave it out or change --flow"
             )
     set_threads(threads)
-    from anf import recipes, training
-    from anf.checkpoint import save_flow
-    from anf.parallel import here
+    from anf.flows.checkpoint import save_flow
+    from anf.training import loop as training
+    from anf.training import recipes
+    from anf.training.parallel import here
 
     flow: Flow
     with bad_input():
@@ -209,8 +210,10 @@ def finetune(
     check_output(out, ".safetensors", force=force)
     theory = build_action(action, side, time_sites=time_sites, m2=m2, lam=lam, g=g, u=u)
     set_threads(threads)
-    from anf import adaptation, recipes, training
-    from anf.checkpoint import save_flow
+    from anf.arrays import adaptation
+    from anf.flows.checkpoint import save_flow
+    from anf.training import loop as training
+    from anf.training import recipes
     from lab_scripts.flows import base_path, nearest_flow
 
     chosen = tuple(groups or adaptation.SMALL)
@@ -246,8 +249,8 @@ def _changed(model: Model, **changes: Any) -> Model:
 
 
 def _evaluated(report: Report, flow: Flow, theory: Action, result: TrainingResult, n: int, seed: int) -> dict[str, Any]:
-    from anf.sampling import measure_ess_forward
-    from anf.training import evaluate, group_sizes
+    from anf.samplers.proposals import measure_ess_forward
+    from anf.training.loop import evaluate, group_sizes
 
     with report.task("Evaluating") as step:
         step(0, 1)
@@ -279,7 +282,7 @@ def _finish(report: Report, out: Path, summary: dict[str, Any]) -> None:
 
 def _beside(base: Path, out: Path) -> Path:
     """The base file in the folder of `out`, copied there if need be: an adapter and its base lie together."""
-    from anf.checkpoint import read_record
+    from anf.flows.checkpoint import read_record
 
     there = out.parent / base.name
     if there.resolve() == out.resolve():

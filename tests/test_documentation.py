@@ -17,9 +17,9 @@ import calibration
 import drivers
 import firmware_bridge
 import lab_scripts
-from anf.checkpoint import CheckpointError
-from anf.placement import PlacementError
-from anf.training import TrainingDiverged
+from anf.arrays.placement import PlacementError
+from anf.flows.checkpoint import CheckpointError
+from anf.training.loop import TrainingDiverged
 from firmware_bridge.errors import BoardError
 from lab_scripts.exits import FileError, InputError, OutsideBound
 

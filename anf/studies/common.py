@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from anf.actions import Action
-from anf.ensembles import Ensemble, HmcPlan, Runs
-from anf.observables import Estimate
+from anf.lattice.actions import Action
+from anf.measurement.observables import Estimate
+from anf.samplers.ensembles import Ensemble, HmcPlan, Runs
 
 HMC, FLOW, REWEIGHTED = "HMC", "flow + MH", "flow, reweighted"
 KINDS = (HMC, FLOW, REWEIGHTED)

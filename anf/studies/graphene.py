@@ -6,11 +6,11 @@ import numpy as np
 import xarray as xr
 from scipy.stats import ks_2samp
 
-from anf.actions import Graphene
-from anf.ensembles import Ensemble, Runs
-from anf.exact import FreeField
-from anf.mass_gap import fit_mass_gap
-from anf.statistics import gamma_method
+from anf.lattice.actions import Graphene
+from anf.lattice.exact import FreeField
+from anf.measurement.mass_gap import fit_mass_gap
+from anf.measurement.statistics import gamma_method
+from anf.samplers.ensembles import Ensemble, Runs
 from anf.studies.common import FLOW, HMC, KINDS, both, estimates, table, verdicts
 
 SIDES = (6, 12, 24, 48)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from anf.actions import Phi4
-from anf.ensembles import HmcPlan, Runs
-from anf.statistics import gamma_method
+from anf.lattice.actions import Phi4
+from anf.measurement.statistics import gamma_method
+from anf.samplers.ensembles import HmcPlan, Runs
 from anf.studies.common import FLOW, HMC, KINDS, both, estimates, table, verdicts
 
 SIDES = (4, 6, 12, 24)

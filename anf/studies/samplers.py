@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from anf import hmc
-from anf.actions import Action
-from anf.ensembles import Ensemble, HmcPlan, Runs
-from anf.statistics import gamma_method
+from anf.lattice.actions import Action
+from anf.measurement.statistics import gamma_method
+from anf.samplers import hmc
+from anf.samplers.ensembles import Ensemble, HmcPlan, Runs
 
 OBSERVABLES = ("M", "abs_M", "M2", "S")
 HMC, SYMMETRY, FOURIER, CLUSTER, FLOW = "HMC", "HMC + symmetry", "HMC, Fourier", "HMC + cluster", "flow + MH"
@@ -22,7 +22,7 @@ PAPER_SIDES, PAPER_LAM = (4, 24), 5.0
 _DRAWS = {4: 4000, 6: 3000, 12: 1500, 24: 800, 48: 400}
 _LENGTHS = {4: 1.0, 6: 1.0, 12: 2.0, 24: 2.0, 48: 2.0}
 _FOURIER_LENGTH = 3.0
-"""Lengths of a trajectory as `anf.trajectory.tune_length` finds them at λ = 5 and at g = 1."""
+"""Lengths of a trajectory as `anf.samplers.trajectory.tune_length` finds them at λ = 5 and at g = 1."""
 _CHAINS = 64
 _CLUSTERS = 3
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from numpy.typing import NDArray
 
-from anf.analog import Deployment
-from anf.statistics import gamma_method
+from anf.arrays.analog import Deployment
+from anf.measurement.statistics import gamma_method
 from calibration.write_verify import WriteVerifyResult
 from lab_scripts.panels.style import CROSSBAR, GREY, REFERENCE, STYLE, save
 

@@ -30,10 +30,10 @@ SOURCES = ("hardware", "software", "hmc")
 
 def _calculate(action: str, seed: int, progress: Step) -> xr.Dataset:
     """Every lattice of an action: on mock boards if they are few, else on simulated arrays."""
-    from anf.actions import action_from_name
-    from anf.hardware import Compared, compare
-    from anf.mapped import map_flow
-    from anf.tuning import Tuning
+    from anf.arrays.hardware import Compared, compare
+    from anf.arrays.mapped import map_flow
+    from anf.arrays.tuning import Tuning
+    from anf.lattice.actions import action_from_name
     from lab_scripts.flows import nearest_flow
 
     couplings, sizes = LATTICES[action]

@@ -22,9 +22,9 @@ COLOURS = (GREY, CROSSBAR, ACCENT)
 
 def _calculate(action: str, seed: int, progress: Step) -> xr.Dataset:
     """Counts and estimates of the paper's lattices of `action`, in each reading."""
-    from anf.counting import totals
-    from anf.performance import READINGS
-    from anf.published import PUBLISHED
+    from anf.arrays.counting import totals
+    from anf.arrays.performance import READINGS
+    from anf.arrays.published import PUBLISHED
 
     rows = [p for p in PUBLISHED if p.action == action]
     lattice, both = ("lattice",), ("lattice", "reading")

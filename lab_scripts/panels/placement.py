@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from anf.flow import Flow
-from anf.mapped import MappedFlow, base_weights
-from anf.placement import Tile
+from anf.arrays.mapped import MappedFlow, base_weights
+from anf.arrays.placement import Tile
+from anf.flows.flow import Flow
 from lab_scripts.panels.style import STYLE, save
 
 ARRAYS_SHOWN = 36

@@ -17,14 +17,14 @@ from lab_scripts.panels.panel import Panel
 
 
 def _autocorrelation(runs: Archive, seed: int) -> xr.Dataset:
-    from anf.actions import Phi4
+    from anf.lattice.actions import Phi4
     from anf.studies.samplers import PAPER_LAM, PAPER_SIDES, compare
 
     return compare([Phi4(-4.0, PAPER_LAM, (L, L)) for L in PAPER_SIDES], runs, seed)
 
 
 def _samplers(runs: Archive, seed: int) -> xr.Dataset:
-    from anf.checks import CASES, interacting
+    from anf.samplers.checks import CASES, interacting
     from anf.studies.samplers import compare
 
     return compare([interacting(name, L) for name, L in CASES], runs, seed)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from anf import checks
+from anf.samplers import checks
 
 
 def small(monkeypatch, action, L):

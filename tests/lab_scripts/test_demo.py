@@ -27,7 +27,7 @@ def test_the_whole_story_on_a_small_lattice(xbar, tmp_path, flows):
 
 
 def test_a_pull_above_three_sigma_is_exit_code_1_with_everything_written(xbar, tmp_path, flows, mocker):
-    from anf import exact
+    from anf.lattice import exact
 
     wrong = exact.ExactValues(free_energy=0.0, chi2=9.0, energy=0.2, phi2=0.28, phi4=0.13)
     mocker.patch.object(exact, "phi4", return_value=wrong)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import xarray as xr
 
-from anf.actions import Graphene, Phi4
+from anf.lattice.actions import Graphene, Phi4
 
 
 def test_a_run_file_holds_the_chains_and_their_action(xbar_json):

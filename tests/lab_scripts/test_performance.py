@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import xarray as xr
 
-from anf.performance import READINGS, Assumptions
-from anf.published import PUBLISHED
+from anf.arrays.performance import READINGS, Assumptions
+from anf.arrays.published import PUBLISHED
 
 
 def test_every_lattice_has_its_table_with_print_and_all_readings(xbar_json):

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from PIL import Image
 
-from anf.placement import Placement
+from anf.arrays.placement import Placement
 
 
 def test_a_shipped_flow_is_placed_on_one_array_with_table_picture_file_and_estimate(xbar_json, tmp_path):
@@ -77,7 +77,7 @@ def test_too_few_arrays_are_refused_with_how_many_are_needed_or_shared(xbar, xba
 )
 def test_what_cannot_be_done_is_refused_before_anything_is_rehearsed(xbar, tmp_path, mocker, args, code, message):
     (tmp_path / "taken.json").write_text("{}")
-    rehearsed = mocker.patch("anf.rehearsal.rehearse")
+    rehearsed = mocker.patch("anf.arrays.rehearsal.rehearse")
     result = xbar("place", *args)
     assert (result.exit_code, message in result.stderr) == (code, True), result.stderr
     rehearsed.assert_not_called()

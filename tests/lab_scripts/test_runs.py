@@ -49,7 +49,7 @@ def test_an_existing_file_is_kept_unless_force_is_given(xbar, tmp_path):
     ("out", "message"), [("h.txt", "must end in .nc"), ("missing/h.nc", "there is no folder missing; create it first")]
 )
 def test_a_place_that_cannot_be_written_is_refused_at_the_beginning(xbar, mocker, out, message):
-    sampler = mocker.patch("anf.hmc.run")
+    sampler = mocker.patch("anf.samplers.hmc.run")
     result = xbar(*HMC, "--out", out)
     assert result.exit_code == 4
     assert message in result.stderr

@@ -7,10 +7,10 @@ import pytest
 import torch
 import xarray as xr
 
-from anf.actions import Phi4
-from anf.checkpoint import load_flow
-from anf.mixer import MixerConfig
-from anf.mixer_flow import MixerFlow, MixerFlowConfig
+from anf.flows.checkpoint import load_flow
+from anf.flows.mixer import MixerConfig
+from anf.flows.mixer_flow import MixerFlow, MixerFlowConfig
+from anf.lattice.actions import Phi4
 from drivers.board import load_board
 from lab_scripts.console import Report
 from lab_scripts.deployment import flow_on_boards

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anf import recipes, training
-from anf.checkpoint import load_flow, read_record, read_tensors
+from anf.flows.checkpoint import load_flow, read_record, read_tensors
+from anf.training import loop as training
+from anf.training import recipes
 
 SMALL = (
     "--flow",

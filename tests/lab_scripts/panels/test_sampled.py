@@ -7,10 +7,10 @@ import pytest
 import xarray as xr
 from PIL import Image
 
-from anf import checks
-from anf.actions import Graphene, Phi4
-from anf.checkpoint import WEIGHTS
-from anf.ensembles import HmcPlan, run_hmc
+from anf.flows.checkpoint import WEIGHTS
+from anf.lattice.actions import Graphene, Phi4
+from anf.samplers import checks
+from anf.samplers.ensembles import HmcPlan, run_hmc
 from anf.studies import graphene, phi4, samplers
 from lab_scripts.panels.sampled import SAMPLED
 

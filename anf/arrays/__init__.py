@@ -1,0 +1,1 @@
+"""A flow on arrays: mapping, placement, products with every error, tuning, time and energy."""

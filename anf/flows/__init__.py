@@ -1,0 +1,1 @@
+"""Flows: exact densities whose matrices arrays can hold."""

@@ -1,0 +1,1 @@
+"""What is sampled: lattice actions, their halves, their exact numbers."""

@@ -1,0 +1,1 @@
+"""What is measured: observables, and errors that can be believed."""

@@ -1,0 +1,1 @@
+"""Markov chains: hybrid Monte Carlo, and Metropolis–Hastings over the proposals of a flow."""

@@ -1,0 +1,1 @@
+"""Training a flow from the action alone."""
