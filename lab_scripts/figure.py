@@ -20,6 +20,8 @@ from lab_scripts.panels.hardware import HARDWARE
 from lab_scripts.panels.panel import MADE_BY, Panel, check_pictures, finish
 from lab_scripts.panels.performance import PERFORMANCE
 from lab_scripts.panels.phi4 import PROGRAMMING
+from lab_scripts.panels.recovery import RECOVERY
+from lab_scripts.panels.recovery import calculate as recovery
 from lab_scripts.panels.sampled import SAMPLED, programming
 from lab_scripts.runs import RunFile
 
@@ -43,8 +45,8 @@ class Sampled:
 CALCULATED: dict[str, Calculated | Sampled] = {
     **{panel.label or panel.name: Sampled(panel, study) for panel, study in SAMPLED},
     **{
-        panel.label: Calculated(panel, calculate)
-        for panel, calculate in (*HARDWARE, *PERFORMANCE, (PROGRAMMING, programming))
+        panel.label or panel.name: Calculated(panel, calculate)
+        for panel, calculate in (*HARDWARE, *PERFORMANCE, (PROGRAMMING, programming), (RECOVERY, recovery))
     },
 }
 """By the paper's number of the panel, or its name."""

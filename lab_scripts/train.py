@@ -101,6 +101,12 @@ def train(
     patch: Annotated[
         int | None, typer.Option("--patch", help="Mixer: side of a patch, sites; even.", show_default=RECIPE)
     ] = None,
+    heads: Annotated[
+        int | None, typer.Option("--heads", help="Mixer: token-mixing matrices.", show_default=RECIPE)
+    ] = None,
+    features: Annotated[
+        int | None, typer.Option("--features", help="Mixer: features per site at the output.", show_default=RECIPE)
+    ] = None,
     evaluate_on: EvaluateOn = 65_536,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted run.")] = False,
     seed: Seed = 0,
@@ -118,7 +124,7 @@ def train(
     theory = build_action(action, side, time_sites=time_sites, m2=m2, lam=lam, g=g, u=u)
     mixer_only = {
         "--couplings": couplings, "--channels": channels, "--hidden": hidden, "--blocks": blocks, "--patch": patch,
-        "--noise-steps": noise_steps,
+        "--heads": heads, "--features": features, "--noise-steps": noise_steps,
     }  # fmt: skip
     field_only = {"--sweeps": sweeps, "--wells": wells}
     for option, value in (field_only if kind is FlowKind.mixer else mixer_only).items():
@@ -140,7 +146,7 @@ def train(
         else:
             flow = recipes.mixer_flow(
                 theory, start, seed=seed, couplings=couplings, channels=channels, hidden=hidden, blocks=blocks,
-                patch=patch,
+                patch=patch, heads=heads, features=features,
             )  # fmt: skip
             recipe = recipes.mixer_training(theory, started=start is not None, seed=seed)
             if noise_steps is None:

@@ -143,13 +143,8 @@ def deploy(
         report = None if progress is None else _report(progress, i)
         results.append(program(crossbar, target, config=config or WriteVerifyConfig(), progress=report))
     measured_s = _read(used, read_repeats)
-    patches = {}
-    if patched:
-        failed, held = np.stack([r.failure > 0 for r in results]), mapped.weights(measured_s)
-        patches = {
-            name: torch.from_numpy(np.where(layer.touched(failed), weights[name] - held[name], 0.0)).float()
-            for name, layer in mapped.layers.items()
-        }
+    failed = np.stack([r.failure > 0 for r in results])
+    patches = mapped.lacking(weights, measured_s, failed) if patched else {}
     return Deployment(used, mapped, measured_s, tuple(results), patches=patches)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from anf.arrays.simulated import ArrayNoise, Converters, SimulatedEngine
 from anf.flows.flow import Flow
 from anf.flows.layers import Engine
 from drivers.board import Board
-from firmware_bridge.mock.array_params import RelaxationParams, RetentionParams, WireParams
+from firmware_bridge.mock.array_params import FaultParams, RelaxationParams, RetentionParams, WireParams
 from firmware_bridge.mock.irdrop import Wires, transfer_matrix
 
 EngineFactory = Callable[[ArrayNoise, torch.Generator], dict[str, Engine]]
@@ -41,21 +41,48 @@ class ArrayErrors(BaseModel):
         """Arrays that hold what they should."""
         return cls(programming_s=0.0)
 
+    @classmethod
+    def all(cls, elapsed_s: float = 1e4) -> ArrayErrors:
+        """Programming errors, the stuck cells of the device model, and `elapsed_s` of relaxation and loss.
+
+        Wires are left out: what write-verify aims at is the conductance that the lines see, so that on a programmed
+        array IR drop is part of the target.
+        """
+        faults = FaultParams()
+        return cls(
+            stuck_high=faults.stuck_high_fraction, stuck_low=faults.stuck_low_fraction,
+            stuck_high_s=faults.stuck_high_s, stuck_low_s=faults.stuck_low_s, elapsed_s=elapsed_s,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class ModelledArrays:
-    """Arrays of the model that hold a flow. conductance_s: as the lines see it, (n_arrays, n_sl, n_bl) S. drives: as
-    those of a `Deployment`."""
+    """Arrays of the model that hold a flow. conductance_s: as the lines see it, (n_arrays, n_sl, n_bl) S. drives,
+    patches: as those of a `Deployment`."""
 
     mapped: MappedFlow
     conductance_s: Arrays
     converters: Converters
     drives: Mapping[str, Drive]
+    patches: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def patched(self) -> int:
+        """Number of weights that are added to digitally."""
+        return sum(int((patch != 0).sum()) for patch in self.patches.values())
 
     def simulated(self, noise: ArrayNoise, generator: torch.Generator) -> dict[str, Engine]:
         """Engines of all layers: differentiable, with fresh noise from `generator` at every call."""
         return {
-            name: SimulatedEngine(layer, self.conductance_s, noise, generator, self.converters, self.drives.get(name))
+            name: SimulatedEngine(
+                layer,
+                self.conductance_s,
+                noise,
+                generator,
+                self.converters,
+                self.drives.get(name),
+                self.patches.get(name),
+            )
             for name, layer in self.mapped.layers.items()
         }
 
@@ -68,28 +95,31 @@ def model_arrays(
     seed: int,
     mapped: MappedFlow | None = None,
     drives: Mapping[str, Drive] | None = None,
+    patched: bool = False,
 ) -> ModelledArrays:
     """Arrays of the model that hold a flow. Equal seeds give equal errors; growing `elapsed_s` alone moves the same
-    cells on.
+    cells on. patched: add digitally what weights in stuck cells lack, as `deploy` does.
 
     Raises ValueError for weights that cannot be mapped.
     """
     errors = errors or ArrayErrors()
     mapped = mapped or map_flow(flow, board.shape)
-    target = mapped.targets_s(base_weights(flow))
+    weights = base_weights(flow)
+    target = mapped.targets_s(weights)
     draws = np.random.default_rng(seed)
     error, tendency, fate = draws.normal(size=target.shape), draws.normal(size=target.shape), draws.random(target.shape)
     # An empty cell is left as the chip came, at the lower end of the range: it only loads the lines.
     held = np.nan_to_num(target, nan=next(iter(mapped.layers.values())).mapping.low_s)
     g = held + errors.programming_s * error
     g = drifted(g, tendency, errors.elapsed_s)
-    g = np.where(fate < errors.stuck_high, errors.stuck_high_s, g)
-    g = np.where(fate > 1 - errors.stuck_low, errors.stuck_low_s, g)
+    high, low = fate < errors.stuck_high, fate > 1 - errors.stuck_low
+    g = np.where(high, errors.stuck_high_s, np.where(low, errors.stuck_low_s, g))
     if errors.wires is not None:
         rows = np.arange(board.shape[0])
         wires = Wires.draw(errors.wires, *board.shape, np.random.default_rng([seed, 1]))
         g = np.stack([transfer_matrix(array, rows, wires) for array in g])
-    return ModelledArrays(mapped, g, Converters.of(board), drives or {})
+    patches = mapped.lacking(weights, g, high | low) if patched else {}
+    return ModelledArrays(mapped, g, Converters.of(board), drives or {}, patches)
 
 
 def drifted(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from anf.arrays.analog import deploy, survey
-from anf.arrays.array_model import EngineFactory, model_arrays
+from anf.arrays.analog import CrossbarEngine, Deployment, deploy, survey
+from anf.arrays.array_model import ArrayErrors, ModelledArrays, model_arrays
 from anf.arrays.mapped import base_weights, map_flow
 from anf.arrays.simulated import ArrayNoise
 from anf.arrays.tuning import Tuning, tune
@@ -31,19 +31,27 @@ HMC_CHAINS = 128
 class Compared:
     """patched: share of the weights that are added to digitally, since their cells could not be programmed.
     ess_software, ess_untuned, ess_hardware: of the flow with digital layers, on its arrays as programmed, and after
-    tuning its digital part against them. hardware, software, hmc: estimates by observable, of chains of as many
-    proposals (or draws). cycles, board_time_s: what sampling took, 0 where arrays are simulated."""
+    tuning its digital part against them. acceptance: on hardware. hardware, software, hmc: estimates by observable, of
+    chains of as many proposals (or draws). cycles, board_time_s, cells_j: what the boards executed for all proposals,
+    summed over boards, and the energy in the cells, J; 0 where arrays are simulated."""
 
     arrays: int
     patched: float
     ess_software: float
     ess_untuned: float
     ess_hardware: float
+    acceptance: float
     hardware: dict[str, Estimate]
     software: dict[str, Estimate]
     hmc: dict[str, Estimate]
     cycles: int
     board_time_s: float
+    cells_j: float
+
+    @property
+    def identities(self) -> dict[str, float]:
+        """What is known exactly held against hardware: differences in units of their errors, by name."""
+        return {name: pull for name, e in self.hardware.items() if (pull := e.pull) is not None}
 
     def pull(self, name: str) -> float:
         """Difference between hardware and HMC in an observable, in units of its error."""
@@ -65,7 +73,8 @@ def compare(
     """Put a flow on arrays and sample. Its digital part is tuned, in place.
 
     crossbars: as many as the flow needs; they are surveyed first, and faulty cells avoided. With none the arrays are
-    simulated, without faulty cells. tuning: None leaves the digital part as it is.
+    simulated with all errors of `ArrayErrors.all`. What weights in faulty cells lack is added digitally, on boards and
+    in the model. tuning: None leaves the digital part as it is.
     Raises what `survey`, `map_flow`, `deploy` and `tune` raise.
     """
     say = progress or (lambda _: None)
@@ -74,32 +83,33 @@ def compare(
     say("programming")
     faults = survey(crossbars)
     mapped = map_flow(flow, board.shape, faults=faults, max_arrays=len(crossbars) or None)
-    factory: EngineFactory
-    engines: Mapping[str, Engine]
+    generator = torch.Generator().manual_seed(seed)
+    arrays: Deployment | ModelledArrays
     if crossbars:
-        programmed = deploy(flow, crossbars, mapped=mapped, patched=True)
-        factory, engines = programmed.simulated, programmed.crossbar()
+        arrays = deploy(flow, crossbars, mapped=mapped, patched=True)
     else:
-        programmed, factory = None, model_arrays(flow, board, seed=seed, mapped=mapped).simulated
-        engines = factory(ArrayNoise(), torch.Generator().manual_seed(seed))
+        arrays = model_arrays(flow, board, errors=ArrayErrors.all(), seed=seed, mapped=mapped, patched=True)
+
+    def engines() -> Mapping[str, Engine]:
+        return arrays.crossbar() if isinstance(arrays, Deployment) else arrays.simulated(ArrayNoise(), generator)
+
     say("untuned")
-    with deployed(flow, {}, engines):
+    with deployed(flow, {}, engines()):
         untuned = propose(flow, action, max(10, proposals // 4), seed=seed).ess
     if tuning is not None:
         say("tuning")
-        tune(flow, action, factory, tuning, seed=seed)
+        tune(flow, action, arrays.simulated, tuning, seed=seed)
     say("hardware")
-    cycles, board_time_s = (0, 0.0) if programmed is None else (programmed.cycles, programmed.board_time_s)
-    with deployed(flow, {}, engines):
+    with deployed(flow, {}, used := engines()):
         hardware = sample(flow, action, proposals, seed=seed + 1)
-    if programmed is not None:
-        cycles, board_time_s = programmed.cycles - cycles, programmed.board_time_s - board_time_s
+    spent = [engine.transcript for engine in used.values() if isinstance(engine, CrossbarEngine)]
+    cycles = sum(transcript.cycles for transcript in spent)
     say("HMC")
     reference = hmc.run(action, HMC_CHAINS, max(10, proposals // HMC_CHAINS), thin=4, seed=seed)
     return Compared(
         mapped.placement.n_arrays,
-        0.0 if programmed is None else programmed.patched / sum(w.size for w in base_weights(flow).values()),
-        software.proposals.ess, untuned, hardware.proposals.ess,
-        dict(hardware.estimates), dict(software.estimates), dict(summarise(action, reference.phi)), cycles,
-        board_time_s,
+        arrays.patched / sum(w.size for w in base_weights(flow).values()),
+        software.proposals.ess, untuned, hardware.proposals.ess, hardware.acceptance,
+        dict(hardware.estimates), dict(software.estimates), dict(summarise(action, reference.phi)),
+        cycles, cycles * board.timing.period_s, sum(transcript.cells_j for transcript in spent),
     )  # fmt: skip

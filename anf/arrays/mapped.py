@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from anf.arrays.mapping import Mapping as CellMapping
@@ -88,6 +89,17 @@ class MappedFlow:
     def weights(self, arrays_s: Arrays) -> dict[str, Matrix]:
         """The matrices that conductances stand for, by layer."""
         return {name: layer.read(arrays_s) for name, layer in self.layers.items()}
+
+    def lacking(
+        self, weights: Mapping[str, Matrix], arrays_s: Arrays, failed: NDArray[np.bool_]
+    ) -> dict[str, torch.Tensor]:
+        """What the weights lack that sit in any of the `failed` cells (n_arrays, n_sl, n_bl), by layer (n_out, n_in)
+        float32; zero for all other weights."""
+        held = self.weights(arrays_s)
+        return {
+            name: torch.from_numpy(np.where(layer.touched(failed), weights[name] - held[name], 0.0)).float()
+            for name, layer in self.layers.items()
+        }
 
 
 def base_weights(flow: Flow) -> dict[str, Matrix]:

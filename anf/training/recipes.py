@@ -51,7 +51,8 @@ def architecture(action: Action) -> MixerFlowConfig:
 
 def mixer_flow(action: Action, start: Path | None = None, *, seed: int = 0, **sizes: int | None) -> MixerFlow:
     """A mixer flow for `action`: fresh, with those of `sizes` that are not None (``couplings``, ``patch``,
-    ``channels``, ``hidden``, ``blocks``), or going on from the flow in the file `start`, whose sizes it has.
+    ``channels``, ``hidden``, ``blocks``, ``heads``, ``features``), or going on from the flow in the file `start`,
+    with its sizes.
 
     Raises CheckpointError for a file that holds no mixer flow; ValueError for sizes that do not fit.
     """

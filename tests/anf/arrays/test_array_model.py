@@ -13,7 +13,7 @@ from anf.flows.flow import Flow
 from anf.flows.mixer import MixerConfig
 from anf.flows.mixer_flow import MixerFlow, MixerFlowConfig
 from drivers.board import load_board
-from firmware_bridge.mock.array_params import RelaxationParams, RetentionParams, WireParams
+from firmware_bridge.mock.array_params import FaultParams, RelaxationParams, RetentionParams, WireParams
 
 BOARD = load_board()
 
@@ -54,6 +54,26 @@ def test_stuck_cells_have_their_share_and_conductance(flow: Flow) -> None:
     for value, share in ((300e-6, 0.05), (1e-6, 0.1)):
         n = g.size
         assert np.mean(g == value) == pytest.approx(share, abs=4 * (share * (1 - share) / n) ** 0.5)
+
+
+def test_what_stuck_cells_lack_is_added_digitally_and_nothing_else(flow: Flow) -> None:
+    errors = ArrayErrors(programming_s=0.0, stuck_high=0.02, stuck_low=0.02)
+    arrays = model_arrays(flow, BOARD, errors=errors, seed=0, patched=True)
+    targets = map_flow(flow, BOARD.shape).targets_s(base_weights(flow))
+    stuck = (arrays.conductance_s != targets) & np.isfinite(targets)
+    assert 0 < arrays.patched <= stuck.sum()  # a weight of a stuck cell may by chance be what it holds
+    for name, engine in arrays.simulated(ArrayNoise.off(), torch.Generator()).items():
+        weight = flow.base_layers()[name].weight.detach()
+        torch.testing.assert_close(engine(torch.eye(weight.shape[1])).T, weight, rtol=1e-4, atol=1e-5)
+
+
+def test_all_errors_are_those_of_the_device_model(flow: Flow) -> None:
+    errors, faults = ArrayErrors.all(), FaultParams()
+    assert (errors.stuck_high, errors.stuck_low) == (faults.stuck_high_fraction, faults.stuck_low_fraction)
+    plain = difference_s(flow, ArrayErrors()).std()
+    found = difference_s(flow, errors)
+    # Relaxation adds to programming errors; stuck cells are far out.
+    assert np.median(np.abs(found)) > 1.1 * 0.6745 * plain
 
 
 def test_lines_with_resistance_lose_most_where_they_are_longest(flow: Flow) -> None:
