@@ -29,7 +29,7 @@ STUCK = 0.01
 """Share of stuck cells, half of them high."""
 CHIPS = 4
 PROPOSALS = 8192
-SHARE = 0.06
+SHARE = 0.095
 """Of LoRA in all weights, at most; the maps of a site and the spectrum of the base are trained besides."""
 TRAINING = TrainingConfig(steps=150, batch=256, learning_rate=1e-2)
 STAGES = ("as programmed", "adapted")

@@ -16,3 +16,18 @@ def test_a_lattice_is_compared_on_hardware_in_software_and_with_hmc(xbar_json, m
         assert run["on_boards"].all()
         assert (run["board_time_s"] > 0).all()
         assert set(run["source"].to_numpy()) == {"hardware", "software", "hmc"}
+
+
+def test_identities_are_held_against_simulated_arrays_with_all_their_errors(xbar_json, mocker):
+    sizes = {"phi4": ({}, ()), "graphene": ({"g": 1.0, "u": 0.5}, ((6, 1024, 0), (12, 256, 0)))}
+    mocker.patch("lab_scripts.panels.hardware.LATTICES", sizes)
+    mocker.patch("lab_scripts.panels.hardware.LARGEST", 0)
+    numbers = {n["name"]: n for n in xbar_json("figure", "4f", "--out", "f.pdf")["numbers"]}
+    for side in (6, 12):
+        for name in ("virial", "zero_mode", "tadpole"):
+            assert numbers[f"L = {side}, {name} on hardware − exact"]["met"]
+        assert 0.5 < numbers[f"L = {side}, ESS, hardware"]["value"] < 1
+    with xr.open_dataset("f.nc") as run:
+        assert not run["on_boards"].any()
+        assert (run["patched"] > 0).any()
+        assert run["arrays"].to_numpy().tolist() == [1, 12]
