@@ -16,7 +16,7 @@ from anf.studies.common import FLOW, HMC, KINDS, both, estimates, table, verdict
 SIDES = (6, 12, 24, 48)
 G, U = 1.0, 0.5
 BINS = 60
-_DRAWS = {6: 3000, 12: 3000, 24: 600, 48: 150}
+_DRAWS = {6: 3000, 12: 3000, 24: 3000, 48: 750}
 _PROPOSALS = {6: 32_768, 12: 32_768, 24: 8192, 48: 4096}
 
 GAP_US = (0.0, 0.1, 0.2, 0.3, 0.5)

@@ -140,7 +140,7 @@ def _condensate(figure: Figure, run: xr.Dataset) -> None:
     axes.plot([], [], ".-", color=GREY, label=f"HMC, L × {run.attrs['space']}")
     axes.plot([], [], "o", mfc="none", color=GREY, label=f"{FLOW}, L × L")
     axes.set(title="Chiral condensate, g = 1", xlabel="T/g = 1/(L g)", ylabel="⟨ψ̄ψ⟩, O = √(32π)/g")
-    axes.legend(ncols=2, loc="lower right")
+    axes.legend(ncols=2, loc="center", bbox_to_anchor=(0.45, 0.36))
 
 
 def _condensate_numbers(run: xr.Dataset) -> list[Number]:
