@@ -63,6 +63,7 @@ class PulseChoice(ABC):
     strikes: strong pulses in a row without effect, (n_sl, n_bl).
     responded: cells that a pulse has moved, (n_sl, n_bl).
     form_count: forming pulses that each cell has had, (n_sl, n_bl); formed: those that responded to them.
+    form_limit: forming pulses that each cell may have, (n_sl, n_bl).
     """
 
     def __init__(self, config: WriteVerifyConfig, shape: tuple[int, int]) -> None:
@@ -70,6 +71,7 @@ class PulseChoice(ABC):
         self.strikes = np.zeros(shape, int)
         self.responded = np.zeros(shape, bool)
         self.form_count = np.zeros(shape, int)
+        self.form_limit = np.full(shape, len(config.form_v))
         self.formed = np.zeros(shape, bool)
 
     @abstractmethod
@@ -109,9 +111,9 @@ class PulseChoice(ABC):
 
     @property
     def tried_forming(self) -> Mask:
-        """Cells that forming can do no more for: they have responded to a pulse, or to forming, or every amplitude has
-        been tried."""
-        return self.responded | self.formed | (self.form_count >= len(self._c.form_v))
+        """Cells that forming can do no more for: they have responded to a pulse, or to forming, or every amplitude that
+        they may be given has been tried."""
+        return self.responded | self.formed | (self.form_count >= np.minimum(self.form_limit, len(self._c.form_v)))
 
     def learn(self, step: PulseStep, g_s: Array, error_s: Array, target_s: Array) -> None:
         """Take in the means `g_s`, with standard errors `error_s`, read after the pulses of `step`."""

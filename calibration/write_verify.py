@@ -147,6 +147,7 @@ class _Session:
         shape = target.shape
         self._evidence = Evidence(shape)
         self._choice = ALGORITHMS[config.algorithm](config, shape)
+        self._choice.form_limit = crossbar.forming_left
         self._failure = np.zeros(shape, np.int8)
         self._cycles = np.zeros(shape, np.int64)
         self._pulses = np.zeros(shape, np.int64)
@@ -291,7 +292,11 @@ class _Session:
         reads = f"reads {g_s * 1e6:.2f} µS, target {self._target[sl, bl] * 1e6:.2f} µS"
         scatter = f"reads without a pulse between them scatter by {self._evidence.scatter_s()[sl, bl] * 1e6:.2f} µS"
         pulses = f"{int(self._pulses[sl, bl])} pulses"
-        formed = f"{int(self._choice.form_count[sl, bl])} forming pulses to {max(c.form_v):g} V"
+        count, allowed = int(self._choice.form_count[sl, bl]), int(self._choice.form_limit[sl, bl])
+        if count < len(c.form_v) and count >= allowed:
+            formed = f"{count} forming pulses, all that limits.forming_per_cell leaves it,"
+        else:
+            formed = f"{count} forming pulses to {max(c.form_v):g} V"
         reason = {
             Failure.STUCK_HIGH: f"{reads}; {c.strong_pulses} RESETs of {c.reset_v[1]:g} V did not change it",
             Failure.STUCK_LOW: f"{reads}; {c.strong_pulses} SETs at {c.set_gate_v[1]:g} V of gate and {formed} "

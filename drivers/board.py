@@ -102,6 +102,8 @@ class Limits(_Section):
     read_exposure_s: float = Field(gt=0)
     pulse_interval_s: float = Field(gt=0)
     pulses_per_cell: int = Field(gt=0)
+    forming_per_cell: int = Field(ge=0)
+    dose_per_cell_v2s: float = Field(gt=0)
     host_silence_s: float = Field(gt=0)
     set: PulseLimits
     reset: PulseLimits
@@ -149,6 +151,7 @@ class Board(_Section):
     """One board: netlist, converters, waiting times, levels, limits."""
 
     name: str
+    chip: str = Field("", max_length=64, description="the array on it, as you call it: its doses are kept by this")
     wiring: Wiring
     dac: DacSettings
     tia: TiaSettings

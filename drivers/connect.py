@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,7 @@ from drivers.bridges import open_bridge
 from drivers.calibration_record import Accept, CalibrationRecord
 from drivers.crossbar import Crossbar
 from drivers.instruments import dmm, keithley
-from firmware_bridge.bridge import Bridge
+from drivers.ledger import Ledger, board_name, ledger_folder
 from firmware_bridge.errors import ProtocolError
 from firmware_bridge.journal import Journal, JournalBridge
 from firmware_bridge.mock.board import MockBoard, MockParams
@@ -30,6 +31,7 @@ def open_crossbar(
     vcd: Path | None = None,
     calibration: CalibrationRecord | str | Path | None = None,
     accept: Collection[Accept] = (),
+    ledger: Path | None = None,
 ) -> Crossbar:
     """Open a board.
 
@@ -47,7 +49,11 @@ def open_crossbar(
     calibration: a record, or the path of one, that corrects the board. Without one, nothing is corrected.
     accept: ``"expired"``, ``"foreign"``: use a record although it has expired, or is another board's.
 
-    Raises `RecordError` for a record that cannot be used, before anything is sent to the board.
+    ledger: folder of the ledgers, which hold what each array has been given over its life. By default that of
+        `drivers.ledger.ledger_folder`: for a real board always one, for a model none unless XBAR_LEDGER names it.
+
+    Raises `BoardInUse` if another process has the board, `LedgerError` if its ledger cannot be kept, and `RecordError`
+    for a record that cannot be used, before anything is sent to the board.
 
     The token for a board server is the environment variable XBAR_TOKEN.
 
@@ -60,20 +66,25 @@ def open_crossbar(
     if calibration is not None and not isinstance(calibration, CalibrationRecord):
         calibration = CalibrationRecord.load(calibration)
     bridge = open_bridge(address, board=board, seed=seed, mock=mock, vcd=vcd)
-    try:
-        if calibration is not None:
-            calibration.refuse_unfit(bridge.identify(), board, accept=accept)
-        return Crossbar(bridge if journal is None else _journalled(bridge, journal), board, calibration)
-    except BaseException:
+    with ExitStack() as unless_opened:
         # Nobody else can let go of the board.
-        bridge.close()
-        raise
-
-
-def _journalled(bridge: Bridge, path: Path) -> JournalBridge:
-    """The bridge behind a journal, new or gone on with."""
-    begin = Journal.resume if path.exists() else Journal.create
-    return JournalBridge(bridge, begin(path, bridge.identify()), rebuild=isinstance(bridge, MockBridge | RtlBridge))
+        unless_opened.callback(bridge.close)
+        identity = bridge.identify()
+        if calibration is not None:
+            calibration.refuse_unfit(identity, board, accept=accept)
+        run = None
+        if journal is not None:
+            begun = (Journal.resume if journal.exists() else Journal.create)(journal, identity)
+            run, inner = begun.run_id, bridge
+            bridge = JournalBridge(inner, begun, rebuild=isinstance(inner, MockBridge | RtlBridge))
+            unless_opened.callback(begun.close)
+        kept = None
+        if (folder := ledger or ledger_folder(identity)) is not None:
+            kept = Ledger.open(folder, board_name(identity, board), board.shape, run=run, journal=journal)
+            unless_opened.callback(kept.close)
+        crossbar = Crossbar(bridge, board, calibration, kept)
+        unless_opened.pop_all()
+    return crossbar
 
 
 def load_mock(path: str | Path) -> MockParams:

@@ -14,6 +14,8 @@ from drivers import ads8324, dac80508, opa4322
 from drivers.board import Board
 from drivers.calibration_record import CalibrationRecord
 from drivers.correction import Correction
+from drivers.doses import Doses
+from drivers.ledger import Ledger
 from drivers.line_control import READ, AdcCodes, LineControl, ReadState
 from drivers.pulse_table import pulse_table, real_numbers
 from drivers.read_patterns import ReadPatterns
@@ -64,14 +66,20 @@ class Crossbar:
     Without one both are what the board file says they should be.
     """
 
-    def __init__(self, bridge: Bridge, board: Board, calibration: CalibrationRecord | None = None) -> None:
+    def __init__(
+        self,
+        bridge: Bridge,
+        board: Board,
+        calibration: CalibrationRecord | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
         """Check that the bridge fits this software and the board file, configure it, and bring all lines to rest.
 
-        `calibration` is taken as it is: `open_crossbar` checks that it is this board's.
+        `calibration` and `ledger` are taken as they are: `open_crossbar` checks that they are this board's.
         """
         self.board, self.shape = board, board.shape
         self.correct_by(calibration)
-        self._lines = LineControl(bridge, board)
+        self._lines = LineControl(bridge, board, ledger)
         self.identity = self._lines.identity
         self.nominal_amperes_per_code = float(
             opa4322.output_to_current(ads8324.lsb_v(board.adc.vref_v), board.tia.rf_ohm)
@@ -115,8 +123,18 @@ class Crossbar:
 
     @property
     def pulse_count(self) -> NDArray[np.int64]:
-        """Programming pulses that each cell has received, (n_sl, n_bl)."""
+        """Programming pulses that each cell has received through this object, (n_sl, n_bl)."""
         return self._lines.interlock.pulses
+
+    @property
+    def doses(self) -> Doses:
+        """What the array has been given over its life, as far as its ledger knows."""
+        return self._lines.interlock.doses
+
+    @property
+    def forming_left(self) -> NDArray[np.int64]:
+        """Forming pulses that each cell may still be given, (n_sl, n_bl)."""
+        return self.board.limits.forming_per_cell - self.doses.forming
 
     def wait(self, seconds: float) -> None:
         """Let board time pass, with all lines disconnected. The mock does not take that long."""

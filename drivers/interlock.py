@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from drivers import dac80508 as dac
 from drivers.board import Board, PulseLimits, Range
+from drivers.doses import Doses
+from drivers.ledger import Ledger
 from drivers.line_state import LineState, Volts
 from firmware_bridge.bridge import Bridge, Identity, Result, SequencerConfig
 from firmware_bridge.errors import LimitError, ProtocolError
@@ -41,18 +43,16 @@ LDAC_FRAME = dac.write_frame(dac.TRIGGER, dac.TRIGGER_LDAC)
 
 
 @dataclass
-class _Doses:
-    """What the array has been given. Arrays are replaced, never changed."""
+class _Given:
+    """How far a board has come. doses: over the life of its array. entries: programs that gave it any, of this run."""
 
-    pulses: NDArray[np.int64]
-    """(n_sl, n_bl) programming pulses on each cell."""
-    exposure_s: Volts
-    """(n_bl,) time that each bit line has spent above ``limits.read_disturb_v``."""
+    doses: Doses
+    entries: int = 0
     last_pulse_cycle: int = -(1 << 62)
 
-    def copy(self) -> _Doses:
+    def copy(self) -> _Given:
         """A snapshot that can be changed."""
-        return _Doses(self.pulses, self.exposure_s, self.last_pulse_cycle)
+        return _Given(self.doses.copy(), self.entries, self.last_pulse_cycle)
 
 
 class _Channels(NamedTuple):
@@ -72,8 +72,11 @@ class Interlock:
     A voltage at its limit passes although the DAC rounds it, by at most half a code.
     """
 
-    def __init__(self, bridge: Bridge, board: Board) -> None:
+    def __init__(self, bridge: Bridge, board: Board, ledger: Ledger | None = None) -> None:
+        """ledger: what the array was given before, and where what it is given now is written down. Without one, it
+        counts from zero and forgets."""
         self.bridge, self.board = bridge, board
+        self._ledger = ledger
         wiring = board.wiring
         self._bl, self._wl = np.array(wiring.bl_dac), np.array(wiring.wl_dac)
         self._bl_mask = sum(1 << d for d in {c // DAC_CHANNELS for c in wiring.bl_dac})
@@ -81,7 +84,8 @@ class Interlock:
         self._channels_of: dict[int, _Channels] = {}
         self._lines = LineState(board)
         self._half_code_v = self._lines.lsb_v / 2
-        self._doses = _Doses(np.zeros(board.shape, np.int64), np.zeros(wiring.n_bl))
+        before = Doses.none(board.shape) if ledger is None else ledger.others
+        self._before, self._given = before, _Given(before)
         self._cycle = 0
 
     # -- Bridge ----------------------------------------------------------------------------------------------------
@@ -95,27 +99,29 @@ class Interlock:
 
     def check(self, programs: Iterable[Program]) -> None:
         """Refuse programs that would be refused if they ran one after the other; send nothing."""
-        lines, doses, clock = self._lines.copy(), self._doses.copy(), Clock(self.board.timing, self._cycle)
+        lines, given, clock = self._lines.copy(), self._given.copy(), Clock(self.board.timing, self._cycle)
         for program in programs:
             for instruction in program:
-                self._follow(instruction, lines, doses, clock)
+                self._follow(instruction, lines, given, clock)
             clock.issue(End())
 
     def run(self, program: Program) -> Result:
-        lines, doses, clock = self._lines.copy(), self._doses.copy(), Clock(self.board.timing, self._cycle)
+        lines, given, clock = self._lines.copy(), self._given.copy(), Clock(self.board.timing, self._cycle)
         for instruction in program:
-            self._follow(instruction, lines, doses, clock)
-        before, self._doses = self._doses, doses
+            self._follow(instruction, lines, given, clock)
+        before = self._given
+        self._write_down(given)
+        self._given = given
         try:
             result = self.bridge.run(program)
         except Resumed:
             # Nothing was sent, and the lines of this board are not those of the run that goes on.
-            self._doses = before
+            self._given = before
             self._lines.power_up()
             raise
         except BaseException:
             # Nobody knows how far it came: all of its pulses count, and the last one may have been just now.
-            self._cycle = doses.last_pulse_cycle = clock.now
+            self._cycle = given.last_pulse_cycle = clock.now
             self._lines.power_up()
             raise
         self._lines = lines
@@ -132,23 +138,41 @@ class Interlock:
 
     def close(self) -> None:
         self._lines.power_up()
-        self.bridge.close()
+        try:
+            self.bridge.close()
+        finally:
+            if self._ledger is not None:
+                self._ledger.close()
+
+    @property
+    def doses(self) -> Doses:
+        """What the array has been given over its life, or may have been at an error, as far as the ledger knows it."""
+        return self._given.doses.copy()
 
     @property
     def pulses(self) -> NDArray[np.int64]:
         """Programming pulses (n_sl, n_bl) that each cell was sent through this object, or may have been at an error."""
-        return self._doses.pulses.copy()
+        return self._given.doses.pulses - self._before.pulses
+
+    def _write_down(self, given: _Given) -> None:
+        """What a program gives, before it is sent."""
+        before, after = self._given.doses, given.doses
+        if all(a is b for a, b in zip(before.arrays(), after.arrays(), strict=True)):
+            return
+        given.entries += 1
+        if self._ledger is not None:
+            self._ledger.record(given.entries, after - before)
 
     # -- following a program ------------------------------------------------------------------------------------------
-    def _follow(self, instruction: Instruction, lines: LineState, doses: _Doses, clock: Clock) -> None:
+    def _follow(self, instruction: Instruction, lines: LineState, given: _Given, clock: Clock) -> None:
         start = clock.now
         begin = clock.issue(instruction)
         duration_s = (clock.now - start) * self.board.timing.period_s
         if isinstance(instruction, Mvm):
-            self._mvm(instruction, lines, doses, duration_s)
+            self._mvm(instruction, lines, given, duration_s)
             return
         if lines.gate and self._reach_v(lines) > self.board.limits.read_disturb_v:
-            self._expose(doses, lines.relative_v(lines.active), duration_s)
+            self._expose(given.doses, lines.relative_v(lines.active), duration_s)
         match instruction:
             case SpiWrite() | SpiRead():
                 _refuse_crc(instruction)
@@ -169,9 +193,9 @@ class Interlock:
                 if lines.gate and self._reach_v(lines) > self.board.limits.read_v:
                     self._check_read(lines.relative_v(lines.active))
             case Pulse():
-                self._pulse(lines.active[None], np.array([instruction.width]), np.array([begin]), lines, doses)
+                self._pulse(lines.active[None], np.array([instruction.width]), np.array([begin]), lines, given)
             case Pulses():
-                self._pulses(instruction, start, lines, doses)
+                self._pulses(instruction, start, lines, given)
 
     def _check_lines(self, lines: LineState) -> None:
         """After any change: lines within range, and a connected bit line within the read limit."""
@@ -209,7 +233,7 @@ class Interlock:
             )
         return channels
 
-    def _mvm(self, mvm: Mvm, lines: LineState, doses: _Doses, duration_s: float) -> None:
+    def _mvm(self, mvm: Mvm, lines: LineState, given: _Given, duration_s: float) -> None:
         if not mvm.count:
             return
         channels = self._channels(mvm, lines)
@@ -222,7 +246,7 @@ class Interlock:
             if lines.gate:
                 relative = lines.relative_v(blocks)
                 self._check_read(relative)
-                self._expose(doses, relative, duration_s / mvm.count)
+                self._expose(given.doses, relative, duration_s / mvm.count)
         lines.stream(channels.flat, mvm.codes[-1].reshape(-1), reach_v)
 
     def _harmless_reach_v(self, mvm: Mvm, lines: LineState) -> float | None:
@@ -284,7 +308,7 @@ class Interlock:
             )
 
     # -- doses -------------------------------------------------------------------------------------------------------
-    def _expose(self, doses: _Doses, relative: Volts, each_s: float) -> None:
+    def _expose(self, doses: Doses, relative: Volts, each_s: float) -> None:
         """Count time under a read bias above the disturb level; `relative` (n_bl,) or (n, n_bl), `each_s` s each."""
         limits = self.board.limits
         disturbed = np.abs(np.atleast_2d(relative)) > limits.read_disturb_v + self._half_code_v
@@ -295,14 +319,14 @@ class Interlock:
         bound = (0.0, limits.read_exposure_s * (1 + 1e-9))
         self._refuse("read exposure of BL", doses.exposure_s, bound, limit, "s", "limits.read_exposure_s")
 
-    def _pulses(self, pulses: Pulses, start: int, lines: LineState, doses: _Doses) -> None:
+    def _pulses(self, pulses: Pulses, start: int, lines: LineState, given: _Given) -> None:
         if not pulses.count:
             return
         channels = self._channels(pulses, lines)
         codes = np.repeat(lines.active[None], pulses.count, axis=0)
         codes[:, channels.flat] = pulses.codes.reshape(pulses.count, -1)
         self._check_range(codes)
-        self._pulse(codes, pulses.widths, start + pulses.schedule(self.board.timing).start, lines, doses)
+        self._pulse(codes, pulses.widths, start + pulses.schedule(self.board.timing).start, lines, given)
         lines.stream(channels.flat, pulses.codes[-1].reshape(-1))
 
     def _pulse(
@@ -311,7 +335,7 @@ class Interlock:
         width_cycles: NDArray[np.integer],
         start_cycle: NDArray[np.int64],
         lines: LineState,
-        doses: _Doses,
+        given: _Given,
     ) -> None:
         """Check pulses that connect lines at codes (n, channels) for cycles (n,) from others (n,) on; count them."""
         limits, period_s = self.board.limits, self.board.timing.period_s
@@ -330,7 +354,7 @@ class Interlock:
         ):
             if cells.any():
                 self._check_kind(kind, relative, cells, gates, width_cycles * period_s, limit)
-        interval_s = np.diff(start_cycle, prepend=doses.last_pulse_cycle) * period_s
+        interval_s = np.diff(start_cycle, prepend=given.last_pulse_cycle) * period_s
         limit_s = limits.pulse_interval_s
         self._refuse(
             "interval before pulse",
@@ -340,20 +364,13 @@ class Interlock:
             "s",
             "limits.pulse_interval_s",
         )
-        doses.last_pulse_cycle = int(start_cycle[-1])
+        given.last_pulse_cycle = int(start_cycle[-1])
         pulse, bl = np.nonzero(np.abs(relative) > above)
-        counts = np.zeros(self.board.shape[::-1], np.int64)
-        np.add.at(counts, bl, self._rows_on(gates[pulse], relative[pulse, bl]))
-        doses.pulses = doses.pulses + counts.T
-        if (worst := int(doses.pulses.max())) > limits.pulses_per_cell:
-            row, column = np.unravel_index(doses.pulses.argmax(), doses.pulses.shape)
-            raise LimitError(
-                f"pulses on cell (SL {row}, BL {column})",
-                worst,
-                limits.pulses_per_cell,
-                source=f"limits.pulses_per_cell of board {self.board.name}",
-                advice="nothing was sent to the board; exclude the cell, or raise the limit in the board file",
-            )
+        volts = relative[pulse, bl]
+        given.doses.give(
+            self._rows_on(gates[pulse], volts), bl, volts**2 * width_cycles[pulse] * period_s, (volts > 0) & forming
+        )
+        given.doses.refuse_cells(limits, self.board.name)
 
     def _rows_on(self, gates: Volts, relative: Volts) -> NDArray[np.bool_]:
         """Rows (n, n_sl) whose transistors conduct at gate voltages (n, n_sl) for a bit line at `relative` (n,), both

@@ -14,6 +14,7 @@ from drivers import ads8324, cd4051b, dac80508, opa4322
 from drivers.board import Board
 from drivers.dac80508 import Dac80508Bank
 from drivers.interlock import Interlock
+from drivers.ledger import Ledger
 from drivers.sn74hc595 import Sn74hc595Chain
 from firmware_bridge.bridge import Bridge, Result
 from firmware_bridge.errors import ProtocolError
@@ -67,14 +68,14 @@ class LineControl:
     changes: counts what may have changed cells or their offsets: pulses, and everything made safe.
     """
 
-    def __init__(self, bridge: Bridge, board: Board) -> None:
+    def __init__(self, bridge: Bridge, board: Board, ledger: Ledger | None = None) -> None:
         """Check that the bridge fits this software and the board file, configure it, and bring all lines to rest."""
         self.identity = bridge.identify()
         self._refuse_foreign(board)
         wiring = board.wiring
         self.board = board
         self.cycles = self.changes = 0
-        self.interlock = Interlock(bridge, board)
+        self.interlock = Interlock(bridge, board, ledger)
         self._dac = Dac80508Bank(wiring.n_dacs, gain=board.dac.gain, ref_divide=board.dac.ref_divide)
         self._chain = Sn74hc595Chain(wiring.sr_devices)
         self._muxes = cd4051b.Cd4051bMuxes(wiring)

@@ -4,10 +4,8 @@ So a run that was killed goes on where it was. The command is simply done again,
 from the journal until that ends: commands are deterministic given what the board answers, so they come to the same
 place by the same way, and nothing that the journal has confirmed is sent to the board again.
 
-A journal is append-only: `MAGIC`, then records of a kind (1 byte), a length, a CRC-32 of all three, and a payload. What
-changes an array is on the disk, by fsync, before the board gets it; that it was executed need not be, since pulses in
-doubt count as given. A record that was cut short by the end of the file
-never happened; one that is damaged before the end is refused, since pulses may be written after it.
+A journal is a file of records (`firmware_bridge.records`). What changes an array is on the disk, by fsync, before the
+board gets it; that it was executed need not be, since pulses in doubt count as given.
 """
 
 from __future__ import annotations
@@ -15,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-import zlib
 from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
@@ -23,13 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
+from firmware_bridge import records
 from firmware_bridge.bridge import Bridge, Identity, Result, SequencerConfig
 from firmware_bridge.errors import BoardError
 from firmware_bridge.isa import Pulse, Pulses, Words
 from firmware_bridge.program import Program
 
-MAGIC = b"XBARJRN1"
-_HEADER = struct.Struct("<BII")
 _DONE = struct.Struct("<Q")
 _DIGEST_BYTES = 16
 
@@ -63,110 +59,79 @@ class Step:
     result: Result | None
 
 
+FORMAT = records.Format(b"XBARJRN2", "journal", JournalError, "make room, then resume the run")
+
+
 class Journal:
     """The file. Use `create` or `resume`.
 
     Attributes
     ----------
+    run_id: of the run that it belongs to, 16 random bytes.
     steps: what it held when it was opened. lost_bytes: length of a last record that was cut short, and is dropped.
     """
 
-    def __init__(self, path: Path, file: int, steps: list[Step], lost_bytes: int) -> None:
-        self.path, self.steps, self.lost_bytes = path, steps, lost_bytes
-        self._file = file
+    def __init__(self, file: records.RecordFile, run_id: bytes) -> None:
+        self.path, self.lost_bytes, self.run_id = file.path, file.lost_bytes, run_id
+        self.steps = steps(kinds(file.records))
+        self.append, self.close = file.append, file.close
 
     @classmethod
     def create(cls, path: Path, identity: Identity) -> Journal:
         """A new one. Raises `JournalError` if there is one already or it cannot be written."""
-        try:
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise JournalError(f"journal {path}: {error.strerror}; nothing was sent to the board") from error
-        journal = cls(path, file, [], 0)
-        journal._write(MAGIC)
-        journal.append(Kind.BOARD, _board(identity), sync=True)
-        return journal
+        return cls._begin(records.RecordFile.create(path, FORMAT), identity)
+
+    @classmethod
+    def _begin(cls, file: records.RecordFile, identity: Identity) -> Journal:
+        run_id = os.urandom(_DIGEST_BYTES)
+        file.append(Kind.BOARD, run_id + _board(identity), sync=True)
+        return cls(file, run_id)
 
     @classmethod
     def resume(cls, path: Path, identity: Identity) -> Journal:
         """Go on with one. Raises `JournalError` if it is damaged, or another board's."""
-        content = read_bytes(path)
-        records, end = parse(path, content)
-        if not records:
+        file = records.RecordFile.resume(path, FORMAT, _damage)
+        if not file.records:
             # Cut short before anything was sent.
-            path.unlink()
-            return cls.create(path, identity)
-        if records[0] != (Kind.BOARD, _board(identity)):
+            return cls._begin(file, identity)
+        first = file.records[0][1]
+        run_id, board = first[:_DIGEST_BYTES], first[_DIGEST_BYTES:]
+        if board != _board(identity):
+            file.close()
             raise JournalError(
-                f"journal {path}: belongs to board {records[0][1].decode()}, this is {_board(identity).decode()}; "
+                f"journal {path}: belongs to board {board.decode()}, this is {_board(identity).decode()}; "
                 "connect that board"
             )
-        file = os.open(path, os.O_WRONLY | os.O_APPEND)
-        os.ftruncate(file, end)
-        journal = cls(path, file, steps(records), len(content) - end)
-        journal.append(Kind.RESUMED, b"", sync=True)
-        return journal
-
-    def append(self, kind: Kind, payload: bytes, *, sync: bool) -> None:
-        """Write a record; with `sync` it is on the disk when this returns. Raises `JournalError`."""
-        head = _HEADER.pack(kind, len(payload), _crc(kind, payload))
-        self._write(head + payload)
-        if sync:
-            os.fdatasync(self._file)
-
-    def _write(self, data: bytes) -> None:
-        try:
-            written = os.write(self._file, data)
-        except OSError as error:
-            raise JournalError(f"journal {self.path}: {error.strerror}; make room, then resume the run") from error
-        if written != len(data):
-            raise JournalError(f"journal {self.path}: the disk is full; make room, then resume the run")
-
-    def close(self) -> None:
-        """Let go of the file. Any number of times."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        file.append(Kind.RESUMED, b"", sync=True)
+        return cls(file, run_id)
 
 
-def read_bytes(path: Path) -> bytes:
-    """The journal at `path`. Raises `JournalError` if it cannot be read or is none."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise JournalError(f"journal {path}: {error.strerror}") from error
-    if not content.startswith(MAGIC) and not MAGIC.startswith(content):
-        raise JournalError(f"{path} is not a journal of this version")
-    return content
+def read(path: Path) -> tuple[list[tuple[Kind, bytes]], int]:
+    """Records of a journal, and how many bytes of a last one were cut short. Raises `JournalError`: it cannot be read,
+    is none, or is damaged."""
+    content = records.read_bytes(path, FORMAT)
+    found, end = records.parse(path, content, FORMAT, _damage)
+    return kinds(found), len(content) - end
 
 
-def parse(path: Path, content: bytes) -> tuple[list[tuple[Kind, bytes]], int]:
-    """Records, and where the whole ones end. Raises `JournalError` for damage before the end."""
-    records: list[tuple[Kind, bytes]] = []
-    position = len(MAGIC)
-    while position + _HEADER.size <= len(content):
-        kind, length, crc = _HEADER.unpack_from(content, position)
-        end = position + _HEADER.size + length
-        payload = content[position + _HEADER.size : end]
-        if end > len(content) or (crc != _crc(kind, payload) and end == len(content)):
-            break  # cut short
-        if crc != _crc(kind, payload):
-            done = sum(kind is Kind.DONE for kind, _ in records)
-            raise JournalError(
-                f"journal {path}: is damaged at byte {position} of {len(content)}; {done} programs before that are "
-                "whole, and what was sent to the board after them is not known: do not resume; read the array and "
-                "program anew"
-            )
-        records.append((Kind(kind), payload))  # the CRC has passed: a kind that this version wrote
-        position = end
-    return records, min(position, len(content))
+def kinds(found: records.Records) -> list[tuple[Kind, bytes]]:
+    """Records by what they say; the CRC has passed, so these are kinds that this version wrote."""
+    return [(Kind(kind), payload) for kind, payload in found]
 
 
-def steps(records: list[tuple[Kind, bytes]]) -> list[Step]:
+def _damage(before: records.Records) -> str:
+    done = sum(kind == Kind.DONE for kind, _ in before)
+    return (
+        f"{done} programs before that are whole, and what was sent to the board after them is not known: do not "
+        "resume; read the array and program anew"
+    )
+
+
+def steps(found_records: list[tuple[Kind, bytes]]) -> list[Step]:
     """The programs of a journal in order. One that was begun twice was found in doubt and begun again."""
     found: list[Step] = []
     begun: bytes | None = None
-    for kind, payload in records:
+    for kind, payload in found_records:
         if kind is Kind.BEGUN:
             begun = payload[:_DIGEST_BYTES]
         elif kind is Kind.DONE and begun is not None:
@@ -177,8 +142,7 @@ def steps(records: list[tuple[Kind, bytes]]) -> list[Step]:
 
 def has_pulses(path: Path) -> bool:
     """Whether a board may have been given pulses. Raises `JournalError`."""
-    records, _ = parse(path, read_bytes(path))
-    return any(kind is Kind.BEGUN and payload[_DIGEST_BYTES] for kind, payload in records)
+    return any(kind is Kind.BEGUN and payload[_DIGEST_BYTES] for kind, payload in read(path)[0])
 
 
 class JournalBridge:
@@ -263,10 +227,6 @@ def _board(identity: Identity) -> bytes:
 
 def _digest(words: Words) -> bytes:
     return hashlib.blake2b(words.tobytes(), digest_size=_DIGEST_BYTES).digest()
-
-
-def _crc(kind: int, payload: bytes) -> int:
-    return zlib.crc32(payload, zlib.crc32(struct.pack("<BI", kind, len(payload))))
 
 
 def _unpack(payload: bytes) -> Result:

@@ -17,6 +17,7 @@ import numpy as np
 
 from firmware_bridge.bridge import SequencerConfig
 from firmware_bridge.errors import BoardError
+from firmware_bridge.exclusive import Exclusive
 from firmware_bridge.gateware import REGISTERS
 from firmware_bridge.gateware_client import Buffer, GatewareBridge
 from firmware_bridge.wiring import Wiring
@@ -103,8 +104,10 @@ class Zc706Bridge(GatewareBridge):
     """A `Bridge` to the gateware in the fabric. While it is configured, a thread tells the watchdog that this process
     lives; outputs are safe within `SequencerConfig.watchdog_cycles` of its end, whatever ends it."""
 
-    def __init__(self, ip: IpCore, wiring: Wiring, *, serial: str = "zc706") -> None:
+    def __init__(self, ip: IpCore, wiring: Wiring, *, serial: str = "zc706", lock: Exclusive | None = None) -> None:
+        """lock: what keeps other processes from the fabric; let go of when this is closed."""
         self._life: _SignsOfLife | None = None
+        self._lock = lock
         super().__init__(PynqBus(ip), wiring, kind="zc706", serial=serial)
 
     @classmethod
@@ -114,7 +117,8 @@ class Zc706Bridge(GatewareBridge):
         address: ``zc706[:PATH][?loaded]``; PATH is of the .bit file, its .hwh beside it. With ``?loaded`` the fabric
             already holds it and keeps what it holds, latched limits included.
 
-        Raises `Zc706Unavailable` if pynq, a device, the bitstream or the gateware in it is missing.
+        Raises `Zc706Unavailable` if pynq, a device, the bitstream or the gateware in it is missing, and `BoardInUse` if
+        another process has the fabric: to load it would take the gateware away from under that.
         """
         named, mark, option = address.removeprefix("zc706").removeprefix(":").partition("?")
         if mark and option != "loaded":
@@ -125,7 +129,6 @@ class Zc706Bridge(GatewareBridge):
             raise Zc706Unavailable(f"the fabric holds no bitstream: its state is {state!r}; open it without ?loaded")
         try:
             driver()
-            from pynq import Overlay
         except ImportError as error:
             raise Zc706Unavailable(
                 f"pynq is not installed here ({error}): run this on the board, with its image's own Python, or "
@@ -136,8 +139,21 @@ class Zc706Bridge(GatewareBridge):
                 f"there is no bitstream {path}: build it as firmware_bridge/overlay/README.md says, or name one as "
                 "zc706:/path/xbar.bit"
             )
+        # One fabric, whatever the bitstream.
+        lock = Exclusive.device("zc706", "the fabric of this board (zc706)")
         try:
-            overlay = Overlay(str(path), download=not option)
+            return cls(cls._core(path, download=not option), wiring, lock=lock)
+        except BaseException:
+            lock.close()
+            raise
+
+    @staticmethod
+    def _core(path: Path, *, download: bool) -> IpCore:
+        """The gateware in a bitstream, which is loaded."""
+        from pynq import Overlay
+
+        try:
+            overlay = Overlay(str(path), download=download)
         except (RuntimeError, OSError) as error:
             raise Zc706Unavailable(f"pynq cannot load {path}: {error}; is this the board, and are you root?") from error
         names = [name for name, ip in overlay.ip_dict.items() if ip.get("type") == VLNV]
@@ -147,7 +163,7 @@ class Zc706Bridge(GatewareBridge):
         core = overlay
         for part in names[0].split("/"):
             core = getattr(core, part)
-        return cls(core, wiring)
+        return core
 
     def configure(self, config: SequencerConfig) -> None:
         super().configure(config)
@@ -158,7 +174,11 @@ class Zc706Bridge(GatewareBridge):
 
     def close(self) -> None:
         self._end_signs()
-        super().close()
+        try:
+            super().close()
+        finally:
+            if self._lock is not None:
+                self._lock.close()
 
     def _end_signs(self) -> None:
         if self._life is not None:

@@ -23,6 +23,7 @@ from lab_scripts import (
     doctor,
     figure,
     hmc,
+    ledger,
     mvm,
     performance,
     place,
@@ -83,6 +84,7 @@ app.command()(mvm.mvm)
 app.add_typer(calibrate.calibrate, name="calibrate")
 app.add_typer(characterise.characterise, name="characterise")
 app.command()(figure.figure)
+app.command()(ledger.ledger)
 app.command()(resume.resume)
 app.add_typer(stored_runs.runs, name="runs")
 app.add_typer(bench.bench, name="bench")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from firmware_bridge.journal import parse, read_bytes, steps
+from firmware_bridge.journal import read, steps
 from lab_scripts.console import Report
 from lab_scripts.exits import FileError
 from lab_scripts.runs import COMMAND_FILE, RESUMING, git_revision, journal_folder, versions
@@ -66,13 +66,12 @@ def _command(run: Path, folder: Path) -> dict[str, Any]:
 
 
 def _state(journal: Path) -> str:
-    content = read_bytes(journal)
-    records, end = parse(journal, content)
+    records, lost = read(journal)
     programs = steps(records)
     done = sum(step.result is not None for step in programs)
     text = f"{done} programs done"
     if done < len(programs):
         text += ", one under way"
-    if lost := len(content) - end:
+    if lost:
         text += f", and the beginning of a record ({lost} bytes), which says that nothing more was sent"
     return text

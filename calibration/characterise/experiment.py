@@ -102,7 +102,7 @@ def refuse_absent_column(crossbar: Crossbar, column: int) -> None:
 def refuse_too_many_pulses(crossbar: Crossbar, pulses: int, name: str, value: float) -> None:
     """Raise `LimitError` for parameter `name` = `value` if `pulses` more on a cell are beyond the board's limit."""
     limit = crossbar.board.limits.pulses_per_cell
-    spent = int(crossbar.pulse_count.max())
+    spent = int(crossbar.doses.pulses.max())
     if spent + pulses > limit:
         raise LimitError(
             name, value, (0, int(value * (limit - spent) / pulses)),

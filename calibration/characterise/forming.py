@@ -43,7 +43,7 @@ class Forming(Experiment):
         form_v, formed_s = np.full(crossbar.shape, np.nan), np.full(crossbar.shape, np.nan)
         for k, amplitude_v in enumerate(amplitudes):
             # Only these: a pulse like that takes a cell that conducts to another conductance, or breaks it.
-            waiting = pristine & np.isnan(form_v)
+            waiting = pristine & np.isnan(form_v) & (crossbar.forming_left > 0)
             if waiting.any():
                 crossbar.apply_pulses(np.where(waiting, amplitude_v, np.nan), self.gate_v, self.width_s, forming=True)
                 g = crossbar.read_conductance(repeats=4)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from typing import NamedTuple, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from firmware_bridge.errors import ConnectionLost, ProtocolError
+from firmware_bridge.exclusive import Exclusive
 
 DEFAULT_BAUD = 921600
 TCP_SEND_TIMEOUT_S = 5.0
@@ -134,14 +136,17 @@ class SerialLink:
     """A serial port, 8N1, held exclusively."""
 
     def __init__(self, path: str, baud: int = DEFAULT_BAUD) -> None:
-        """Raises `ConnectionLost` if the port cannot be opened."""
+        """Raises `ConnectionLost` if the port cannot be opened, `BoardInUse` if another process has it."""
         import serial
 
         self.name = path
         self.seconds_per_byte = 10 / baud
+        # The port has a lock of its own, against programs that are not of this project, but that names nobody.
+        self._lock = Exclusive.device(os.path.realpath(path), f"serial port {path}")
         try:
             self._port = serial.Serial(path, baud, timeout=0, write_timeout=SERIAL_SEND_TIMEOUT_S, exclusive=True)
         except (OSError, ValueError) as error:
+            self._lock.close()
             raise ConnectionLost(f"serial port {path} at {baud} baud: {error}", executed=False) from error
 
     def fileno(self) -> int:
@@ -164,3 +169,4 @@ class SerialLink:
 
     def close(self) -> None:
         self._port.close()
+        self._lock.close()

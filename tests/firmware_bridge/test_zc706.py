@@ -1,5 +1,6 @@
 """The `zc706` bridge through pynq's own Overlay, DefaultIP, MMIO and allocate, over the Verilated gateware."""
 
+import os
 import threading
 import time
 
@@ -12,6 +13,7 @@ from drivers.bridges import BackendUnavailable, open_bridge
 from firmware_bridge import zc706_bridge
 from firmware_bridge.bridge import SequencerConfig
 from firmware_bridge.errors import ProtocolError
+from firmware_bridge.exclusive import BoardInUse
 from firmware_bridge.gateware import ADDRESS, GATEWARE_ID, MAP_HASH, REGISTERS, Event, Status
 from firmware_bridge.isa import Gate, Mvm, OutputEnable, Pulse, Shift, SpiRead, Wait
 from firmware_bridge.mock.board import MockBoard, MockParams
@@ -61,10 +63,19 @@ def test_the_overlay_is_loaded_and_the_core_in_it_found_by_what_it_is_bound_to(s
 
 def test_a_bitstream_that_is_loaded_is_left_alone_with_its_limits(stage, bridge, bitstream):
     bridge.configure(CONFIG)
+    bridge.close()
     again = open_bridge(f"zc706:{bitstream}?loaded", board=BOARD)
     assert stage.downloads == 1
     with pytest.raises(ProtocolError, match=r"limits.gain_code = 255 differs from what the board holds .*, None"):
         again.configure(BOARD.sequencer())
+
+
+def test_the_fabric_has_one_process_at_a_time_and_is_not_loaded_again_under_it(stage, bridge, bitstream):
+    text = rf"the fabric of this board \(zc706\) is in use by process {os.getpid()} since"
+    for address in (f"zc706:{bitstream}", f"zc706:{bitstream}?loaded"):
+        with pytest.raises(BoardInUse, match=text):
+            open_bridge(address, board=BOARD)
+    assert stage.downloads == 1
 
 
 def test_pynqs_register_map_names_every_register(bridge):
