@@ -107,16 +107,19 @@ def measure(flow: Flow, record: FlowRecord, name: str, n: int) -> Row:
 
 
 def misses(rows: list[Row]) -> list[str]:
-    """Limits that the best flow of a case, or its mixer flow, does not reach, in words."""
+    """Limits that the best flow of a case, or its mixer flow, does not reach, in words.
+
+    Mixer flows alone say nothing about the best flow.
+    """
     found = []
     mixers = [row for row in rows if row.record.architecture.kind == "mixer"]
     for floors_of, among in ((LEAST_ESS, rows), (LEAST_MIXER_ESS, mixers)):
         for case, floors in floors_of.items():
             for couplings, floor in floors.items():
                 here = [row for row in among if row.case == case and row.couplings == couplings and square(row)]
-                if not here:
+                best = max(here, key=lambda row: row.ess, default=None)
+                if best is None or (floors_of is LEAST_ESS and all(row in mixers for row in here)):
                     continue
-                best = max(here, key=lambda row: row.ess)
                 if best.ess < floor:
                     found.append(f"{best.name}: ESS {best.ess:.4f} < {floor}")
                 if abs(best.ess - best.ess_forward) > APART:

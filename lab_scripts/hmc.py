@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,6 +71,9 @@ def hmc(
     fourier_mass2: Annotated[
         float | None, typer.Option("--fourier-mass2", help="Fourier acceleration with this μ².", show_default="off")
     ] = None,
+    even_half: Annotated[
+        bool, typer.Option("--even-half", help="Move the even sites alone, the odd ones integrated out and then drawn.")
+    ] = False,
     source: Annotated[
         Path | None,
         typer.Option("--from", help="Go on where this run file ends: same action and moves, nothing tuned anew."),
@@ -94,9 +96,10 @@ def hmc(
     from anf.measurement.convergence import JUDGED, diagnose
     from anf.measurement.observables import measure, summarise
     from anf.samplers import hmc as sampler
+    from anf.samplers.ensembles import as_plain
     from anf.samplers.trajectory import tune_length
 
-    moves = sampler.Moves(symmetry, clusters, fourier_mass2)
+    moves = sampler.Moves(symmetry, clusters, fourier_mass2, even_half)
     state = None if source is None else _state(source, theory, chains, moves)
     with report.task("HMC") as step, bad_input():
         if length is None:
@@ -114,7 +117,7 @@ def hmc(
         "step_size": result.step_size,
         "n_leapfrog": result.n_leapfrog,
         "problems": "; ".join(verdict.problems),
-        MOVES: json.dumps(asdict(moves)),
+        MOVES: json.dumps(as_plain(moves)),
         ACTION: json.dumps(_named(theory)),
     }
     run_file.write(
@@ -153,6 +156,7 @@ def _named(theory: Action) -> dict[str, Any]:
 def _state(source: Path, theory: Action, chains: int, moves: Moves) -> HmcState:
     """Where the run in `source` ended. Raises `FileError` if it is no run of HMC, `InputError` if it is of another
     action, with other moves, or of another number of chains."""
+    from anf.samplers.ensembles import as_plain
     from anf.samplers.hmc import HmcState
 
     try:
@@ -161,7 +165,7 @@ def _state(source: Path, theory: Action, chains: int, moves: Moves) -> HmcState:
         raise FileError(f"--from {source}: not a run file: {error.strerror or error}") from error
     if "rng_state" not in run:
         raise FileError(f"--from {source}: is not a run of `xbar hmc`, or of one that could not be gone on with")
-    asked = {ACTION: _named(theory), MOVES: asdict(moves)}
+    asked = {ACTION: _named(theory), MOVES: as_plain(moves)}
     for name, value in asked.items():
         if (found := json.loads(run.attrs[name])) != value:
             raise InputError(f"--from {source}: is of {name} {found}; asked for is {value}")

@@ -12,7 +12,7 @@ from numba import njit
 
 from anf.lattice.actions import Action
 
-_compiled = njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
+compiled = njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
 # No nnan, no ninf: a trajectory that runs away must be seen.
 
 Site = tuple[float, float, float, float]
@@ -24,8 +24,8 @@ def site_constants(action: Action) -> Site:
     return site.quadratic, site.quartic, site.cosine, site.frequency
 
 
-@_compiled
-def _sine(turns: float) -> float:
+@compiled
+def sine(turns: float) -> float:
     """sin(2π · turns) to 6·10⁻⁸, without a branch, so that a loop over it becomes vector code."""
     x = turns - math.floor(turns + 0.5)
     y = 2.0 * math.pi * min(abs(x), 0.5 - abs(x))  # within a quarter turn
@@ -34,7 +34,7 @@ def _sine(turns: float) -> float:
     return math.copysign(y + y * terms, x)
 
 
-@_compiled
+@compiled
 def _kick_row(phi: np.ndarray, momentum: np.ndarray, x: int, scale: float, site: Site, hopping: float) -> None:
     """momentum −= scale · ∂S/∂φ on row x. Any force that is a function of φ alone keeps HMC exact; this is S's to
     10⁻⁷."""
@@ -51,24 +51,24 @@ def _kick_row(phi: np.ndarray, momentum: np.ndarray, x: int, scale: float, site:
             momentum[x, y, k] -= scale * (f * (linear + cubic * f * f) - hopping * neighbours)
         if amplitude != 0.0:
             for k in range(n):
-                momentum[x, y, k] -= scale * amplitude * _sine(turns * phi[x, y, k])
+                momentum[x, y, k] -= scale * amplitude * sine(turns * phi[x, y, k])
 
 
-@_compiled
+@compiled
 def _drift_row(phi: np.ndarray, momentum: np.ndarray, x: int, step: float) -> None:
     for y in range(phi.shape[1]):
         for k in range(phi.shape[2]):
             phi[x, y, k] += step * momentum[x, y, k]
 
 
-@_compiled
+@compiled
 def kick(phi: np.ndarray, momentum: np.ndarray, scale: float, site: Site, hopping: float) -> None:
     """momentum −= scale · ∂S/∂φ, in place."""
     for x in range(phi.shape[0]):
         _kick_row(phi, momentum, x, scale, site, hopping)
 
 
-@_compiled
+@compiled
 def leapfrog(phi: np.ndarray, momentum: np.ndarray, step: float, n_steps: int, site: Site, hopping: float) -> None:
     """Half a kick, then n_steps drifts with a kick after each, the last one half again; in place."""
     lx = phi.shape[0]
@@ -85,7 +85,7 @@ def leapfrog(phi: np.ndarray, momentum: np.ndarray, step: float, n_steps: int, s
         _kick_row(phi, momentum, lx - 1, scale, site, hopping)
 
 
-@_compiled
+@compiled
 def action_values(phi: np.ndarray, site: Site, hopping: float, out: np.ndarray) -> None:
     """S of each chain into out ``(n,)``."""
     lx, ly, n = phi.shape
@@ -102,7 +102,7 @@ def action_values(phi: np.ndarray, site: Site, hopping: float, out: np.ndarray) 
                     out[k] -= cosine * math.cos(frequency * phi[x, y, k])
 
 
-@_compiled
+@compiled
 def kinetic_values(momentum: np.ndarray, out: np.ndarray) -> None:
     """½ Σ π² of each chain into out ``(n,)``."""
     out[:] = 0.0
@@ -112,7 +112,7 @@ def kinetic_values(momentum: np.ndarray, out: np.ndarray) -> None:
                 out[k] += 0.5 * momentum[x, y, k] * momentum[x, y, k]
 
 
-@_compiled
+@compiled
 def put_back(phi: np.ndarray, old: np.ndarray, keep: np.ndarray) -> None:
     """phi = old for the chains that `keep` ``(n,)`` bool refuses."""
     for x in range(phi.shape[0]):
@@ -122,7 +122,7 @@ def put_back(phi: np.ndarray, old: np.ndarray, keep: np.ndarray) -> None:
                     phi[x, y, k] = old[x, y, k]
 
 
-@_compiled
+@compiled
 def _uniform(state: np.ndarray, k: int) -> float:
     """A number in [0, 1) from stream k of `state` (n,) uint64: SplitMix64 (Steele, Lea and Flood 2014)."""
     state[k] += np.uint64(0x9E3779B97F4A7C15)
@@ -132,7 +132,7 @@ def _uniform(state: np.ndarray, k: int) -> float:
     return float((z ^ (z >> np.uint64(31))) >> np.uint64(11)) / 9007199254740992.0
 
 
-@_compiled
+@compiled
 def flip_clusters(phi: np.ndarray, hopping: float, random: np.ndarray, work: np.ndarray) -> None:
     """One Wolff cluster of each chain: the signs of φ are Ising spins with couplings κ|φ_x φ_y|; in place.
 
@@ -168,7 +168,7 @@ def flip_clusters(phi: np.ndarray, hopping: float, random: np.ndarray, work: np.
             inside[at] = 0
 
 
-@_compiled
+@compiled
 def cluster_products(phi: np.ndarray, force: np.ndarray, hopping: float, random: np.ndarray, out: np.ndarray) -> None:
     """Divide each configuration into clusters of signs (all of them, as Swendsen and Wang do; bonds as in
     `flip_clusters`) and sum over them: out[k] = (Σ_c (Σ_{x∈c} φ_x)², Σ_c (Σ_{x∈c} φ_x)(Σ_{x∈c} f_x)).

@@ -7,7 +7,7 @@ with Metropolis–Hastings are asked for; an `Ensemble` is what came out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from time import process_time
 from typing import Any, Protocol
 
@@ -205,9 +205,13 @@ def run_flow(flow: Flow, action: Action, plan: FlowPlan, progress: Progress | No
 
 
 def as_plain(plan: Any) -> dict[str, Any]:
-    """A plan as what JSON can hold, nested plans too."""
+    """A plan as what JSON can hold, nested plans too, without `hmc.LATER` fields at their default: what was kept under
+    such a plan before the field came is kept under it still."""
+    values = {f.name: (getattr(plan, f.name), f) for f in fields(plan)}
     return {
-        name: as_plain(value) if hasattr(value, "__dataclass_fields__") else value for name, value in vars(plan).items()
+        name: as_plain(value) if is_dataclass(value) else value
+        for name, (value, f) in values.items()
+        if not (f.metadata == hmc.LATER and value == f.default)
     }
 
 

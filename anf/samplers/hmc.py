@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.fft
@@ -16,12 +16,15 @@ import torch
 
 from anf.lattice import kernels
 from anf.lattice.actions import Action, lattice_momentum_squared
+from anf.samplers.even_half import EvenHalfChains
 
 _GROUP_SITES = 36_864
 """Sites of all chains in one group: enough to hide the cost of a call, few enough to stay in cache."""
 _STEP_JITTER = 0.1
 _SHORT = 0.2
 _MAX_LEAPFROG = 1000
+LATER = {"later": True}
+"""Marks a field of a plan that plans of before did not have: at its default a plan is the same as without it."""
 _ENOUGH_TO_JUDGE = 20
 """Trajectories: that all of so many are refused does not happen by chance at any acceptance worth running at."""
 
@@ -35,11 +38,14 @@ class Moves:
         by ±`Action.shift`; without it chains stay in the well in which they began.
     clusters: Wolff clusters of the signs, flipped after each trajectory.
     fourier_mass2: μ² of Fourier acceleration, above 0; None for the plain kinetic energy.
+    even_half: move the even sites alone, against S_eff, and draw the odd ones exactly for each configuration kept
+        (`anf.lattice.completion`); without clusters and Fourier acceleration.
     """
 
     symmetry: bool = True
     clusters: int = 0
     fourier_mass2: float | None = None
+    even_half: bool = field(default=False, metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,13 @@ def run(
         generator.set_state(torch.from_numpy(state.rng_state))
 
     n_groups = math.ceil(n_chains * action.volume / _GROUP_SITES)
-    groups = [_Chains(action, part, moves, generator) for part in np.array_split(start, min(n_groups, n_chains))]
+    parts = np.array_split(start, min(n_groups, n_chains))
+    groups = [
+        EvenHalfChains(action, part, moves.symmetry, generator)
+        if moves.even_half
+        else _Chains(action, part, moves, generator)
+        for part in parts
+    ]
     total = thermalisation + n_draws * thin
     done = 0
 
@@ -169,8 +181,9 @@ def run(
     for draw in range(n_draws):
         for _ in range(thin):
             sums += sweep()
-        phi[:, draw] = np.concatenate([np.moveaxis(group.phi, -1, 0) for group in groups])
-        values[:, draw] = np.concatenate([group.action_now for group in groups])
+        phi[:, draw], values[:, draw] = map(
+            np.concatenate, zip(*(group.configurations() for group in groups), strict=True)
+        )
     accepted, _, exp_minus_dh = sums / (n_draws * thin)
     if accepted == 0 and n_chains * n_draws * thin >= _ENOUGH_TO_JUDGE:
         raise ValueError(
@@ -203,6 +216,11 @@ def _check(
     if not 0 < target_acceptance < 1:
         raise ValueError(f"target_acceptance = {target_acceptance} must lie in (0, 1); 0.7 to 0.9 is efficient")
     mass2 = moves.fourier_mass2
+    if moves.even_half and (moves.clusters or mass2 is not None):
+        raise ValueError(
+            f"even_half with clusters = {moves.clusters}, fourier_mass2 = {mass2}: S_eff couples more than neighbours; "
+            "leave one of them out"
+        )
     if mass2 is not None and not (math.isfinite(mass2) and mass2 > 0):
         raise ValueError(f"fourier_mass2 = {mass2} must be positive and finite; 1/ξ² of the theory is best")
 
@@ -256,6 +274,10 @@ class _Chains:
         np.copyto(self.action_now, proposed, where=accept)
         self._move()
         return float(accept.sum()), float(np.minimum(weight, 1.0).sum()), float(weight.sum())
+
+    def configurations(self) -> tuple[np.ndarray, np.ndarray]:
+        """φ (n, Lx, Ly) and S (n,) as they are."""
+        return np.moveaxis(self.phi, -1, 0), self.action_now
 
     def _move(self) -> None:
         """The exact moves that leapfrog finds hard."""

@@ -13,8 +13,10 @@ from anf.samplers import hmc
 from anf.samplers.ensembles import Ensemble, HmcPlan, Runs
 
 OBSERVABLES = ("M", "abs_M", "M2", "S")
-HMC, SYMMETRY, FOURIER, CLUSTER, FLOW = "HMC", "HMC + symmetry", "HMC, Fourier", "HMC + cluster", "flow + MH"
-SAMPLERS = (HMC, SYMMETRY, FOURIER, CLUSTER, FLOW)
+HMC, SYMMETRY, FOURIER, CLUSTER, EVEN_HALF, FLOW = (
+    "HMC", "HMC + symmetry", "HMC, Fourier", "HMC + cluster", "HMC, even half", "flow + MH"
+)  # fmt: skip
+SAMPLERS = (HMC, SYMMETRY, FOURIER, CLUSTER, EVEN_HALF, FLOW)
 PROPOSALS = {4: 65_536, 6: 65_536, 12: 32_768, 24: 16_384, 48: 8192}
 LAGS = 200
 PAPER_SIDES, PAPER_LAM = (4, 24), 5.0
@@ -25,6 +27,8 @@ _FOURIER_LENGTH = 3.0
 """Lengths of a trajectory as `anf.samplers.trajectory.tune_length` finds them at λ = 5 and at g = 1."""
 _CHAINS = 64
 _CLUSTERS = 3
+_THIN = 3
+"""Trajectories on the even half for one draw of the odd half, which takes as long as they do."""
 
 
 def moves(action: Action, sampler: str) -> hmc.Moves | None:
@@ -39,7 +43,7 @@ def moves(action: Action, sampler: str) -> hmc.Moves | None:
         return hmc.Moves(fourier_mass2=mass2)
     if sampler == CLUSTER and action.name == "phi4":
         return hmc.Moves(clusters=_CLUSTERS)
-    return None
+    return hmc.Moves(even_half=True) if sampler == EVEN_HALF else None
 
 
 def compare(actions: Sequence[Action], runs: Runs, seed: int) -> xr.Dataset:
@@ -67,6 +71,7 @@ def compare(actions: Sequence[Action], runs: Runs, seed: int) -> xr.Dataset:
                 rho[i, j, k, : len(found)] = found
             statistics, verdict = ensemble.statistics, ensemble.verdict()
             cpu[i, j] = statistics.get("cpu_s_per_trajectory", statistics.get("cpu_s_per_proposal", np.nan))
+            cpu[i, j] *= _thin(sampler)
             acceptance[i, j] = statistics["acceptance"]
             length[i, j] = statistics.get("step_size", np.nan) * statistics.get("n_leapfrog", np.nan)
             training[i, j] = statistics.get("training_s", np.nan)
@@ -119,7 +124,13 @@ def _run(action: Action, sampler: str, runs: Runs, seed: int) -> Ensemble | None
     if chosen is None:
         return None
     length = _LENGTHS[L] if chosen.fourier_mass2 is None else _FOURIER_LENGTH
-    return runs.hmc(action, HmcPlan(_CHAINS, _DRAWS[L], seed, trajectory_length=length, moves=chosen))
+    plan = HmcPlan(_CHAINS, _DRAWS[L], seed, thin=_thin(sampler), trajectory_length=length, moves=chosen)
+    return runs.hmc(action, plan)
+
+
+def _thin(sampler: str) -> int:
+    """Trajectories for one draw."""
+    return _THIN if sampler == EVEN_HALF else 1
 
 
 def _title(action: Action) -> str:

@@ -22,9 +22,10 @@ PAPER_TAU = {4: (9.9, 2.1), 24: (23.34, 2.8)}
 NO_FLOW = "L = {L}: no flow is shipped, or its chains are not converged"
 PAPER_WIRE = "paper 13.9"
 """The same ratio for the wire; the paper says neither on which lattice nor of which observable."""
-PURPLE = "#CC79A7"
+PURPLE, YELLOW = "#CC79A7", "#E69F00"
 SAMPLER_COLOURS = {
-    "HMC": REFERENCE, "HMC + symmetry": ACCENT, "HMC, Fourier": PURPLE, "HMC + cluster": GREY, "flow + MH": CROSSBAR
+    "HMC": REFERENCE, "HMC + symmetry": ACCENT, "HMC, Fourier": PURPLE, "HMC + cluster": GREY,
+    "HMC, even half": YELLOW, "flow + MH": CROSSBAR,
 }  # fmt: skip
 
 
@@ -104,13 +105,13 @@ def _rates(figure: Figure, run: xr.Dataset) -> None:
         for k, sampler in enumerate(samplers):
             values = rate.sel(sampler=sampler, observable=name).to_numpy()
             axes.bar(
-                x + (k - (len(samplers) - 1) / 2) * 0.16, values, 0.15, color=SAMPLER_COLOURS[sampler], label=sampler
+                x + (k - (len(samplers) - 1) / 2) * 0.14, values, 0.13, color=SAMPLER_COLOURS[sampler], label=sampler
             )  # fmt: skip
         axes.set(
             title=f"Independent values of {LABELS[name]}", yscale="log", ylabel="per CPU second", xticks=x,
             xticklabels=cases,
         )  # fmt: skip
-    figure.axes[0].legend(ncols=5, loc="lower left", bbox_to_anchor=(0, 1.12), columnspacing=1)
+    figure.axes[0].legend(ncols=6, loc="lower left", bbox_to_anchor=(0, 1.12), columnspacing=0.8, handlelength=1.2)
 
 
 LABELS = {"M": "M", "abs_M": "|M|", "M2": "M²", "S": "S"}

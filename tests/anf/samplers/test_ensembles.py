@@ -12,7 +12,7 @@ from anf.lattice import exact
 from anf.lattice.actions import Phi4
 from anf.measurement.observables import estimate, measure_series, summarise
 from anf.samplers import ensembles, hmc
-from anf.samplers.ensembles import FlowPlan, HmcPlan, run_flow, run_hmc
+from anf.samplers.ensembles import FlowPlan, HmcPlan, as_plain, run_flow, run_hmc
 
 ACTION = Phi4(-4.0, 5.0, (4, 4))
 PLAN = HmcPlan(32, 120, seed=3, thermalisation=50)
@@ -82,3 +82,9 @@ def test_a_drawn_proposal_that_diverged_counts_for_nothing() -> None:
     phi[0, 0, 0], log_weights[0] = np.nan, -np.inf
     dirty = estimate(ACTION, measure_series(ACTION, phi), log_weights=log_weights)
     assert dirty["chi2"].value == pytest.approx(clean["chi2"].value, rel=1e-12)
+
+
+def test_a_field_that_plans_of_before_did_not_have_leaves_their_name_as_it_was() -> None:
+    plain = as_plain(HmcPlan(4, 10, 1))
+    assert plain["moves"] == {"symmetry": True, "clusters": 0, "fourier_mass2": None}
+    assert as_plain(HmcPlan(4, 10, 1, moves=hmc.Moves(even_half=True)))["moves"]["even_half"] is True

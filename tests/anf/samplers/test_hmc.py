@@ -101,6 +101,7 @@ MOVES = {
     "fourier": hmc.Moves(fourier_mass2=1.0),
     "cluster": hmc.Moves(symmetry=False, clusters=2),
 }
+EVEN_HALF = hmc.Moves(even_half=True)
 
 
 @pytest.fixture(scope="module", params=[(2, 5.0, "symmetry"), *((3, 6.0, name) for name in MOVES)], ids=str)
@@ -160,7 +161,7 @@ def test_sign_flips_remove_the_autocorrelation_of_the_signed_magnetisation() -> 
     assert abs(with_flips["M2"].value - without["M2"].value) < 3 * np.hypot(with_flips["M2"].error, without["M2"].error)
 
 
-@pytest.mark.parametrize("moves", [*MOVES.values(), hmc.Moves(clusters=1, fourier_mass2=0.5)])
+@pytest.mark.parametrize("moves", [*MOVES.values(), EVEN_HALF, hmc.Moves(clusters=1, fourier_mass2=0.5)])
 @pytest.mark.parametrize("action", [Phi4(-4.0, 5.0, (4, 4)), Graphene(0.5, 0.3, (4, 4))])
 def test_a_run_goes_on_from_its_state_with_the_same_bits(action: Action, moves: hmc.Moves) -> None:
     whole = hmc.run(action, 5, 8, thin=2, seed=7, thermalisation=20, moves=moves)

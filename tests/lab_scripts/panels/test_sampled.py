@@ -58,7 +58,7 @@ def test_the_claims_on_autocorrelation_stand_beside_all_samplers(xbar_json):
     case = "phi4 4×4, λ = 5"
     assert numbers[f"{case}, HMC: τ_int of M"]["bar"] == "paper 9.9"
     assert numbers[f"{case}, flow + MH: τ_int of M"]["bar"] == "paper 2.1"
-    for sampler in ("HMC + symmetry", "HMC, Fourier", "HMC + cluster"):
+    for sampler in ("HMC + symmetry", "HMC, Fourier", "HMC + cluster", "HMC, even half"):
         assert 0.3 < numbers[f"{case}, {sampler}: τ_int of M"]["value"] < 0.7
         for name in ("M", "|M|", "M²", "S"):
             assert numbers[f"{case}, {sampler}: τ_int of {name}"]["value"] > 0.4
