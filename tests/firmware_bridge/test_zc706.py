@@ -68,6 +68,7 @@ def test_a_bitstream_that_is_loaded_is_left_alone_with_its_limits(stage, bridge,
     assert stage.downloads == 1
     with pytest.raises(ProtocolError, match=r"limits.gain_code = 255 differs from what the board holds .*, None"):
         again.configure(BOARD.sequencer())
+    again.close()
 
 
 def test_the_fabric_has_one_process_at_a_time_and_is_not_loaded_again_under_it(stage, bridge, bitstream):
