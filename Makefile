@@ -8,10 +8,10 @@ STAMP := $(VENV)/.installed
 # Small matrices gain nothing from threads, and a test must not depend on how many there are.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test lint bench
+.PHONY: help setup demo test lint bench campaign
 
 help: ## list what can be done
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## install everything into .venv (Python 3.10 or later)
 
@@ -36,3 +36,6 @@ lint: $(STAMP) ## style, types, import contract
 
 bench: $(STAMP) ## speed and memory, each beside its limit
 	@status=0; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || status=1; done; exit $$status
+
+campaign: $(STAMP) ## what shows that nothing hurts the chip and nothing is lost, in full (hours)
+	@status=0; for script in benchmarks/campaign/*.py; do echo "== $$script"; $(BIN)/python $$script || status=1; done; exit $$status

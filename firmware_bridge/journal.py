@@ -23,7 +23,7 @@ import numpy as np
 from firmware_bridge import records
 from firmware_bridge.bridge import Bridge, Identity, Result, SequencerConfig
 from firmware_bridge.errors import BoardError
-from firmware_bridge.isa import Pulse, Pulses, Words
+from firmware_bridge.isa import Pulse, Pulses
 from firmware_bridge.program import Program
 
 _DONE = struct.Struct("<Q")
@@ -174,7 +174,7 @@ class JournalBridge:
         if self._restoring:
             self._restoring = False
             return self.inner.run(program)
-        digest = _digest(program.words())
+        digest = program_digest(program)
         pulses = any(isinstance(i, Pulse | Pulses) for i in program)
         if self._held:
             step = self._held.popleft()
@@ -225,8 +225,9 @@ def _board(identity: Identity) -> bytes:
     return f"{identity.kind} {identity.serial}".encode()
 
 
-def _digest(words: Words) -> bytes:
-    return hashlib.blake2b(words.tobytes(), digest_size=_DIGEST_BYTES).digest()
+def program_digest(program: Program) -> bytes:
+    """By which a journal knows a program."""
+    return hashlib.blake2b(program.words().tobytes(), digest_size=_DIGEST_BYTES).digest()
 
 
 def _unpack(payload: bytes) -> Result:
