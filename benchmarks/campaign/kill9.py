@@ -30,7 +30,7 @@ from drivers.board import PAPER_BOARD, load_board
 from drivers.bridges import open_bridge
 from firmware_bridge.bridge import Bridge, Identity, Result, SequencerConfig
 from firmware_bridge.isa import Pulse, Pulses
-from firmware_bridge.journal import Kind, parse, program_digest
+from firmware_bridge.journal import Kind, program_digest, read
 from firmware_bridge.program import Program
 from firmware_bridge.remote.links import Address
 from firmware_bridge.remote.server import Server
@@ -206,7 +206,7 @@ def outliving(kills: int, rng: random.Random, folder: Path) -> tuple[int, int, i
 
 def journalled(path: Path) -> list[bytes]:
     """Digests of the programs with pulses that a journal says were begun."""
-    records, _ = parse(path, path.read_bytes())
+    records, _ = read(path)
     return [payload[:-1] for kind, payload in records if kind is Kind.BEGUN and payload[-1]]
 
 
