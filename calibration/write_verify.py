@@ -16,7 +16,7 @@ from calibration.failures import CellFailure, Failure
 from calibration.pulse_choice import ALGORITHMS, PulseStep
 from calibration.write_verify_config import WriteVerifyConfig
 from drivers.crossbar import Crossbar
-from firmware_bridge.errors import LimitError, ProtocolError
+from firmware_bridge.errors import LimitError, ProtocolError, asking
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -81,6 +81,7 @@ class WriteVerifyResult:
         return "\n".join(text + [str(failure) for failure in self.failures])
 
 
+@asking("write-verify")
 def program(
     crossbar: Crossbar,
     target_s: ArrayLike,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from drivers import dac80508
+from drivers.limits import Limits, Section
 from firmware_bridge.bridge import SequencerConfig, SequencerLimits
-from firmware_bridge.errors import BoardError
+from firmware_bridge.errors import BoardError, ProtocolError
 from firmware_bridge.isa import DAC_CHANNELS
 from firmware_bridge.timing import SequencerTiming
 from firmware_bridge.wiring import Wiring
@@ -29,21 +32,7 @@ class BoardFileError(BoardError):
     """A board file that cannot be used: which key, what it holds, what it may hold."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def _ordered(value: tuple[float, float]) -> tuple[float, float]:
-    if value[0] > value[1]:
-        raise ValueError(f"({value[0]:g}, {value[1]:g}) runs backwards; write (low, high)")
-    return value
-
-
-Range = Annotated[tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]], AfterValidator(_ordered)]
-"""(low, high), both allowed."""
-
-
-class DacSettings(_Section):
+class DacSettings(Section):
     """Span of the DACs: VREF / DIV · GAIN."""
 
     vref_v: float = Field(2.5, gt=0)
@@ -56,26 +45,26 @@ class DacSettings(_Section):
         return dac80508.span_v(vref_v=self.vref_v, ref_divide=self.ref_divide, gain=self.gain)
 
 
-class TiaSettings(_Section):
+class TiaSettings(Section):
     """Transimpedance amplifiers."""
 
     rf_ohm: float = Field(gt=0)
 
 
-class AdcSettings(_Section):
+class AdcSettings(Section):
     """Converters of the amplifiers' outputs: range ±VREF around their reference."""
 
     vref_v: float = Field(ge=0.5, le=0.9, description="ADS8324: 0.5 V to VCC/2 of the 1.8 V part")
 
 
-class SettleSettings(_Section):
+class SettleSettings(Section):
     """Waiting times before a sample or a pulse."""
 
     dac_s: float = Field(gt=0)
     mux_s: float = Field(gt=0)
 
 
-class Levels(_Section):
+class Levels(Section):
     """Working voltages."""
 
     wl_on_v: float = Field(gt=0, description="gate of every row in reads, absolute")
@@ -83,34 +72,19 @@ class Levels(_Section):
     verify_v: float = Field(gt=0, description="input of array reads, around the common mode")
 
 
-class PulseLimits(_Section):
-    """What one kind of pulse may be. Amplitude and gate are relative to the source lines."""
+class Transistor(Section):
+    """Access transistors as they were designed: what limits the current of a pulse, since nothing on the board measures
+    it."""
 
-    amplitude_v: Range
-    gate_v: Range
-    width_s: Range
+    threshold_v: float = Field(gt=0, description="gate over source at which it begins to conduct")
+    saturation_a_per_v: float = Field(gt=0, description="current at which it saturates, per volt beyond that")
 
-
-class Limits(_Section):
-    """What may never happen on the lines, whoever asks. See `drivers.interlock`."""
-
-    bl_v: Range
-    wl_v: Range
-    wl_off_v: float = Field(gt=0)
-    read_v: float = Field(gt=0)
-    read_disturb_v: float = Field(gt=0)
-    read_exposure_s: float = Field(gt=0)
-    pulse_interval_s: float = Field(gt=0)
-    pulses_per_cell: int = Field(gt=0)
-    forming_per_cell: int = Field(ge=0)
-    dose_per_cell_v2s: float = Field(gt=0)
-    host_silence_s: float = Field(gt=0)
-    set: PulseLimits
-    reset: PulseLimits
-    form: PulseLimits
+    def saturation_a(self, gate_v: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Largest current that passes at `gate_v` over the source, A."""
+        return self.saturation_a_per_v * np.maximum(gate_v - self.threshold_v, 0.0)
 
 
-class LineDesign(_Section):
+class LineDesign(Section):
     """Resistances of the lines as they were designed. A calibration takes them where it cannot measure."""
 
     bl_driver_ohm: float = Field(0.0, ge=0, description="bit line: driver with mux, to the array's edge")
@@ -120,7 +94,7 @@ class LineDesign(_Section):
     tolerance: float = Field(0.5, ge=0, lt=1, description="share by which each may be off")
 
 
-class Tolerances(_Section):
+class Tolerances(Section):
     """Shares by which what the board file says may be off before a calibration. Widest case, not standard deviation."""
 
     dac_gain: float = Field(0.05, ge=0, lt=1)
@@ -129,7 +103,7 @@ class Tolerances(_Section):
     reference: float = Field(0.004, ge=0, lt=1, description="common mode and forming level")
 
 
-class Instruments(_Section):
+class Instruments(Section):
     """Bench instruments at the board: where they are, and what they may do to it.
 
     Into a line, by default, what the amplifiers bear: inputs from 0.3 V below ground to the 5 V supply, and a tenth of
@@ -147,7 +121,7 @@ class Instruments(_Section):
     max_temperature_k: float = Field(358.15, gt=0)
 
 
-class Board(_Section):
+class Board(Section):
     """One board: netlist, converters, waiting times, levels, limits."""
 
     name: str
@@ -160,6 +134,7 @@ class Board(_Section):
     settle: SettleSettings
     levels: Levels
     limits: Limits
+    transistor: Transistor
     lines: LineDesign = LineDesign()
     tolerances: Tolerances = Tolerances()
     instruments: Instruments = Instruments()
@@ -179,6 +154,27 @@ class Board(_Section):
                     f"{key} = {value:g} V is above {limit:g} V, which is what the DAC span and the limits allow"
                 )
         return self
+
+    def tightened(self, **limits: Any) -> Board:
+        """This board with closer limits, given by their keys in ``[limits]``; of a kind of pulse those that change:
+        ``board.tightened(pulses_per_cell=100, set={"amplitude_v": (0.0, 1.8)})``.
+
+        Raises `LimitError` for one that would be looser than it is, `ProtocolError` for one that is no limit, that the
+        levels of the board do not keep within, or that the gateware holds until it is configured anew.
+        """
+        if "host_silence_s" in limits:
+            raise ProtocolError("tighten: host_silence_s is the gateware's; change it in the board file")
+        data = self.model_dump()
+        for key, value in limits.items():
+            before = data["limits"].get(key)
+            data["limits"][key] = before | value if isinstance(before, dict) and isinstance(value, dict) else value
+        try:
+            board = Board.model_validate(data)
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            raise ProtocolError(f"tighten: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        self.limits.refuse_looser(board.limits, self.name)
+        return board
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +21,7 @@ from drivers.line_control import READ, AdcCodes, LineControl, ReadState
 from drivers.pulse_table import pulse_table, real_numbers
 from drivers.read_patterns import ReadPatterns
 from firmware_bridge.bridge import Bridge
-from firmware_bridge.errors import LimitError, ProtocolError
+from firmware_bridge.errors import LimitError, ProtocolError, asking
 from firmware_bridge.extremes import extremes
 from firmware_bridge.isa import Codes
 
@@ -56,7 +57,7 @@ class Crossbar:
 
     Attributes
     ----------
-    board: the board description. identity: what the board says of itself.
+    identity: what the board says of itself.
     shape: (n_sl, n_bl).
     calibration: the record that corrects this board, or None.
     patterns: of signs, that a read of the array drives.
@@ -77,9 +78,12 @@ class Crossbar:
 
         `calibration` and `ledger` are taken as they are: `open_crossbar` checks that they are this board's.
         """
-        self.board, self.shape = board, board.shape
-        self.correct_by(calibration)
+        self.shape = board.shape
+        if calibration is not None:
+            # What cannot correct this board is told before anything is sent.
+            Correction.of(calibration, board)
         self._lines = LineControl(bridge, board, ledger)
+        self.correct_by(calibration)
         self.identity = self._lines.identity
         self.nominal_amperes_per_code = float(
             opa4322.output_to_current(ads8324.lsb_v(board.adc.vref_v), board.tia.rf_ohm)
@@ -112,6 +116,20 @@ class Crossbar:
         self._lines.safe()
 
     @property
+    def board(self) -> Board:
+        """The board description, with limits as they are now."""
+        return self._lines.board
+
+    def tighten(self, **limits: Any) -> None:
+        """Hold the board to closer limits from now on, by their keys in ``[limits]`` of the board file; of a kind of
+        pulse those that change: ``crossbar.tighten(pulses_per_cell=100, set={"amplitude_v": (0.0, 1.8)})``.
+
+        There is no way back but to open the board anew. Raises `LimitError` for a limit that would be looser, and
+        `ProtocolError` for one that there is not, or that the board's levels do not keep within.
+        """
+        self._lines.interlock.tighten(**limits)
+
+    @property
     def cycles(self) -> int:
         """Clock cycles spent by all programs so far."""
         return self._lines.cycles
@@ -136,6 +154,7 @@ class Crossbar:
         """Forming pulses that each cell may still be given, (n_sl, n_bl)."""
         return self.board.limits.forming_per_cell - self.doses.forming
 
+    @asking("Crossbar.wait")
     def wait(self, seconds: float) -> None:
         """Let board time pass, with all lines disconnected. The mock does not take that long."""
         if not 0 <= seconds < 1e9:
@@ -143,6 +162,7 @@ class Crossbar:
         self._lines.wait(seconds)
 
     # -- reading -----------------------------------------------------------------------------------------------------
+    @asking("Crossbar.mvm")
     def mvm(self, volts: ArrayLike) -> Array:
         """Multiply: bit lines at `volts` (…, n_bl) V give source-line currents (…, n_sl) A.
 
@@ -156,6 +176,7 @@ class Crossbar:
         readout = self._measure(volts.reshape(-1, self.shape[1]))
         return readout.current_a.reshape(*volts.shape[:-1], self.shape[0])
 
+    @asking("Crossbar.measure")
     def measure(self, volts: ArrayLike) -> Readout:
         """Like `mvm` for a block (n, n_bl), with raw codes and cost, that of new zero-input offsets included."""
         volts = real_numbers("measure: inputs", volts)
@@ -211,6 +232,7 @@ class Crossbar:
         """ADC codes (…, n_sl) without the INL that is known."""
         return np.asarray(codes, float) if self._correction is None else self._correction.linear_code(codes)
 
+    @asking("Crossbar.read_conductance")
     def read_conductance(self, *, repeats: int = 1, cells: bool = False) -> Array:
         """Conductances (n_sl, n_bl) S that products see, from `repeats` passes of patterns of ±``levels.verify_v``.
 
@@ -250,6 +272,7 @@ class Crossbar:
         return slopes * self._correction.amperes_per_code[:, None] / moved_v
 
     # -- below volts, for calibration ----------------------------------------------------------------------------------
+    @asking("Crossbar.convert")
     def convert(self, bl_code: Codes, state: ReadState = READ) -> AdcCodes:
         """ADC codes (n, n_sl) of bit lines at DAC codes (n, n_bl) uint16, neither of them corrected.
 
@@ -274,6 +297,7 @@ class Crossbar:
         return self._lines.held(dac_code, connect=connect)
 
     # -- programming -------------------------------------------------------------------------------------------------
+    @asking("Crossbar.apply_pulses")
     def apply_pulses(
         self, amplitude_v: ArrayLike, gate_v: ArrayLike, width_s: ArrayLike, *, forming: bool = False
     ) -> int:

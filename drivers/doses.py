@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.board import Limits
+from drivers.limits import Limits
 from firmware_bridge.errors import LimitError
 
 Counts = NDArray[np.int64]

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers import dac80508 as dac
-from drivers.board import Board, PulseLimits, Range
+from drivers.board import Board
 from drivers.doses import Doses
 from drivers.ledger import Ledger
-from drivers.line_state import LineState, Volts
+from drivers.line_state import LineState
+from drivers.pulse_limits import PulseVolts
+from drivers.refusal import Volts, refuse
 from firmware_bridge.bridge import Bridge, Identity, Result, SequencerConfig
-from firmware_bridge.errors import LimitError, ProtocolError
+from firmware_bridge.errors import ProtocolError
 from firmware_bridge.extremes import extremes
 from firmware_bridge.isa import (
     DAC_CHANNELS,
@@ -75,7 +77,7 @@ class Interlock:
     def __init__(self, bridge: Bridge, board: Board, ledger: Ledger | None = None) -> None:
         """ledger: what the array was given before, and where what it is given now is written down. Without one, it
         counts from zero and forgets."""
-        self.bridge, self.board = bridge, board
+        self.bridge, self._board = bridge, board
         self._ledger = ledger
         wiring = board.wiring
         self._bl, self._wl = np.array(wiring.bl_dac), np.array(wiring.wl_dac)
@@ -93,20 +95,20 @@ class Interlock:
         return self.bridge.identify()
 
     def configure(self, config: SequencerConfig) -> None:
-        if config.timing != self.board.timing:
+        if config.timing != self._board.timing:
             raise ProtocolError("the sequencer would run at another timing than the board file's; change it there")
         self.bridge.configure(config)
 
     def check(self, programs: Iterable[Program]) -> None:
         """Refuse programs that would be refused if they ran one after the other; send nothing."""
-        lines, given, clock = self._lines.copy(), self._given.copy(), Clock(self.board.timing, self._cycle)
+        lines, given, clock = self._lines.copy(), self._given.copy(), Clock(self._board.timing, self._cycle)
         for program in programs:
             for instruction in program:
                 self._follow(instruction, lines, given, clock)
             clock.issue(End())
 
     def run(self, program: Program) -> Result:
-        lines, given, clock = self._lines.copy(), self._given.copy(), Clock(self.board.timing, self._cycle)
+        lines, given, clock = self._lines.copy(), self._given.copy(), Clock(self._board.timing, self._cycle)
         for instruction in program:
             self._follow(instruction, lines, given, clock)
         before = self._given
@@ -145,6 +147,16 @@ class Interlock:
                 self._ledger.close()
 
     @property
+    def board(self) -> Board:
+        """The board description, with limits as they are now."""
+        return self._board
+
+    def tighten(self, **limits: Any) -> None:
+        """Hold the board to closer limits from now on; see `drivers.board.Board.tightened`. There is no way back but
+        to open the board anew."""
+        self._board = self._board.tightened(**limits)
+
+    @property
     def doses(self) -> Doses:
         """What the array has been given over its life, or may have been at an error, as far as the ledger knows it."""
         return self._given.doses.copy()
@@ -167,11 +179,11 @@ class Interlock:
     def _follow(self, instruction: Instruction, lines: LineState, given: _Given, clock: Clock) -> None:
         start = clock.now
         begin = clock.issue(instruction)
-        duration_s = (clock.now - start) * self.board.timing.period_s
+        duration_s = (clock.now - start) * self._board.timing.period_s
         if isinstance(instruction, Mvm):
             self._mvm(instruction, lines, given, duration_s)
             return
-        if lines.gate and self._reach_v(lines) > self.board.limits.read_disturb_v:
+        if lines.gate and self._reach_v(lines) > self._board.limits.read_disturb_v:
             self._expose(given.doses, lines.relative_v(lines.active), duration_s)
         match instruction:
             case SpiWrite() | SpiRead():
@@ -190,7 +202,7 @@ class Interlock:
                 self._check_lines(lines)
             case Gate():
                 lines.gate = instruction.connect
-                if lines.gate and self._reach_v(lines) > self.board.limits.read_v:
+                if lines.gate and self._reach_v(lines) > self._board.limits.read_v:
                     self._check_read(lines.relative_v(lines.active))
             case Pulse():
                 self._pulse(lines.active[None], np.array([instruction.width]), np.array([begin]), lines, given)
@@ -200,7 +212,7 @@ class Interlock:
     def _check_lines(self, lines: LineState) -> None:
         """After any change: lines within range, and a connected bit line within the read limit."""
         self._check_range(lines.active)
-        if lines.gate and self._reach_v(lines) > self.board.limits.read_v:
+        if lines.gate and self._reach_v(lines) > self._board.limits.read_v:
             self._check_read(lines.relative_v(lines.active))
 
     @staticmethod
@@ -224,7 +236,7 @@ class Interlock:
         if stream.dac_mask not in self._channels_of:
             flat = [DAC_CHANNELS * d + c for d in mask_indices(stream.dac_mask) for c in range(DAC_CHANNELS)]
             self._channels_of[stream.dac_mask] = _Channels(
-                np.array(flat, np.intp), sum(1 << c for c in flat), not set(flat).isdisjoint(self.board.wiring.wl_dac)
+                np.array(flat, np.intp), sum(1 << c for c in flat), not set(flat).isdisjoint(self._board.wiring.wl_dac)
             )
         channels = self._channels_of[stream.dac_mask]
         if ~lines.waits_for_ldac & channels.mask:
@@ -251,7 +263,7 @@ class Interlock:
 
     def _harmless_reach_v(self, mvm: Mvm, lines: LineState) -> float | None:
         """Reach of the block if even its extreme codes are harmless on every bit line; None to look closer."""
-        limits = self.board.limits
+        limits = self._board.limits
         # Bit lines that the stream does not load keep what they have.
         if mvm.dac_mask & self._bl_mask != self._bl_mask or not lines.on_dacs:
             return None
@@ -266,58 +278,29 @@ class Interlock:
     def _check_range(self, codes: NDArray[np.int64]) -> None:
         """Absolute limits of every line, for codes (…, channels); unknown ones matter once they are connected."""
         for name, columns, limit in (
-            ("BL", self._bl, self.board.limits.bl_v),
-            ("WL", self._wl, self.board.limits.wl_v),
+            ("BL", self._bl, self._board.limits.bl_v),
+            ("WL", self._wl, self._board.limits.wl_v),
         ):
             part = codes[..., columns]
-            self._refuse_v(name, part * self._lines.lsb_v, limit, f"limits.{name.lower()}_v", part >= 0)
+            key = self._key(f"{name.lower()}_v")
+            refuse(name, part * self._lines.lsb_v, limit, "V", key, slack=self._half_code_v, of=part >= 0)
 
     def _check_read(self, relative: Volts) -> None:
-        limit = self.board.limits.read_v
-        self._refuse_v("bias of connected BL", relative, (-limit, limit), "limits.read_v")
+        limit = self._board.limits.read_v
+        refuse("bias of connected BL", relative, (-limit, limit), "V", self._key("read_v"), slack=self._half_code_v)
 
-    def _refuse_v(self, name: str, values: Volts, limit: Range, key: str, of: NDArray[np.bool_] | None = None) -> None:
-        slack = self._half_code_v * (1 + 1e-9)
-        self._refuse(name, values, (limit[0] - slack, limit[1] + slack), limit, "V", key, of)
-
-    def _refuse(
-        self,
-        name: str,
-        values: Volts,
-        bound: Range,
-        limit: Range,
-        unit: str,
-        key: str,
-        of: NDArray[np.bool_] | None = None,
-    ) -> None:
-        """Raise `LimitError`, stating `limit`, for the first of `values` (…, lines), among `of`, beyond `bound`."""
-        if values.min(initial=bound[0]) >= bound[0] and values.max(initial=bound[1]) <= bound[1]:
-            return
-        bad = ~((values >= bound[0]) & (values <= bound[1]))  # NaN is bad
-        if of is not None:
-            bad &= of
-        if bad.any():
-            where = tuple(np.argwhere(bad)[0])
-            raise LimitError(
-                f"{name} {where[-1]}",
-                float(values[where]),
-                limit,
-                unit,
-                source=f"{key} of board {self.board.name}",
-                advice="nothing was sent to the board",
-            )
+    def _key(self, name: str) -> str:
+        return f"limits.{name} of board {self._board.name}"
 
     # -- doses -------------------------------------------------------------------------------------------------------
     def _expose(self, doses: Doses, relative: Volts, each_s: float) -> None:
         """Count time under a read bias above the disturb level; `relative` (n_bl,) or (n, n_bl), `each_s` s each."""
-        limits = self.board.limits
+        limits = self._board.limits
         disturbed = np.abs(np.atleast_2d(relative)) > limits.read_disturb_v + self._half_code_v
-        if not disturbed.any():
-            return
-        doses.exposure_s = doses.exposure_s + disturbed.sum(axis=0) * each_s
-        limit = (0.0, limits.read_exposure_s)
-        bound = (0.0, limits.read_exposure_s * (1 + 1e-9))
-        self._refuse("read exposure of BL", doses.exposure_s, bound, limit, "s", "limits.read_exposure_s")
+        if disturbed.any():
+            doses.exposure_s = doses.exposure_s + disturbed.sum(axis=0) * each_s
+            limit = (0.0, limits.read_exposure_s)
+            refuse("read exposure of BL", doses.exposure_s, limit, "s", self._key("read_exposure_s"))
 
     def _pulses(self, pulses: Pulses, start: int, lines: LineState, given: _Given) -> None:
         if not pulses.count:
@@ -326,7 +309,7 @@ class Interlock:
         codes = np.repeat(lines.active[None], pulses.count, axis=0)
         codes[:, channels.flat] = pulses.codes.reshape(pulses.count, -1)
         self._check_range(codes)
-        self._pulse(codes, pulses.widths, start + pulses.schedule(self.board.timing).start, lines, given)
+        self._pulse(codes, pulses.widths, start + pulses.schedule(self._board.timing).start, lines, given)
         lines.stream(channels.flat, pulses.codes[-1].reshape(-1))
 
     def _pulse(
@@ -338,59 +321,29 @@ class Interlock:
         given: _Given,
     ) -> None:
         """Check pulses that connect lines at codes (n, channels) for cycles (n,) from others (n,) on; count them."""
-        limits, period_s = self.board.limits, self.board.timing.period_s
+        board, period_s = self._board, self._board.timing.period_s
         if lines.gate:
             raise ProtocolError("a pulse while the bit lines are connected; GATE 0 first")
         if (codes[:, self._wl] < 0).any():
             raise ProtocolError("a pulse while the word lines' DACs are unknown; initialise the board first")
         reference = lines.reference_v
-        relative = lines.relative_v(codes)
-        gates = codes[:, self._wl] * lines.lsb_v - reference
-        above = limits.read_v + self._half_code_v
-        forming = reference != self.board.wiring.vcm_v
-        for kind, cells, limit in (
-            ("form" if forming else "set", relative > above, limits.form if forming else limits.set),
-            ("reset", relative < -above, limits.reset),
-        ):
-            if cells.any():
-                self._check_kind(kind, relative, cells, gates, width_cycles * period_s, limit)
+        volts = PulseVolts(
+            relative=lines.relative_v(codes),
+            gates=codes[:, self._wl] * lines.lsb_v - reference,
+            width_s=width_cycles * period_s,
+            forming=reference != board.wiring.vcm_v,
+            slack_v=self._half_code_v,
+        )
+        volts.check(board)
         interval_s = np.diff(start_cycle, prepend=given.last_pulse_cycle) * period_s
-        limit_s = limits.pulse_interval_s
-        self._refuse(
-            "interval before pulse",
-            interval_s,
-            (limit_s * (1 - 1e-9), np.inf),
-            (limit_s, np.inf),
-            "s",
-            "limits.pulse_interval_s",
-        )
+        limit = (board.limits.pulse_interval_s, np.inf)
+        refuse("interval before pulse", interval_s, limit, "s", self._key("pulse_interval_s"))
         given.last_pulse_cycle = int(start_cycle[-1])
-        pulse, bl = np.nonzero(np.abs(relative) > above)
-        volts = relative[pulse, bl]
-        given.doses.give(
-            self._rows_on(gates[pulse], volts), bl, volts**2 * width_cycles[pulse] * period_s, (volts > 0) & forming
-        )
-        given.doses.refuse_cells(limits, self.board.name)
-
-    def _rows_on(self, gates: Volts, relative: Volts) -> NDArray[np.bool_]:
-        """Rows (n, n_sl) whose transistors conduct at gate voltages (n, n_sl) for a bit line at `relative` (n,), both
-        relative to the source lines: the lower of the two lines is the transistors' source."""
-        return gates > self.board.limits.wl_off_v + self._half_code_v + np.minimum(relative, 0.0)[:, None]
-
-    def _check_kind(
-        self, kind: str, relative: Volts, cells: NDArray[np.bool_], gates: Volts, width_s: Volts, limit: PulseLimits
-    ) -> None:
-        """Limits of one kind of pulse: amplitudes of bit lines `cells` (n, n_bl), gates of rows that are on, width."""
-        which = kind.upper()
-        any_cell: NDArray[np.bool_] = np.any(cells, axis=1)
-        self._refuse_v(
-            f"{which} amplitude on BL", np.abs(relative), limit.amplitude_v, f"limits.{kind}.amplitude_v", cells
-        )
-        on = self._rows_on(gates, np.where(cells, relative, 0.0).min(axis=1)) & any_cell[:, None]
-        self._refuse_v(f"gate voltage during {which} on WL", gates, limit.gate_v, f"limits.{kind}.gate_v", on)
-        low, high = limit.width_s
-        bound = (low * (1 - 1e-9), high * (1 + 1e-9))
-        self._refuse(f"{which} width of pulse", width_s, bound, limit.width_s, "s", f"limits.{kind}.width_s", any_cell)
+        pulse, bl = np.nonzero(volts.driven(board))
+        across = volts.relative[pulse, bl]
+        rows = volts.rows_on(board, pulse, across)
+        given.doses.give(rows, bl, across**2 * volts.width_s[pulse], (across > 0) & volts.forming)
+        given.doses.refuse_cells(board.limits, board.name)
 
 
 def _refuse_crc(instruction: SpiWrite | SpiRead | Mvm | Pulses) -> None:

@@ -73,7 +73,6 @@ class LineControl:
         self.identity = bridge.identify()
         self._refuse_foreign(board)
         wiring = board.wiring
-        self.board = board
         self.cycles = self.changes = 0
         self.interlock = Interlock(bridge, board, ledger)
         self._dac = Dac80508Bank(wiring.n_dacs, gain=board.dac.gain, ref_divide=board.dac.ref_divide)
@@ -110,6 +109,11 @@ class LineControl:
         self._scans: dict[ReadState, tuple[int, ...]] = {}
         self.interlock.configure(board.sequencer())
         self._initialise()
+
+    @property
+    def board(self) -> Board:
+        """The board description, with limits as they are now."""
+        return self.interlock.board
 
     def _refuse_foreign(self, board: Board) -> None:
         identity, wiring = self.identity, board.wiring

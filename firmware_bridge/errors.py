@@ -6,6 +6,22 @@ act on.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_ASKING: ContextVar[tuple[str, ...]] = ContextVar("asking", default=())
+
+
+@contextmanager
+def asking(who: str) -> Iterator[None]:
+    """Within this context, or a function that it decorates, `who` is among those whom a refusal names as asking."""
+    token = _ASKING.set((*_ASKING.get(), who))
+    try:
+        yield
+    finally:
+        _ASKING.reset(token)
+
 
 class BoardError(Exception):
     """Anything that the board, a bridge or a chip refuses or fails at."""
@@ -21,6 +37,10 @@ class LimitError(BoardError):
     unit: SI unit, or ``""`` for a count.
     source: who sets the limit (chip and datasheet section, board file key).
     advice: what the reader can do about it.
+
+    Attributes
+    ----------
+    asked_by: who asked for it, from the command down to the call (see `asking`); empty if nobody said so.
     """
 
     def __init__(
@@ -34,7 +54,7 @@ class LimitError(BoardError):
         advice: str = "",
     ) -> None:
         self.parameter, self.value, self.limit, self.unit = parameter, value, limit, unit
-        self.source, self.advice = source, advice
+        self.source, self.advice, self.asked_by = source, advice, _ASKING.get()
         if isinstance(limit, tuple):
             bound = f"outside {_si(limit[0], unit)} … {_si(limit[1], unit)}"
         elif value < limit:
@@ -44,6 +64,8 @@ class LimitError(BoardError):
         text = f"{parameter} = {_si(value, unit)} is {bound}"
         if source:
             text += f" ({source})"
+        if self.asked_by:
+            text += f"; asked for by {' → '.join(self.asked_by)}"
         if advice:
             text += f"; {advice}"
         super().__init__(text)

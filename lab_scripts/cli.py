@@ -13,6 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from firmware_bridge.errors import asking
 from lab_scripts import (
     bench,
     calibrate,
@@ -47,7 +48,8 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with asking(" ".join(["xbar", *ctx.meta[COMMAND][:1]])):
+                return super().invoke(ctx)
         except (Exception, KeyboardInterrupt) as error:
             # The parser's own exceptions (usage, --help, exit) carry their code; it is click, or typer's copy of it.
             if type(error).__module__.startswith(("click.", "typer.")):

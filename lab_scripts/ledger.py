@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from drivers.board import Limits, load_board
+from drivers.board import load_board
 from drivers.ledger import FOLDER_VARIABLE, History, state_folder
+from drivers.limits import Limits
 from lab_scripts.console import Report
 from lab_scripts.exits import FileError
 from lab_scripts.options import PAPER, BoardFile, Json

@@ -414,13 +414,13 @@ def test_what_the_drivers_do_is_within_the_limits(limited):
     with Crossbar(limited, BOARD) as crossbar:
         crossbar.read_conductance()
         for kind, sign, forming in (("set", 1, False), ("reset", -1, False), ("form", 1, True)):
-            limit = getattr(BOARD.limits, kind)
-            amplitude = np.full(crossbar.shape, np.nan)
-            # As high as limits and DACs go.
-            highest_v = BOARD.dac.span_v * (1 - 2**-16) - (WIRING.vform_v if forming else WIRING.vcm_v)
-            amplitude[0, 0] = sign * min(limit.amplitude_v[1], highest_v)
-            for width_s in limit.width_s:
-                crossbar.apply_pulses(amplitude, min(limit.gate_v[1], highest_v), width_s, forming=forming)
+            for window in getattr(BOARD.limits, kind).linked:
+                # As high as limits and DACs go.
+                highest_v = BOARD.dac.span_v * (1 - 2**-16) - (WIRING.vform_v if forming else WIRING.vcm_v)
+                amplitude = np.full(BOARD.shape, np.nan)
+                amplitude[0, 0] = sign * min(window.amplitude_v[1], highest_v)
+                for width_s in window.width_s:
+                    crossbar.apply_pulses(amplitude, min(window.gate_v[1], highest_v), width_s, forming=forming)
 
 
 def test_other_limits_are_refused_until_power_up(limited):

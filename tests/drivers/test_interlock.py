@@ -321,9 +321,9 @@ def test_a_width_may_reach_its_limits_and_no_further(make, kind, bound, beyond_s
 def test_the_default_limits_are_reached_by_rounded_codes():
     # ±2.2 V from 2.5 V lies between two codes, and the nearer one is a little outside.
     bench = Bench()
-    bench.accepts(pulse(bench, 2.0, 2.3, 1e-3))
-    bench.accepts(pulse(bench, -2.2, 2.4, 1e-3))
-    bench.accepts(pulse(bench, 3.99, 1.6, 1e-2, form=True))
+    bench.accepts(pulse(bench, 2.0, 2.3, 1e-4))
+    bench.accepts(pulse(bench, -2.2, 2.4, 1e-4))
+    bench.accepts(pulse(bench, 3.99, 1.2, 1e-3, form=True))
 
 
 def test_a_pulse_below_the_read_voltage_is_none():
