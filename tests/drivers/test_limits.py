@@ -201,20 +201,29 @@ CHANGES = st.fixed_dictionaries(
     optional={name: RANGES if name in ("bl_v", "wl_v") else KINDS if name in ("set", "reset", "form") else NUMBERS
               for name in LOOSER},
 )  # fmt: skip
+
+
+def closer_number(name):
+    old = getattr(BOARD.limits, name)
+    return st.floats(0.3, 1.1).map(lambda f: type(old)(old * f))
+
+
+def closer_kind(name):
+    old = getattr(BOARD.limits, name)
+    return st.floats(0.5, 1.1).map(
+        lambda f: {
+            "amplitude_v": (0.0, old.amplitude_v[1] * f),
+            "gate_v": (0.0, old.gate_v[1] * f),
+            "linked": tuple(w.model_dump() | {"width_s": (1e-6, w.width_s[1] * f)} for w in old.linked),
+        }
+    )
+
+
 CLOSER = st.fixed_dictionaries(
     {},
-    optional={
-        name: st.floats(0.3, 1.1).map(lambda f, old=getattr(BOARD.limits, name): type(old)(old * f))
-        for name in LOOSER if isinstance(LOOSER[name], float | int)
-    }
-    | {
-        kind: st.floats(0.5, 1.1).map(lambda f, old=getattr(BOARD.limits, kind): {
-            "amplitude_v": (0.0, old.amplitude_v[1] * f), "gate_v": (0.0, old.gate_v[1] * f),
-            "linked": tuple(w.model_dump() | {"width_s": (1e-6, w.width_s[1] * f)} for w in old.linked),
-        })
-        for kind in ("set", "reset", "form")
-    },
-)  # fmt: skip
+    optional={name: closer_number(name) for name, value in LOOSER.items() if isinstance(value, float | int)}
+    | {kind: closer_kind(kind) for kind in ("set", "reset", "form")},
+)
 PULSES = st.tuples(st.floats(-2.3, 2.1), st.floats(0.0, 2.6), st.sampled_from((5e-7, 1e-6, 1e-4, 1e-3)))
 
 

@@ -141,7 +141,7 @@ def test_no_later_configuration_of_a_mutated_host_loosens_them(make):
 
 def test_an_interlock_that_follows_nothing_lets_no_more_through_than_the_sequencer(make, mocker):
     interlock = Interlock(make(), BOARD)
-    mocker.patch.object(Interlock, "_follow", lambda *_: None)
+    mocker.patch.object(Interlock, "_follow")
     for instruction in (SpiWrite(1, ((8 << 16) | 0xFFFF,)), Pulse(1001), Pulse(99), Shift(8, 0)):
         with pytest.raises(LimitError, match="sequencer limits, latched"):
             interlock.run(Program([instruction]))
