@@ -1,7 +1,8 @@
 """Simulated layers beside the same arithmetic in bare numpy: per-cell noise, DAC and ADC quantisation, gradients off.
 
 A 32×32 matrix is one tile; 256×256 are 64 tiles, each driven, converted and given noise by itself. Both sides are
-timed in turn, one thread, and the smallest of many repetitions counts: other programs only ever add time.
+timed in turn, one thread, and the smallest of many repetitions counts: other programs only ever add time. Other
+simulators stand beside where they are installed (`benchmarks/peers`).
 ``--check`` fails if a limit is missed.
 """
 
@@ -18,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from bench_mvm import times
+from peers import PEERS
 
 from anf.arrays.array_model import model_arrays
 from anf.arrays.mapped import MappedFlow
@@ -84,6 +86,29 @@ def bare_numpy(side: int, seed: int) -> Callable[[np.ndarray], np.ndarray]:
     return mvm
 
 
+def beside_peers(seed: int) -> None:
+    """The same products by other simulators that are installed, in turn with ours."""
+    print("\nother simulators, µs per call, min; in brackets how many times ours")
+    for name, make in PEERS.items():
+        row = []
+        for side, batch, repetitions, _, _ in CASES:
+            try:
+                peer = make(side, seed)
+            except ImportError as error:
+                print(f"{name:>18}  not installed ({error})")
+                break
+            x = torch.from_numpy(np.random.default_rng(seed).normal(size=(batch, side)).astype(np.float32))
+            ours = simulated(side, seed)
+            with torch.no_grad():
+                taken = times(
+                    {"peer": lambda p=peer, x=x: p(x), "ours": lambda e=ours, x=x: e(x)}, max(20, repetitions // 20)
+                )
+            low = {key: t.min() * 1e6 for key, t in taken.items()}
+            row.append(f"{side}×{side}, {batch}: {low['peer']:.0f} ({low['peer'] / low['ours']:.1f})")
+        else:
+            print(f"{name:>18}  {'; '.join(row)}")
+
+
 def configurations_per_s(kind: str, seed: int) -> float:
     """Draws of the shipped flow with log q, per CPU second: the best of three batches."""
     action = Phi4(-4.0, 5.5, (12, 12))
@@ -124,6 +149,7 @@ def main() -> int:
         print(
             f"{side:>4}×{side:<4}{batch:>5}", *(f"{c:>20}" for c in columns), f"  {bound} {'ok' if good else 'MISSED'}"
         )
+    beside_peers(arguments.seed)
     print(f"\nφ⁴ 12×12 on simulated arrays, all noise on, {BATCH} at once: configurations per CPU second")
     for kind in ("field", "mixer"):
         rate = configurations_per_s(kind, arguments.seed)
