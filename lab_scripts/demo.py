@@ -112,7 +112,7 @@ def demo(
     from lab_scripts.panels.demo import draw_demo
 
     flows = _flows(theories, flow_files)
-    with flow_on_boards(backend, board, flows[0], seed, run_file, report) as programmed:
+    with flow_on_boards([backend], board, flows[0], seed, run_file, report) as programmed:
         volts = np.random.default_rng(seed).uniform(-1, 1, (MVM_VECTORS, board.shape[1])) * board.levels.input_v
         products = programmed.crossbars[0].measure(volts)
         points = [

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from anf.arrays.analog import Deployment, deploy, survey
 from anf.arrays.array_model import EngineFactory
+from anf.arrays.drive import Drive
 from anf.arrays.mapped import map_flow
 from anf.arrays.placement import Placement
 from anf.arrays.tuning import Tuning, tune
@@ -23,7 +24,7 @@ from lab_scripts.runs import RunFile
 
 @contextmanager
 def flow_on_boards(
-    address: str,
+    addresses: Sequence[str],
     board: Board,
     flow: Flow,
     seed: int,
@@ -32,17 +33,22 @@ def flow_on_boards(
     *,
     plan: Path | None = None,
     surveyed: bool = False,
+    time_shared: bool = False,
+    drives: Mapping[str, Drive] | None = None,
     corrected: Corrected = UNCORRECTED,
 ) -> Iterator[Deployment]:
-    """The flow's base matrices programmed into as many boards as they need, with a bar; the boards are released on
-    every way out. On the mock each has a seed of its own, from `seed` on. `plan` is a file of `xbar place`.
+    """The flow's base matrices programmed into the boards at `addresses`, with a bar; the boards are released on every
+    way out. Without addresses as many mock boards are opened as there are arrays. Each mock board has a seed of its
+    own, from `seed` on. `plan` is a file of `xbar place`. time_shared: with more arrays than boards, fill them in turn.
     With `surveyed` the arrays are looked over first, faulty cells are avoided, and those that are not are
     made up for digitally.
     A calibration record is one board's: with several it is refused."""
     with bad_input():
         placement = None if plan is None else Placement.read(plan)
-        mapped = map_flow(flow, board.shape, max_arrays=None if address == "mock" else 1, placement=placement)
+        limit = None if time_shared or not addresses else len(addresses)
+        mapped = map_flow(flow, board.shape, max_arrays=limit, placement=placement)
     n_arrays = mapped.placement.n_arrays
+    used = (addresses or ["mock"] * n_arrays)[:n_arrays]
     with ExitStack() as stack:
         crossbars = [
             stack.enter_context(
@@ -55,18 +61,22 @@ def flow_on_boards(
                     vcd=run_file.next_waveform(),
                 )
             )
-            for i in range(n_arrays)
+            for i, address in enumerate(used)
         ]
         if surveyed:
             with report.task("Survey") as step, bad_input():
                 step(0, 1)
-                mapped = map_flow(flow, board.shape, faults=survey(crossbars), max_arrays=n_arrays)
+                faults = survey(crossbars)
+                mapped = map_flow(flow, board.shape, faults=faults * (1 + n_arrays // len(faults)), max_arrays=limit)
+                n_arrays = mapped.placement.n_arrays
         with report.task("Programming") as step:
             programmed = deploy(
                 flow,
                 crossbars,
                 mapped=mapped,
                 patched=surveyed,
+                time_shared=time_shared,
+                drives=drives,
                 progress=lambda array, done, total: step(done, total, f"array {array + 1} of {n_arrays}"),
             )
         yield programmed

@@ -16,7 +16,7 @@ import xarray as xr
 
 from drivers.board import load_board
 from lab_scripts.console import Report
-from lab_scripts.exits import InputError
+from lab_scripts.exits import InputError, bad_input
 from lab_scripts.observables import observable_table, observables_json, report_mass_gap
 from lab_scripts.options import (
     M2,
@@ -24,7 +24,6 @@ from lab_scripts.options import (
     AcceptExpired,
     AcceptForeign,
     ActionName,
-    Backend,
     BoardFile,
     Calibration,
     Corrected,
@@ -48,6 +47,8 @@ from lab_scripts.runs import RunFile
 
 if TYPE_CHECKING:
     from anf.arrays.analog import Transcript
+    from anf.arrays.drive import Drive
+    from anf.flows.flow import Flow
     from anf.flows.layers import Engine
     from anf.samplers.proposals import Samples
 
@@ -66,6 +67,8 @@ TuneSteps = Annotated[
         "--tune-steps", min=0, help="Steps of tuning the digital part against the arrays; 0 leaves it as it is."
     ),
 ]
+CALIBRATION_DRAWS = 1024
+"""Configurations that set the ranges of --drive-quantile."""
 ESS_PROPOSALS = 2048
 """Proposals for the ESS before tuning: good to 1 % at an ESS of 0.9, and a small share of a run."""
 
@@ -93,8 +96,30 @@ def sample(
             help="With --layers crossbar: look for faulty cells first; avoid them, or add digitally what they lack.",
         ),
     ] = False,
+    drive_quantile: Annotated[
+        float | None,
+        typer.Option(
+            "--drive-quantile",
+            help="Drive a layer at one full scale, this quantile of the largest inputs of vectors; clips are counted.",
+            show_default="each vector at its own",
+        ),
+    ] = None,
     tune_steps: TuneSteps = 400,
-    backend: Backend = "mock",
+    backends: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backend",
+            help="Where a board is, as for xbar program; once for each board.",
+            show_default="a mock board for each array",
+        ),
+    ] = None,
+    time_share: Annotated[
+        bool,
+        typer.Option(
+            "--time-share",
+            help="With more arrays than boards, fill boards in turn, in each step, for all proposals at once.",
+        ),
+    ] = False,
     vcd: Vcd = None,
     board_file: BoardFile = PAPER,
     calibration: Calibration = None,
@@ -115,6 +140,8 @@ def sample(
         raise InputError(f"--plan {plan}: is for --layers crossbar, not {layers.value}")
     if survey and (plan is not None or layers is not Layers.crossbar):
         raise InputError("--survey: is for --layers crossbar without --plan, which says where cells are avoided")
+    if (backends or time_share) and layers is not Layers.crossbar:
+        raise InputError(f"--backend, --time-share: --layers {layers.value} opens no board; use --layers crossbar")
     run_file = RunFile.open(context, out, force=force)
     if vcd is not None and layers is not Layers.crossbar:
         raise InputError(f"--vcd {vcd}: --layers {layers.value} opens no board; use --layers crossbar")
@@ -129,50 +156,74 @@ def sample(
     from anf.arrays.array_model import model_arrays
     from anf.arrays.simulated import ArrayNoise
     from anf.arrays.tuning import Tuning
-    from anf.samplers.proposals import measure_ess_forward, propose
+    from anf.flows.checkpoint import shipped
+    from anf.samplers.proposals import BATCH, measure_ess_forward, propose
     from anf.samplers.proposals import sample as draw
     from anf.training.loop import deployed
     from lab_scripts.deployment import flow_on_boards, tune_flow
     from lab_scripts.flows import flow_for
 
     if flow_choice is None and layers is not Layers.digital:
-        flow_choice = "mixer"  # fits into one array
+        flow_choice = shipped(theory, "mixer", smallest=True)  # up to 6 × 6 it fits into one array
     path, flow, record = flow_for(theory, flow_choice)
     statistics: dict[str, Any] = {
         "layers": layers.value, "flow": path.name, "flow_base_sha256": record.base_digest,
         # Forward on digital layers only: a board that is read again gives another density of the same configuration.
         "ess_forward_digital": measure_ess_forward(flow, theory, seed=seed),
     }  # fmt: skip
+    drives = _drives(flow, drive_quantile, seed)
+    batch = BATCH
     with ExitStack() as stack:
         engines: Mapping[str, Engine]
         if layers is not Layers.digital:
             generator = torch.Generator().manual_seed(seed)
             if layers is Layers.simulated:
-                modelled = model_arrays(flow, board, seed=seed).simulated
+                modelled = model_arrays(flow, board, seed=seed, drives=drives).simulated
                 engines = modelled(ArrayNoise(), generator)
             else:
                 programmed = stack.enter_context(
                     flow_on_boards(
-                        backend, board, flow, seed, run_file, report, plan=plan, surveyed=survey, corrected=corrected
+                        backends or [],
+                        board,
+                        flow,
+                        seed,
+                        run_file,
+                        report,
+                        plan=plan,
+                        surveyed=survey,
+                        time_shared=time_share,
+                        drives=drives,
+                        corrected=corrected,
                     )
                 )
                 modelled, engines = programmed.simulated, programmed.crossbar()
+                if programmed.time_shared:
+                    batch = max(configs, ESS_PROPOSALS)  # one filling for all proposals (docs/decisions/0087)
                 statistics |= {
-                    "arrays": len(programmed.crossbars),
+                    "boards": len(programmed.crossbars),
+                    "arrays": programmed.placement.n_arrays,
                     "weights_patched": programmed.patched,
                     "cells_failed": sum(int((r.failure > 0).sum()) for r in programmed.programming),
                 }
             if tune_steps:
                 with report.task("ESS before tuning") as step, deployed(flow, {}, engines):
-                    statistics["ess_before_tuning"] = propose(flow, theory, ESS_PROPOSALS, seed=seed, progress=step).ess
+                    untuned = propose(flow, theory, ESS_PROPOSALS, seed=seed, batch=batch, progress=step)
+                    statistics["ess_before_tuning"] = untuned.ess
                 tune_flow(flow, theory, modelled, Tuning(steps=tune_steps), seed, report)
             if layers is Layers.crossbar:
+                at_once = programmed.read_again()
+                statistics["drift_s"] = float(programmed.drift_s(at_once).max())
+                programmed.refuse_drifted(at_once)
                 cycles, board_time_s = programmed.cycles, programmed.board_time_s
                 # Engines whose transcript begins here.
                 engines = sampling = programmed.crossbar()
             stack.enter_context(deployed(flow, {}, engines))
+        for drive in drives.values():
+            drive.clipped = drive.driven = 0
         with report.task("Sampling") as step:
-            drawn = draw(flow, theory, configs, seed=seed, progress=step)
+            drawn = draw(flow, theory, configs, seed=seed, batch=batch, progress=step)
+        if drives:
+            statistics["clipped_fraction"] = json.dumps({name: d.clipped_fraction for name, d in drives.items()})
         if layers is Layers.crossbar:
             statistics |= {"cycles": programmed.cycles - cycles, "board_time_s": programmed.board_time_s - board_time_s}
             statistics |= {"programming_cycles": cycles, "programming_board_time_s": board_time_s}
@@ -202,11 +253,14 @@ def sample(
         f"ESS {statistics['ess']:.4f}{before}, forward (digital) {statistics['ess_forward_digital']:.4f}, "
         f"acceptance {drawn.acceptance:.4f}"
     )
+    for name, drive in drives.items():
+        report.say(f"{name}: {drive.clipped} of {drive.driven} inputs clipped ({drive.clipped_fraction:.2%})")
     if layers is Layers.crossbar:
         _transcript_table(report, transcripts, configs, board.timing.period_s)
         report.say(
-            f"arrays {statistics['arrays']}, board time {statistics['board_time_s']:.2f} s, "
-            f"{statistics['cycles']} clock cycles"
+            f"arrays {statistics['arrays']} in {statistics['boards']} boards, board time "
+            f"{statistics['board_time_s']:.2f} s, {statistics['cycles']} clock cycles; changed since read back by "
+            f"{statistics['drift_s'] * 1e6:.2f} µS rms"
         )
     report.say(str(out))
     report.finish(
@@ -225,11 +279,25 @@ def _transcript_table(report: Report, transcripts: dict[str, Transcript], config
     rows = [
         (
             name, f"{spent.drives / configs:.4g}", f"{spent.cycles / configs:.5g}",
-            f"{spent.cycles * period_s / configs * 1e3:.4g}", f"{spent.cells_j / configs * 1e9:.4g}",
+            f"{spent.cycles * period_s / configs * 1e3:.4g}",
+            f"{spent.filling_cycles * period_s / configs * 1e3:.4g}", f"{spent.cells_j / configs * 1e9:.4g}",
         )
         for name, spent in transcripts.items()
     ]  # fmt: skip
-    report.table("Executed per configuration", ("layer", "drives", "cycles", "board time (ms)", "cells (nJ)"), rows)
+    columns = ("layer", "drives", "cycles", "board time (ms)", "filling boards (ms)", "cells (nJ)")
+    report.table("Executed per configuration", columns, rows)
+
+
+def _drives(flow: Flow, quantile: float | None, seed: int) -> dict[str, Drive]:
+    """Fixed ranges, or none: every vector is then driven at its own."""
+    import torch
+
+    from anf.arrays.tuning import calibrated_drives
+
+    if quantile is None:
+        return {}
+    with bad_input():
+        return calibrated_drives(flow, CALIBRATION_DRAWS, torch.Generator().manual_seed(seed), quantile=quantile)
 
 
 def dataset(drawn: Samples, statistics: dict[str, Any]) -> xr.Dataset:

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from anf.arrays.boards import Boards
 from anf.arrays.drive import Drive
 from anf.arrays.mapped import Arrays, MappedFlow, MappedLayer, base_weights, map_flow
 from anf.arrays.placement import Placement
@@ -24,15 +26,26 @@ from anf.flows.flow import Flow
 from anf.flows.layers import Engine
 from calibration.write_verify import WriteVerifyConfig, WriteVerifyResult, program
 from drivers.crossbar import Crossbar
+from firmware_bridge.errors import BoardError
 
 Progress = Callable[[int, int, int], None]
 """progress(array, cells done, cells in all) after each cycle of write-verify."""
+
+
+DRIFT_LIMIT_S = 2e-6
+"""Rms change of an array since its read-back beyond which it is not sampled with, S: four times what programming leaves
+(0.5 µS), ten times what write-verify aims at."""
+
+
+class ArrayDrifted(BoardError):
+    """An array is not any more what was read back: which, by how much, and what to do."""
 
 
 @dataclass(frozen=True)
 class Deployment:
     """A flow's base matrices in arrays.
 
+    boards: that hold them, in turn if there are fewer.
     measured_s: (n_arrays, n_sl, n_bl) conductances read back after programming, S.
     programming: result of write-verify, by array.
     drives: how inputs become voltages, by layer; those that are not named are driven at each vector's full scale.
@@ -40,12 +53,22 @@ class Deployment:
         digitally.
     """
 
-    crossbars: tuple[Crossbar, ...]
+    boards: Boards
     mapped: MappedFlow
     measured_s: Arrays
     programming: tuple[WriteVerifyResult, ...]
     drives: Mapping[str, Drive] = field(default_factory=dict)
     patches: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def crossbars(self) -> tuple[Crossbar, ...]:
+        """The boards."""
+        return self.boards.crossbars
+
+    @property
+    def time_shared(self) -> bool:
+        """Whether boards are filled anew while products are taken."""
+        return self.placement.n_arrays > len(self.crossbars)
 
     @property
     def patched(self) -> int:
@@ -66,7 +89,7 @@ class Deployment:
         weights, column_s = self.effective_weights(), self.measured_s.sum(axis=1)
         return {
             name: CrossbarEngine(
-                self.crossbars, layer, weights[name], column_s, self.drives.get(name), self.patches.get(name)
+                self.boards, layer, weights[name], column_s, self.drives.get(name), self.patches.get(name)
             )
             for name, layer in self.mapped.layers.items()
         }
@@ -82,12 +105,29 @@ class Deployment:
             for name, layer in self.mapped.layers.items()
         }
 
-    def read_again(self, read_repeats: int = 16) -> tuple[Deployment, float]:
-        """The arrays as they are now, without programming anything, and the rms change of programmed cells since the
-        last read-back, S. What has drifted is then made up for by tuning the digital part (`anf.arrays.tuning`)."""
-        now = replace(self, measured_s=_read(self.crossbars, read_repeats))
+    def read_again(self, read_repeats: int = 16) -> Deployment:
+        """The arrays that boards hold now as they are now; nothing is programmed. What has drifted can be made up for
+        by tuning the digital part against it (`anf.arrays.tuning`)."""
+        measured_s = self.measured_s.copy()
+        for k in self.boards.held:
+            measured_s[k] = self.boards.read(k, read_repeats)
+        return replace(self, measured_s=measured_s)
+
+    def drift_s(self, now: Deployment) -> NDArray[np.float64]:
+        """Rms change of the cells with a weight from this read-back to another, S, by array."""
         held = self.placement.occupied >= 0
-        return now, float(np.sqrt(np.mean((now.measured_s - self.measured_s)[held] ** 2)))
+        change = np.where(held, now.measured_s - self.measured_s, 0.0)
+        return np.sqrt((change**2).sum(axis=(1, 2)) / held.sum(axis=(1, 2)))
+
+    def refuse_drifted(self, now: Deployment, limit_s: float = DRIFT_LIMIT_S) -> None:
+        """Raises `ArrayDrifted` for an array that has changed by more than `limit_s` rms since this read-back."""
+        drift_s = self.drift_s(now)
+        if (worst := int(drift_s.argmax())) >= 0 and drift_s[worst] > limit_s:
+            raise ArrayDrifted(
+                f"array {worst} changed by {drift_s[worst] * 1e6:.2f} µS rms since it was read back, allowed are "
+                f"{limit_s * 1e6:g} µS: program it again; if it goes on, look for what disturbs it (xbar characterise "
+                "retention, read-disturb)"
+            )
 
     @property
     def cycles(self) -> int:
@@ -123,52 +163,52 @@ def deploy(
     config: WriteVerifyConfig | None = None,
     read_repeats: int = 16,
     patched: bool = False,
+    time_shared: bool = False,
+    drives: Mapping[str, Drive] | None = None,
     progress: Progress | None = None,
 ) -> Deployment:
     """Program the base weights of a flow into arrays and read them back.
 
     mapped: where they go and how; without it, as `map_flow` has it. `read_repeats` passes average the read-back: what
     the digital part is tuned against should not carry the noise of one read. patched: add digitally what the weights
-    lack whose cells could not be programmed: two numbers for each, where LoRA would need a rank.
+    lack whose cells could not be programmed: two numbers for each, where LoRA would need a rank. time_shared: with
+    fewer boards than arrays, fill them in turn, each time that an array is to be read; all configurations of a run must
+    then be drawn in one batch (docs/decisions/0087).
 
     Raises `PlacementError` (more tiles than arrays), ValueError (weights that cannot be mapped) before anything is
     pulsed, `BoardError` from the board.
     """
-    mapped = mapped or map_flow(flow, crossbars[0].shape, max_arrays=len(crossbars))
+    limit = None if time_shared else len(crossbars)
+    mapped = mapped or map_flow(flow, crossbars[0].shape, max_arrays=limit)
+    mapped.placement.refuse_more_than(limit)
     weights = base_weights(flow)
-    targets = mapped.targets_s(weights)
-    used = tuple(crossbars[: mapped.placement.n_arrays])
-    results = []
-    for i, (crossbar, target) in enumerate(zip(used, targets, strict=True)):
-        report = None if progress is None else _report(progress, i)
-        results.append(program(crossbar, target, config=config or WriteVerifyConfig(), progress=report))
-    measured_s = _read(used, read_repeats)
+    boards = Boards(crossbars[: mapped.placement.n_arrays], mapped.targets_s(weights), config)
+    results, read = [], []
+    for k in range(mapped.placement.n_arrays):
+        results.append(boards.fill(k, None if progress is None else partial(progress, k)))
+        read.append(boards.read(k, read_repeats))
+    measured_s = np.stack(read)
     failed = np.stack([r.failure > 0 for r in results])
     patches = mapped.lacking(weights, measured_s, failed) if patched else {}
-    return Deployment(used, mapped, measured_s, tuple(results), patches=patches)
-
-
-def _read(crossbars: Sequence[Crossbar], repeats: int) -> Arrays:
-    return np.stack([crossbar.read_conductance(repeats=repeats) for crossbar in crossbars])
-
-
-def _report(progress: Progress, array: int) -> Callable[..., None]:
-    return lambda cycle, n_done, n_total, g_read_s: progress(array, n_done, n_total)
+    return Deployment(boards, mapped, measured_s, tuple(results), drives or {}, patches)
 
 
 @dataclass
 class Transcript:
     """What an engine has had executed. drives: bit-line vectors, summed over tiles and slices. cycles: of the boards'
-    clocks, summed over boards, with the offsets that were measured on the way. cells_j: energy in the cells of the bit
-    lines that were driven, Σ v² G t with every row on, J."""
+    clocks, summed over boards, with the offsets that were measured on the way. filling_cycles: besides, to fill boards
+    that held another array. cells_j: energy in the cells of the bit lines that were driven, Σ v² G t with every row on,
+    J."""
 
     drives: int = 0
     cycles: int = 0
+    filling_cycles: int = 0
     cells_j: float = 0.0
 
 
 class CrossbarEngine:
-    """x (N, n_in) -> x Wᵀ (N, n_out) through `Crossbar.mvm`: one block of vectors per array, arrays side by side.
+    """x (N, n_in) -> x Wᵀ (N, n_out) through `Crossbar.measure`: one block of vectors per array, boards side by side,
+    and the arrays of one board in turn.
 
     Differentiable straight through: the gradient is that of the weights as they were read back.
     column_s: conductance of each bit line, all rows on, (n_arrays, n_bl) S. patch: weights (n_out, n_in) that are added
@@ -177,7 +217,7 @@ class CrossbarEngine:
 
     def __init__(
         self,
-        crossbars: Sequence[Crossbar],
+        boards: Boards,
         layer: MappedLayer,
         weight: torch.Tensor,
         column_s: NDArray[np.float64],
@@ -186,7 +226,7 @@ class CrossbarEngine:
     ) -> None:
         self.drive, self.transcript, self._patch = drive or Drive(), Transcript(), patch
         self._column_s = column_s
-        self._crossbars, self._layer, self._weight = tuple(crossbars), layer, weight
+        self._boards, self._layer, self._weight = boards, layer, weight
         self._own = {
             k: [i for i, t in enumerate(layer.tiles) if t.array == k] for k in sorted({t.array for t in layer.tiles})
         }
@@ -206,12 +246,17 @@ class CrossbarEngine:
             drives.append([(self._layer.mapping.drive(part.numpy()), weight) for part, weight in self.drive.split(u)])
             units.append(unit)
         out = np.zeros((n, self._weight.shape[0]))
-        if len(self._own) == 1:
-            found = {k: self._read(k, [drives[i] for i in own]) for k, own in self._own.items()}
+        turns = self._boards.in_turn(self._own)
+
+        def of_board(arrays: list[int]) -> list[tuple[list[NDArray[np.float64]], Transcript]]:
+            return [self._read(k, [drives[i] for i in self._own[k]]) for k in arrays]
+
+        if len(turns) == 1:
+            results = [of_board(turns[0])]
         else:
-            with ThreadPoolExecutor(len(self._own)) as pool:
-                futures = {k: pool.submit(self._read, k, [drives[i] for i in own]) for k, own in self._own.items()}
-            found = {k: future.result() for k, future in futures.items()}
+            with ThreadPoolExecutor(len(turns)) as pool:
+                results = list(pool.map(of_board, turns))
+        found = {k: one for arrays, of in zip(turns, results, strict=True) for k, one in zip(arrays, of, strict=True)}
         for k, own in self._own.items():
             products, spent = found[k]
             self._add(spent)
@@ -223,7 +268,10 @@ class CrossbarEngine:
         self, array: int, drives: list[list[tuple[NDArray[np.float64], float]]]
     ) -> tuple[list[NDArray[np.float64]], Transcript]:
         """Scaled products of the tiles in one array, each (N, n_rows) S, from the drives of their slices."""
-        crossbar, mapping = self._crossbars[array], self._layer.mapping
+        mapping, crossbar = self._layer.mapping, self._boards.crossbar_of(array)
+        before = crossbar.cycles
+        self._boards.holding(array)
+        filling_cycles = crossbar.cycles - before
         tiles = [self._layer.tiles[i] for i in self._own[array]]
         n, input_v = len(drives[0][0][0]), crossbar.board.levels.input_v
         rows = [(t, lines, weight) for t, slices in zip(tiles, drives, strict=True) for lines, weight in slices]
@@ -233,7 +281,9 @@ class CrossbarEngine:
         readout = crossbar.measure(volts.reshape(-1, crossbar.shape[1]))
         current = readout.current_a.reshape(len(rows), n, -1)
         power_w = float(np.einsum("rnb,rnb->b", volts, volts) @ self._column_s[array])
-        spent = Transcript(len(rows) * n, readout.cycles, power_w * readout.board_time_s / max(1, len(rows) * n))
+        spent = Transcript(
+            len(rows) * n, readout.cycles, filling_cycles, power_w * readout.board_time_s / max(1, len(rows) * n)
+        )
         products = [
             weight / input_v * mapping.collect(i[:, t.sl], v[:, t.bl])
             for (t, _, weight), i, v in zip(rows, current, volts, strict=True)
@@ -244,4 +294,5 @@ class CrossbarEngine:
     def _add(self, spent: Transcript) -> None:
         self.transcript.drives += spent.drives
         self.transcript.cycles += spent.cycles
+        self.transcript.filling_cycles += spent.filling_cycles
         self.transcript.cells_j += spent.cells_j

@@ -130,6 +130,5 @@ def map_flow(
             placement = avoid(placement, MappedFlow.of(weights, placement).targets_s(weights), faults)
     elif placement.shape != shape:
         raise PlacementError(f"the plan is for arrays of {placement.shape}, these are {shape}: plan anew")
-    elif max_arrays is not None and placement.n_arrays > max_arrays:
-        raise PlacementError(f"the plan needs {placement.n_arrays} arrays, there are {max_arrays}: open more boards")
+    placement.refuse_more_than(max_arrays)
     return MappedFlow.of(weights, placement)

@@ -19,6 +19,9 @@ from anf.arrays.mapping import Mapping as CellMapping
 Array = NDArray[np.float64]
 
 
+MORE_BOARDS = "open more boards, use a narrower flow, or let arrays take turns (--time-share)"
+
+
 class PlacementError(ValueError):
     """A plan that does not fit, or a plan file that cannot be used."""
 
@@ -118,6 +121,11 @@ class Placement:
         """How often `n_boards` arrays are filled for one pass through all layers."""
         return -(-self.n_arrays // n_boards)
 
+    def refuse_more_than(self, n_boards: int | None) -> None:
+        """Raises `PlacementError` for a plan with more arrays; None allows any number."""
+        if n_boards is not None and self.n_arrays > n_boards:
+            raise PlacementError(f"the plan needs {self.n_arrays} arrays, there are {n_boards}: {MORE_BOARDS}")
+
     def write(self, path: Path) -> None:
         """Write the plan as JSON, one tile to a line. Nothing is replaced: raises FileExistsError."""
         plan = _FORMAT.dump_python(self, mode="json")
@@ -191,7 +199,7 @@ def place(
         weights = sum(a * b for a, b in shapes.values())
         raise PlacementError(
             f"{len(pieces)} tiles with {weights} weights need {n_arrays} arrays of {array[0]} × {array[1]}, but there "
-            f"{'is' if max_arrays == 1 else 'are'} {max_arrays}; open more boards or use a narrower flow"
+            f"{'is' if max_arrays == 1 else 'are'} {max_arrays}; {MORE_BOARDS}"
         )
     order = {name: i for i, name in enumerate(shapes)}
     tiles = tuple(sorted(packed, key=lambda t: (order[t.layer], t.row, t.column)))

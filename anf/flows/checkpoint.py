@@ -161,9 +161,9 @@ def load_flow(
     return flow, record
 
 
-def shipped(action: Action, kind: str | None = None) -> Path:
+def shipped(action: Action, kind: str | None = None, *, smallest: bool = False) -> Path:
     """The file of the shipped flow for this action, its couplings and its lattice: of `kind` (``"mixer"``,
-    ``"field"``), or the one with the highest ESS.
+    ``"field"``) or any, the one with the highest ESS; with `smallest` the one with the fewest cells in arrays.
 
     Raises:
         CheckpointError: none is shipped; the message lists what is, and how to make one.
@@ -178,12 +178,19 @@ def shipped(action: Action, kind: str | None = None) -> Path:
         == (action.name, tuple(action.shape), dict(action.parameters))
     ]
     if fitting:
+        if smallest:
+            return min(fitting, key=lambda path: _cells(candidates[path], action))
         return max(fitting, key=lambda path: candidates[path].ess or 0.0)
     known = [f"{r.action} {r.architecture.shape} {r.parameters}" for r in candidates.values()]
     raise CheckpointError(
         f"no {'' if kind is None else kind + ' '}flow is shipped for {action.name} {tuple(action.shape)} "
         f"{dict(action.parameters)}; shipped: {known}. Train one (xbar train), or fine-tune the nearest."
     )
+
+
+def _cells(record: FlowRecord, action: Action) -> int:
+    """Numbers in the base matrices of a flow."""
+    return sum(layer.weight.numel() for layer in build_flow(record.architecture, action).base_layers().values())
 
 
 def shipped_records() -> dict[Path, FlowRecord]:

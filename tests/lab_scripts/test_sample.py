@@ -7,7 +7,7 @@ import pytest
 import torch
 import xarray as xr
 
-from anf.flows.checkpoint import load_flow
+from anf.flows.checkpoint import load_flow, save_flow
 from anf.flows.mixer import MixerConfig
 from anf.flows.mixer_flow import MixerFlow, MixerFlowConfig
 from anf.lattice.actions import Phi4
@@ -114,7 +114,7 @@ def test_more_tiles_than_boards_are_refused_with_how_many_are_needed(mocker):
     wide = MixerFlow(MixerFlowConfig(shape=(4, 4), mixer=MixerConfig(channels=48, token_hidden=48, channel_hidden=48)))
     with (
         pytest.raises(InputError, match=r"need \d+ arrays of 32 × 32, but there is 1; open more boards"),
-        flow_on_boards("zc706", load_board(), wide, 0, mocker.Mock(), Report(as_json=True)),
+        flow_on_boards(["zc706"], load_board(), wide, 0, mocker.Mock(), Report(as_json=True)),
     ):
         pass
 
@@ -124,3 +124,64 @@ def test_a_damaged_flow_file_is_a_file_error(xbar, tmp_path, flows):
     result = xbar("sample", "--L", 2, "--flow", "cut.safetensors", "--out", "s.nc")
     assert result.exit_code == 4
     assert "not a readable safetensors file" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """A flow file for φ⁴ on 2 × 2 whose matrices need two arrays."""
+    path, action = tmp_path_factory.mktemp("wide") / "wide.safetensors", Phi4(-4.0, 5.0, (2, 2))
+    mixer = MixerConfig(channels=18, channel_hidden=18)
+    save_flow(path, MixerFlow(MixerFlowConfig(shape=(2, 2), couplings=2, mixer=mixer)), action, seed=0, command="test")
+    return path
+
+
+def crossbar(flow, *args):
+    return ("sample", "--L", 2, "--flow", flow, "--layers", "crossbar", "--tune-steps", 0, "--out", "s.nc", *args)
+
+
+def test_one_board_takes_the_arrays_of_a_flow_in_turn(xbar, xbar_json, wide):
+    refused = xbar(*crossbar(wide, "--backend", "mock"))
+    assert (refused.exit_code, "--time-share" in refused.stderr) == (2, True), refused.stderr
+    answer = xbar_json(*crossbar(wide, "--configs", 600, "--backend", "mock", "--time-share"))
+    assert (answer["boards"], answer["arrays"]) == (1, 2)
+    layers = json.loads(answer["transcript"])
+    filling = sum(layer["filling_cycles"] for layer in layers.values())
+    assert filling > 0
+    assert filling + sum(layer["cycles"] for layer in layers.values()) == answer["cycles"]
+
+
+def test_a_flow_goes_into_as_many_boards_as_are_named(xbar_json, wide):
+    answer = xbar_json(*crossbar(wide, "--configs", 60, "--backend", "mock", "--backend", "mock"))
+    assert (answer["boards"], answer["arrays"]) == (2, 2)
+    assert answer["drift_s"] < 0.5e-6
+    assert all(layer["filling_cycles"] == 0 for layer in json.loads(answer["transcript"]).values())
+
+
+def test_arrays_that_drift_before_sampling_begins_are_refused(xbar, mocker, flows):
+    read = mocker.patch("anf.arrays.analog.Deployment.drift_s", return_value=np.array([5e-6]))
+    result = xbar(*crossbar(flows[0], "--configs", 60))
+    assert result.exit_code == 3
+    assert "array 0 changed by 5.00 µS rms since it was read back, allowed are 2 µS" in result.stderr
+    assert read.called
+
+
+def test_a_record_that_has_expired_is_refused_before_anything_is_programmed(xbar, xbar_json, flows):
+    xbar_json("calibrate", "self", "--out", "r.json")
+    with open("r.json") as file:
+        record = json.load(file) | {"created": "2020-01-01T00:00:00Z", "valid_until": "2020-03-01T00:00:00Z"}
+    with open("r.json", "w") as file:
+        json.dump(record, file)
+    refused = xbar(*crossbar(flows[0], "--configs", 60, "--calibration", "r.json"))
+    assert refused.exit_code == 4
+    assert "expired on 2020-03-01" in refused.stderr
+
+
+def test_inputs_beyond_a_fixed_range_are_counted_and_reported(xbar, xbar_json, flows):
+    args = ("sample", "--L", 2, "--flow", flows[0], "--layers", "simulated", "--tune-steps", 0, "--configs", 300)
+    answer = xbar_json(*args, "--drive-quantile", 0.5, "--out", "s.nc")
+    fractions = json.loads(answer["clipped_fraction"])
+    assert 0.02 < max(fractions.values()) < 0.6
+    said = xbar(*args, "--drive-quantile", 1, "--out", "t.nc").stdout
+    assert "inputs clipped" in said
+    bad = xbar(*args, "--drive-quantile", 1.5, "--out", "u.nc")
+    assert (bad.exit_code, "must lie in (0, 1]" in bad.stderr) == (2, True)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from anf.arrays.analog import Deployment, deploy, survey
+from anf.arrays.analog import ArrayDrifted, Deployment, deploy, survey
+from anf.arrays.boards import Boards
 from anf.arrays.drive import Drive
 from anf.arrays.mapped import MappedFlow, MappedLayer, base_weights, map_flow
 from anf.arrays.mapping import MAPPINGS
@@ -37,7 +38,7 @@ def deployment_of_fresh_chips(
         )
         for name in SHAPES
     }
-    return Deployment(crossbars, MappedFlow(placement, layers), measured, (), drives or {})
+    return Deployment(Boards(crossbars), MappedFlow(placement, layers), measured, (), drives or {})
 
 
 @pytest.fixture(scope="module")
@@ -179,17 +180,48 @@ def test_a_programmed_flow_holds_its_weights_to_the_error_of_programming(flow: M
                 assert np.quantile(error[t.outputs, t.inputs][good], 0.9) < step
 
 
-def test_a_second_read_back_sees_what_time_did_and_programs_nothing(flow: MixerFlow) -> None:
+def test_an_array_that_drifted_since_its_read_back_is_refused_and_nothing_is_programmed(flow: MixerFlow) -> None:
     with open_crossbar("mock", seed=3) as crossbar:
         deployment = deploy(flow, [crossbar])
         pulses = crossbar.pulse_count.sum()
-        _, at_once = deployment.read_again()
+        at_once = deployment.read_again()
+        deployment.refuse_drifted(at_once)
         crossbar.wait(1e6)
-        later, change = deployment.read_again()
+        later = deployment.read_again()
         assert crossbar.pulse_count.sum() == pulses
-    assert change > 2 * at_once
+    (drift_s,) = deployment.drift_s(later)
+    assert drift_s > 2 * deployment.drift_s(at_once)[0]
     held = deployment.placement.occupied >= 0
-    assert np.sqrt(np.mean((later.measured_s - deployment.measured_s)[held] ** 2)) == pytest.approx(change)
+    assert np.sqrt(np.mean((later.measured_s - deployment.measured_s)[held] ** 2)) == pytest.approx(drift_s)
+    with pytest.raises(ArrayDrifted, match=r"array 0 changed by \d\.\d\d µS rms .* allowed are 0.3"):
+        deployment.refuse_drifted(later, limit_s=0.3e-6)
+
+
+def test_fewer_boards_than_arrays_are_filled_in_turn_and_multiply_as_well() -> None:
+    flow = MixerFlow(MixerFlowConfig(shape=(4, 4), couplings=2, mixer=MixerConfig(channels=18, channel_hidden=18)))
+    with open_crossbar("mock", seed=1) as crossbar:
+        with pytest.raises(PlacementError, match="--time-share"):
+            deploy(flow, [crossbar])
+        deployment = deploy(flow, [crossbar], time_shared=True, read_repeats=4)
+        n, boards = deployment.placement.n_arrays, deployment.boards
+        assert n > 1
+        assert deployment.time_shared
+        assert (boards.fillings, boards.held) == ([n], (n - 1,))
+        engines = deployment.crossbar()
+        before, pulses = deployment.cycles, crossbar.pulse_count.sum()
+        for name, engine in engines.items():
+            weight = flow.base_layers()[name].weight.detach()
+            x = torch.randn(20, weight.shape[1], generator=torch.Generator().manual_seed(0))
+            correlation = np.corrcoef(engine(x).flatten(), (x @ weight.T).detach().flatten())[0, 1]
+            assert correlation > 0.9  # one stuck cell is not made up for here
+        spent = [engine.transcript for engine in engines.values()]
+        assert crossbar.pulse_count.sum() > pulses
+        assert sum(t.filling_cycles for t in spent) > 10 * sum(t.cycles for t in spent) > 0
+        assert sum(t.filling_cycles + t.cycles for t in spent) == deployment.cycles - before
+        # Nothing is filled for what a board holds already.
+        fillings = boards.fillings[0]
+        engines[name](x)
+        assert boards.fillings[0] == fillings
 
 
 @pytest.mark.parametrize("name", MAPPINGS)

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from anf.arrays.mapped import map_flow
 from anf.flows.checkpoint import load_flow, shipped, shipped_records
 from anf.lattice.actions import action_from_name
 from anf.samplers.proposals import sample
@@ -91,3 +92,18 @@ def test_a_mixer_record_has_its_command_and_both_ess_and_an_adapter_trained_unde
     if record.kind == "adapter":
         assert 0 < record.summary["share"] < 0.08
         assert set(record.summary["groups"]) == {"lora", "base", "site"}
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "couplings"),
+    [
+        *(("phi4", side, {"m2": -4.0, "lam": lam}) for side in (4, 6) for lam in (5.0, 5.5, 6.0)),
+        ("graphene", 6, {"g": 1.0, "u": 0.5}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["mixer", "field"])
+def test_the_smallest_flow_of_each_kind_fits_one_array_up_to_6_by_6(kind, name, side, couplings):
+    action = action_from_name(name, side, **couplings)
+    path = shipped(action, kind, smallest=True)
+    assert map_flow(load_flow(path)[0], (32, 32), max_arrays=1).placement.n_arrays == 1
+    assert shipped_records()[path].ess > {5.0: 0.85, 5.5: 0.90, 6.0: 0.92}.get(couplings.get("lam"), 0.9)
