@@ -163,9 +163,10 @@ def sample(
     from lab_scripts.deployment import flow_on_boards, tune_flow
     from lab_scripts.flows import flow_for
 
-    if flow_choice is None and layers is not Layers.digital:
-        flow_choice = shipped(theory, "mixer", smallest=True)  # up to 6 × 6 it fits into one array
-    path, flow, record = flow_for(theory, flow_choice)
+    chosen: str | Path | None = flow_choice
+    if chosen is None and layers is not Layers.digital:
+        chosen = shipped(theory, "mixer", smallest=True)  # up to 6 × 6 it fits into one array
+    path, flow, record = flow_for(theory, chosen)
     statistics: dict[str, Any] = {
         "layers": layers.value, "flow": path.name, "flow_base_sha256": record.base_digest,
         # Forward on digital layers only: a board that is read again gives another density of the same configuration.
