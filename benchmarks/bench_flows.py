@@ -19,7 +19,8 @@ from anf.flows.checkpoint import FlowRecord, load_flow, shipped_records
 from anf.flows.flow import Flow
 from anf.lattice.actions import action_from_name
 from anf.samplers.proposals import measure_ess_forward
-from anf.training.loop import evaluate, group_sizes
+from anf.training.evaluation import evaluate
+from anf.training.loop import group_sizes
 
 PROPOSALS = 65_536
 APART = 0.05

@@ -26,8 +26,8 @@ from anf.arrays.mapped import MappedFlow
 from anf.arrays.placement import place
 from anf.arrays.simulated import ArrayNoise, Converters, SimulatedEngine
 from anf.flows.checkpoint import load_flow, shipped
+from anf.flows.deployed import deployed
 from anf.lattice.actions import Phi4
-from anf.training.loop import deployed
 from drivers.board import load_board
 
 TILE, BATCH, RATE_LIMIT = 32, 512, 500

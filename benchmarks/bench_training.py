@@ -17,7 +17,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from anf.lattice.actions import Phi4
-from anf.training.loop import TrainingConfig, evaluate, train
+from anf.training.evaluation import evaluate
+from anf.training.loop import TrainingConfig, train
 from anf.training.recipes import mixer_flow
 
 ESS, LIMIT_S = 0.9, 600.0

@@ -14,8 +14,9 @@ import torch
 from anf.arrays.array_model import ArrayErrors, model_arrays
 from anf.arrays.simulated import ArrayNoise
 from anf.flows.checkpoint import load_flow, shipped
+from anf.flows.deployed import deployed
 from anf.lattice.actions import Phi4
-from anf.training.loop import deployed, evaluate
+from anf.training.evaluation import evaluate
 from drivers.board import load_board
 
 CASES = (("mixer", 4), ("field", 4), ("field", 6), ("field", 12))

@@ -22,7 +22,8 @@ from anf.flows.checkpoint import load_flow, shipped
 from anf.flows.flow import Flow
 from anf.lattice.actions import Action, Graphene, Phi4
 from anf.training.conditioned import Conditioned
-from anf.training.loop import DIGITAL, TrainingConfig, evaluate, train
+from anf.training.evaluation import evaluate
+from anf.training.loop import DIGITAL, TrainingConfig, train
 from anf.training.recipes import mixer_flow
 from drivers.board import PAPER_BOARD, load_board
 

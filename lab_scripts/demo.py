@@ -161,11 +161,11 @@ def _sample_point(
     flow: Flow, theory: Action, programmed: Deployment, configs: int, tune_steps: int, seed: int, report: Report
 ) -> Point:
     from anf.arrays.tuning import Tuning
+    from anf.flows.deployed import deployed
     from anf.measurement.comparison import compare
     from anf.measurement.observables import summarise
     from anf.samplers import hmc
     from anf.samplers.proposals import propose, sample
-    from anf.training.loop import deployed
     from lab_scripts.deployment import tune_flow
 
     name = f"λ = {theory.parameters['lam']:g}"

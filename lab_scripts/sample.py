@@ -157,9 +157,9 @@ def sample(
     from anf.arrays.simulated import ArrayNoise
     from anf.arrays.tuning import Tuning
     from anf.flows.checkpoint import shipped
+    from anf.flows.deployed import deployed
     from anf.samplers.proposals import BATCH, measure_ess_forward, propose
     from anf.samplers.proposals import sample as draw
-    from anf.training.loop import deployed
     from lab_scripts.deployment import flow_on_boards, tune_flow
     from lab_scripts.flows import flow_for
 

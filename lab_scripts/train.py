@@ -33,7 +33,8 @@ from lab_scripts.runs import check_output, command_line
 if TYPE_CHECKING:
     from anf.flows.flow import Flow
     from anf.lattice.actions import Action
-    from anf.training.loop import Evaluation, TrainingResult
+    from anf.training.evaluation import Evaluation
+    from anf.training.loop import TrainingResult
 
 Model = TypeVar("Model", bound=BaseModel)
 RECIPE = "that of the shipped flows"
@@ -220,6 +221,7 @@ def finetune(
     from anf.flows.checkpoint import save_flow
     from anf.training import loop as training
     from anf.training import recipes
+    from anf.training.finetuning import finetune as tune
     from lab_scripts.flows import base_path, nearest_flow
 
     chosen = tuple(groups or adaptation.SMALL)
@@ -233,7 +235,7 @@ def finetune(
         flow.add_lora(rank, seed=seed)
     report.say(f"from {path.name}: {record.parameters}")
     with report.task("Fine-tuning") as step:
-        result = training.finetune(
+        result = tune(
             flow, theory, config, groups=chosen, threads=threads,
             progress=lambda at, loss, ess, _: step(at, config.steps, f"loss {loss:.4f}, ESS {ess:.3f}"),
         )  # fmt: skip
@@ -256,7 +258,8 @@ def _changed(model: Model, **changes: Any) -> Model:
 
 def _evaluated(report: Report, flow: Flow, theory: Action, result: TrainingResult, n: int, seed: int) -> dict[str, Any]:
     from anf.samplers.proposals import measure_ess_forward
-    from anf.training.loop import evaluate, group_sizes
+    from anf.training.evaluation import evaluate
+    from anf.training.loop import group_sizes
 
     with report.task("Evaluating") as step:
         step(0, 1)

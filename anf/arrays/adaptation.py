@@ -11,9 +11,12 @@ import torch
 from anf.arrays.array_model import ModelledArrays
 from anf.arrays.simulated import ArrayNoise
 from anf.arrays.tuning import correct, held_weights
+from anf.flows.deployed import deployed
 from anf.flows.flow import Flow
 from anf.lattice.actions import Action
-from anf.training.loop import TrainingConfig, deployed, evaluate, finetune, group_sizes
+from anf.training.evaluation import evaluate
+from anf.training.finetuning import finetune
+from anf.training.loop import TrainingConfig, group_sizes
 
 SMALL = ("lora", "base", "site")
 """What `xbar finetune` trains unless told otherwise: LoRA, the Gaussian's spectrum and the site maps."""

@@ -12,13 +12,13 @@ from anf.arrays.array_model import ArrayErrors, ModelledArrays, model_arrays
 from anf.arrays.mapped import base_weights, map_flow
 from anf.arrays.simulated import ArrayNoise
 from anf.arrays.tuning import Tuning, tune
+from anf.flows.deployed import deployed
 from anf.flows.flow import Flow
 from anf.flows.layers import Engine
 from anf.lattice.actions import Action
 from anf.measurement.observables import Estimate, summarise
 from anf.samplers import hmc
 from anf.samplers.proposals import propose, sample
-from anf.training.loop import deployed
 from drivers.board import Board
 from drivers.crossbar import Crossbar
 

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from anf.arrays.mapped import MappedFlow, MappedLayer, base_weights
+from anf.flows.deployed import deployed
 from anf.flows.flow import Flow
 from anf.flows.layers import Engine
-from anf.training.loop import deployed
 from calibration.write_verify import program
 from drivers.board import Board
 from drivers.connect import open_crossbar

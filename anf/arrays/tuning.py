@@ -11,11 +11,13 @@ import torch
 from anf.arrays.array_model import EngineFactory
 from anf.arrays.drive import Drive
 from anf.arrays.simulated import ArrayNoise
+from anf.flows.deployed import deployed
 from anf.flows.flow import Flow
 from anf.flows.layers import Engine
 from anf.flows.lora import LoRA
 from anf.lattice.actions import Action
-from anf.training.loop import Progress, TrainingConfig, TrainingResult, deployed, finetune
+from anf.training.finetuning import finetune
+from anf.training.loop import Progress, TrainingConfig, TrainingResult
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def tune(
     they take away most for their weights (docs/decisions/0085).
 
     engines: `Deployment.simulated` of programmed arrays, or `ModelledArrays.simulated`.
-    Raises what `anf.training.loop.finetune` raises; ValueError for steps, batch or rate out of range.
+    Raises what `anf.training.finetuning.finetune` raises; ValueError for steps, batch or rate out of range.
     """
     config = TrainingConfig(
         steps=tuning.steps,

@@ -86,10 +86,11 @@ class MixerBlock(torch.nn.Module):
         shift = (self.token_bias + self.token_time[step]).unsqueeze(-1)
         gain = self.token_gain_time[step].unsqueeze(-1)
         width = c // len(self.w1)
-        own = [slice(h * width, (h + 1) * width) for h in range(len(self.w1))]
+        # Split, not sliced: the gradient of a slice is a field of zeros.
+        parts = (x.split(width, 1), shift.split(width, 1), gain.split(width))
         hidden = [
-            odd_part(w1.columns(x[:, s].reshape(1, tokens, -1)).reshape(-1, width, batch), shift[:, s], gain[s])
-            for w1, s in zip(_base_layers(self.w1), own, strict=True)
+            odd_part(w1.columns(part.reshape(1, tokens, -1)).reshape(-1, width, batch), shifted, scaled)
+            for w1, part, shifted, scaled in zip(_base_layers(self.w1), *parts, strict=True)
         ]
         return torch.cat(
             [
@@ -163,8 +164,9 @@ class Mixer(torch.nn.Module):
         x = odd_part(x, shift, self.output_gain_time[step].unsqueeze(-1))
         x = x.permute(2, 0, 1, 3).reshape(1, self.config.features, -1)
         x = self.pixel.columns(x).reshape(-1, self.tokens * self.pixels, batch)
-        odd = self.odd_gain_time[step, :, None, None] * x[: self.odd]
-        shapes = even_part(x[self.odd :], self.even_time[step, :, None, None])
+        odd, even = x.split((self.odd, self.config.even))
+        odd = self.odd_gain_time[step, :, None, None] * odd
+        shapes = even_part(even, self.even_time[step, :, None, None])
         even = torch.tensordot(self.even_gain_time[step], shapes, 1) + self.even_mean_time[step, :, None, None]
         return odd, even
 

@@ -15,9 +15,10 @@ from anf.arrays.array_model import ArrayErrors, model_arrays
 from anf.arrays.simulated import ArrayNoise
 from anf.arrays.tuning import Tuning, tune
 from anf.flows.checkpoint import load_flow, shipped
+from anf.flows.deployed import deployed
 from anf.lattice.actions import Phi4
 from anf.samplers.proposals import propose
-from anf.training.loop import deployed, group_sizes
+from anf.training.loop import group_sizes
 from drivers.board import Board
 
 SIGMAS_S = (0.0, 0.2e-6, 0.4e-6, 0.54e-6, 0.8e-6)

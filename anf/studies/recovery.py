@@ -14,10 +14,11 @@ from anf.arrays.adaptation import Adapted, adapt
 from anf.arrays.array_model import ArrayErrors, ModelledArrays, model_arrays
 from anf.arrays.simulated import ArrayNoise
 from anf.flows.checkpoint import load_flow, shipped
+from anf.flows.deployed import deployed
 from anf.flows.flow import Flow
 from anf.lattice.actions import Phi4
 from anf.samplers.proposals import propose
-from anf.training.loop import TrainingConfig, deployed
+from anf.training.loop import TrainingConfig
 from drivers.board import Board
 
 ACTION = Phi4(-4.0, 5.5, (6, 6))

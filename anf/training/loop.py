@@ -1,4 +1,4 @@
-"""Training: reverse KL by path gradients, from the action alone (paper, eq 10), and fine-tuning of the digital part."""
+"""Training: reverse KL by path gradients, from the action alone (paper, eq 10)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from anf.flows.checkpoint import CheckpointError, read_tensors, write_tensors
+from anf.flows.deployed import deployed
 from anf.flows.flow import Flow, NotInvertible
-from anf.flows.layers import Engine
 from anf.lattice.actions import Action
-from anf.measurement.statistics import ess, free_energy
-from anf.samplers.metropolis import accept
+from anf.measurement.statistics import ess
+from anf.training.noise import TrainingNoise, noisy_engine
 from anf.training.parallel import Processes, together
 
 GROUPS = ("weights", "lora", "bias", "time", "site", "base")
@@ -32,15 +31,6 @@ call."""
 
 class TrainingDiverged(RuntimeError):
     """Training met a number that is not finite, or ended up far worse than it began. The last checkpoint is good."""
-
-
-class TrainingNoise(BaseModel):
-    """Array errors to train against, per cell, as fractions of a matrix's largest |weight| (its full scale)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    programming: float = Field(default=0.0, ge=0, description="fixed error of each cell, drawn anew every step")
-    read: float = Field(default=0.0, ge=0, description="error of each cell in each product")
 
 
 class TrainingConfig(BaseModel):
@@ -77,41 +67,6 @@ class TrainingResult:
     steps: int
     seconds: float
     curve: list[tuple[int, float, float]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A flow measured on `n` fresh proposals: reverse ESS, KL(q || p), Metropolis acceptance, largest w / mean w,
-    F = -ln Z and its error."""
-
-    n: int
-    ess: float
-    kl: float
-    acceptance: float
-    largest_weight: float
-    free_energy: float
-    free_energy_error: float
-
-
-def evaluate(flow: Flow, action: Action, n: int = 65_536, seed: int = 0, batch: int = 512) -> Evaluation:
-    """Reverse ESS and its companions over n fresh proposals, drawn in batches, through whatever engines are set."""
-    generator = torch.Generator().manual_seed(seed)
-    log_p, log_q = [], []
-    for start in range(0, n, batch):
-        phi, lq = flow.sample(min(batch, n - start), generator)
-        log_p.append(-action(phi.double()).numpy())
-        log_q.append(lq.numpy())
-    log_weights = np.concatenate(log_p) - np.concatenate(log_q)
-    f, f_error = free_energy(log_weights)
-    return Evaluation(
-        n=n,
-        ess=ess(log_weights),
-        kl=float(-f - log_weights.mean()),
-        acceptance=accept(np.concatenate(log_p), np.concatenate(log_q), seed=seed).acceptance,
-        largest_weight=float(np.exp(log_weights.max() + f)),
-        free_energy=f,
-        free_energy_error=f_error,
-    )
 
 
 def parameter_groups(flow: Flow) -> dict[str, dict[str, torch.nn.Parameter]]:
@@ -164,76 +119,6 @@ def train(
         if resume:
             run.load()
         return run.go(progress)
-
-
-def finetune(
-    flow: Flow,
-    action: Action,
-    config: TrainingConfig,
-    *,
-    groups: Iterable[str] = DIGITAL,
-    effective_weights: Mapping[str, torch.Tensor] | None = None,
-    engines: Mapping[str, Engine] | None = None,
-    **options,
-) -> TrainingResult:
-    """Train the digital parts only, on the base weights as they are: for other couplings, or for a programmed chip.
-
-    effective_weights: by layer name, the weights (n_out, n_in) that the array really holds; layers not named are exact.
-    engines: by layer name, differentiable products to train through (with read noise, say); they take precedence.
-    Both hold during the training only: base weights and engines of the flow are afterwards what they were before.
-    Path gradients stay valid with noisy engines: score and map come from one evaluation (`anf.flows.path_gradient`).
-    `options` are those of `train`, whose errors are raised too.
-    """
-    if "weights" in (groups := tuple(groups)):
-        raise ValueError("groups = weights: fine-tuning leaves the base weights alone; use train")
-    with deployed(flow, effective_weights or {}, engines or {}):
-        return train(flow, action, config, groups=groups, **options)
-
-
-@contextmanager
-def deployed(
-    flow: Flow, effective_weights: Mapping[str, torch.Tensor], engines: Mapping[str, Engine] | None = None
-) -> Iterator[None]:
-    """Within this context the named layers have the weights (n_out, n_in) and engines given; then all is as before."""
-    layers, engines = flow.base_layers(), engines or {}
-    if unknown := (set(effective_weights) | set(engines)) - set(layers):
-        raise ValueError(f"layers {sorted(unknown)} unknown, this flow has {list(layers)}")
-    for name, weight in effective_weights.items():
-        if weight.shape != layers[name].weight.shape or not torch.isfinite(weight).all():
-            raise ValueError(
-                f"effective weight of {name} has shape {tuple(weight.shape)}: needs finite values in "
-                f"{tuple(layers[name].weight.shape)}"
-            )
-    before = {name: (layer.held, layer.engine) for name, layer in layers.items()}
-    try:
-        for name, weight in effective_weights.items():
-            layers[name].held = weight.to(layers[name].weight.dtype)
-        for name, engine in engines.items():
-            layers[name].engine = engine
-        yield
-    finally:
-        for name, (held, old) in before.items():
-            layers[name].held, layers[name].engine = held, old
-
-
-def noisy_engine(weight: torch.Tensor, noise: TrainingNoise, generator: torch.Generator) -> Engine:
-    """A product with errors of the size `noise`: the programming error is drawn here, the read noise at every call.
-
-    Independent errors of variance r^2 in the cells of a row add up to r |x| in its output, so one number per output is
-    drawn. Differentiable in the input and in `weight`.
-    """
-    full_scale = weight.detach().abs().max()
-    error = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
-    programmed = weight + noise.programming * full_scale * error
-
-    def product(x: torch.Tensor) -> torch.Tensor:
-        y = x @ programmed.T
-        if noise.read:
-            drawn = torch.randn(y.shape, generator=generator, dtype=y.dtype)
-            y = y + noise.read * full_scale * x.square().sum(-1, keepdim=True).sqrt() * drawn
-        return y
-
-    return product
 
 
 class _Run:

@@ -16,7 +16,10 @@ from anf.flows.flow import Flow
 from anf.flows.mixer import MixerConfig
 from anf.flows.mixer_flow import MixerFlow, MixerFlowConfig
 from anf.lattice.actions import Action, Phi4
-from anf.training.loop import TrainingConfig, TrainingNoise, TrainingResult, evaluate, finetune, group_sizes, train
+from anf.training.evaluation import evaluate
+from anf.training.finetuning import finetune
+from anf.training.loop import TrainingConfig, TrainingResult, group_sizes, train
+from anf.training.noise import TrainingNoise
 
 # Of a matrix's full scale, 30 uS: 0.5 uS programming error and 0.1 uS read noise per cell.
 ARRAY_NOISE = TrainingNoise(programming=0.017, read=0.0035)

@@ -8,10 +8,10 @@ from anf.arrays.analog import deploy
 from anf.arrays.simulated import ArrayNoise
 from anf.arrays.tuning import Tuning, tune
 from anf.flows.checkpoint import load_flow, shipped
+from anf.flows.deployed import deployed
 from anf.lattice import exact
 from anf.lattice.actions import Phi4
 from anf.samplers.proposals import Samples, sample
-from anf.training.loop import deployed
 from drivers.connect import open_crossbar
 from firmware_bridge.mock.board import MockParams
 

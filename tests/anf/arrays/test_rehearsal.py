@@ -8,9 +8,9 @@ import torch
 from anf.arrays.analog import deploy
 from anf.arrays.mapped import base_weights, map_flow
 from anf.arrays.rehearsal import BATCH, Rehearsal, rehearse
+from anf.flows.deployed import deployed
 from anf.flows.mixer import MixerConfig
 from anf.flows.mixer_flow import MixerFlow, MixerFlowConfig
-from anf.training.loop import deployed
 from drivers.board import load_board
 from drivers.connect import open_crossbar
 

@@ -7,9 +7,9 @@ from anf.arrays.array_model import ArrayErrors, model_arrays
 from anf.arrays.simulated import ArrayNoise
 from anf.arrays.tuning import Tuning, calibrated_drives, spread_ranks, tune
 from anf.flows.checkpoint import load_flow, shipped
+from anf.flows.deployed import deployed
 from anf.lattice.actions import Phi4
 from anf.samplers.proposals import propose
-from anf.training.loop import deployed
 from drivers.board import load_board
 
 ACTION = Phi4(-4.0, 5.5, (4, 4))

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from anf.flows.checkpoint import read_tensors
+from anf.flows.deployed import deployed
 from anf.flows.field_flow import FieldFlow, FieldFlowConfig, colour_sites
 from anf.flows.field_kernels import sines
 from anf.flows.flow import log_normal
@@ -17,7 +18,8 @@ from anf.flows.tied import Orbits
 from anf.lattice.actions import Graphene, Phi4
 from anf.lattice.checkerboard import Checkerboard
 from anf.lattice.completion import EvenHalf, completion
-from anf.training.loop import TrainingConfig, TrainingDiverged, deployed, evaluate, train
+from anf.training.evaluation import evaluate
+from anf.training.loop import TrainingConfig, TrainingDiverged, train
 
 PHI4, WIRE = Phi4(-4.0, 5.0, (4, 4)), Graphene(0.5, 0.5, (6, 4))
 BOTH = pytest.mark.parametrize("action", [PHI4, WIRE], ids=["phi4 4x4", "graphene 6x4"])

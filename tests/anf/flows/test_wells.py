@@ -12,7 +12,8 @@ from anf.flows.flow import log_normal
 from anf.flows.wells import Wells
 from anf.lattice.actions import Graphene, Phi4
 from anf.samplers.proposals import measure_ess_forward
-from anf.training.loop import TrainingConfig, evaluate, train
+from anf.training.evaluation import evaluate
+from anf.training.loop import TrainingConfig, train
 
 FROZEN = Graphene(0.2, 0.5, (6, 6))
 

@@ -9,7 +9,8 @@ from anf.flows.mixer import MixerConfig
 from anf.flows.mixer_flow import MixerFlow, MixerFlowConfig
 from anf.lattice.actions import Phi4
 from anf.training.conditioned import Conditioned
-from anf.training.loop import TrainingConfig, TrainingDiverged, evaluate, train
+from anf.training.evaluation import evaluate
+from anf.training.loop import TrainingConfig, TrainingDiverged, train
 
 
 def action(m2: float) -> Phi4:

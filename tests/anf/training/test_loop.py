@@ -1,4 +1,4 @@
-"""Training lowers the KL, stops on trouble, resumes to the last bit; fine-tuning touches the digital part only."""
+"""Training lowers the KL, stops on trouble, resumes to the last bit."""
 
 from __future__ import annotations
 
@@ -11,19 +11,9 @@ from anf.flows.checkpoint import CheckpointError, load_flow, shipped
 from anf.flows.mixer import MixerConfig
 from anf.flows.mixer_flow import MixerFlow, MixerFlowConfig
 from anf.lattice.actions import Phi4
-from anf.training.loop import (
-    DIGITAL,
-    TrainingConfig,
-    TrainingDiverged,
-    TrainingNoise,
-    deployed,
-    evaluate,
-    finetune,
-    group_sizes,
-    noisy_engine,
-    parameter_groups,
-    train,
-)
+from anf.training.evaluation import evaluate
+from anf.training.loop import TrainingConfig, TrainingDiverged, group_sizes, parameter_groups, train
+from anf.training.noise import TrainingNoise
 from anf.training.recipes import architecture
 
 CONFIG = MixerFlowConfig(
@@ -135,58 +125,6 @@ def test_the_groups_cover_every_parameter_once():
     assert group_sizes(flow)["lora"] == 4 * 2 * 6
 
 
-@pytest.mark.parametrize("group", [g for g in DIGITAL if g != "base"])  # the mixer has no base of its own
-def test_finetuning_moves_the_chosen_group_and_nothing_else(group):
-    flow = MixerFlow(CONFIG)
-    flow.add_lora(2)
-    before = {name: p.detach().clone() for name, p in flow.named_parameters()}
-    finetune(flow, FREE, SHORT, groups=[group])
-    moved = {name for name, p in flow.named_parameters() if not torch.equal(p, before[name])}
-    assert moved
-    assert moved <= set(parameter_groups(flow)[group])
-    assert all(p.requires_grad for p in flow.parameters())
-
-
-def test_finetuning_against_programmed_weights_makes_up_for_their_errors():
-    flow = MixerFlow(CONFIG)
-    train(flow, FREE, LONG)
-    generator = torch.Generator().manual_seed(1)
-    target = {name: layer.weight.detach().clone() for name, layer in flow.base_layers().items()}
-    weights = {name: w + 0.4 * w.abs().max() * torch.randn(w.shape, generator=generator) for name, w in target.items()}
-    with deployed(flow, weights):
-        before = evaluate(flow, FREE, n=4096).ess
-    flow.add_lora(2)
-    finetune(flow, FREE, TrainingConfig(steps=80, batch=64, learning_rate=2e-2), effective_weights=weights)
-    with deployed(flow, weights):
-        after = evaluate(flow, FREE, n=4096).ess
-    assert after > before + 0.15
-    assert all(torch.equal(layer.weight, target[name]) for name, layer in flow.base_layers().items())
-
-
-def test_finetuning_through_noisy_engines_uses_them_and_leaves_none_behind():
-    flow, generator, calls = MixerFlow(CONFIG), torch.Generator().manual_seed(0), []
-
-    def counted(layer):
-        product = noisy_engine(layer.weight.detach(), NOISE, generator)
-        return lambda x: (calls.append(layer.name), product(x))[1]
-
-    engines = {name: counted(layer) for name, layer in flow.base_layers().items()}
-    finetune(flow, FREE, SHORT, groups=["bias"], engines=engines)
-    # One evaluation per coupling and step: the score reuses its draw.
-    assert len(calls) == SHORT.steps * CONFIG.couplings * len(engines)
-    assert all(layer.engine is None for layer in flow.base_layers().values())
-
-
-def test_read_noise_of_independent_cells_adds_up_to_the_norm_of_the_input():
-    weight = torch.tensor([[1.0, -2.0, 0.5], [0.0, 0.3, 0.1]])
-    x = torch.tensor([[3.0, 0.0, 4.0]]).expand(200_000, 3)
-    product = noisy_engine(weight, TrainingNoise(read=0.01), torch.Generator().manual_seed(0))
-    noise = product(x) - x @ weight.T
-    # 0.01 of the largest |weight| = 2 per cell, and |x| = 5. The standard deviation is known to 1/sqrt(2 n).
-    torch.testing.assert_close(noise.std(0), torch.full((2,), 0.1), rtol=5 / 400_000**0.5, atol=0)
-    assert noise.mean(0).abs().max() < 5 * 0.1 / 200_000**0.5
-
-
 def test_the_weight_limit_holds_for_every_matrix():
     flow = MixerFlow(CONFIG)
     train(flow, FREE, SHORT.model_copy(update={"weight_limit": 1.5, "learning_rate": 0.05}))
@@ -201,12 +139,6 @@ def test_the_weight_limit_holds_for_every_matrix():
         (lambda flow: train(flow, FREE, SHORT, groups=["wheights"]), "wheights.*unknown"),
         (lambda flow: train(flow, FREE, SHORT, groups=["lora"]), "no parameter.*add_lora"),
         (lambda flow: train(flow, Phi4(1.0, 0.0, (6, 6)), SHORT), r"\(6, 6\).*\(4, 4\)"),
-        (lambda flow: finetune(flow, FREE, SHORT, groups=["weights"]), "use train"),
-        (lambda flow: finetune(flow, FREE, SHORT, effective_weights={"nope": torch.zeros(1)}), "nope.*unknown"),
-        (
-            lambda flow: finetune(flow, FREE, SHORT, effective_weights={"embed": torch.zeros(2, 2)}),
-            r"\(2, 2\).*\(6, 8\)",
-        ),
     ],
 )
 def test_requests_that_make_no_sense_are_refused(call, message):
