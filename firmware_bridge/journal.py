@@ -4,6 +4,9 @@ So a run that was killed goes on where it was. The command is simply done again,
 from the journal until that ends: commands are deterministic given what the board answers, so they come to the same
 place by the same way, and nothing that the journal has confirmed is sent to the board again.
 
+A model that began anew gives its words again, so of them a journal keeps a checksum only, by which it is checked that
+they are the same; what a real board said is kept word by word, packed.
+
 A journal is a file of records (`firmware_bridge.records`). What changes an array is on the disk, by fsync, before the
 board gets it; that it was executed need not be, since pulses in doubt count as given.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import zlib
 from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
@@ -23,11 +27,14 @@ import numpy as np
 from firmware_bridge import records
 from firmware_bridge.bridge import Bridge, Identity, Result, SequencerConfig
 from firmware_bridge.errors import BoardError
-from firmware_bridge.isa import Pulse, Pulses
+from firmware_bridge.isa import Pulse, Pulses, Words
 from firmware_bridge.program import Program
 
-_DONE = struct.Struct("<Q")
+_U32 = struct.Struct("<I")
+_DONE = struct.Struct("<QB")
 _DIGEST_BYTES = 16
+PACKED_FROM_BYTES = 1024
+"""Shorter results are kept as they are."""
 
 
 class Kind(IntEnum):
@@ -38,9 +45,20 @@ class Kind(IntEnum):
     BEGUN = 2
     """The board will be given the program with this digest; then a byte, 1 if it has pulses."""
     DONE = 3
-    """It has been executed: cycles, result words."""
+    """It has been executed: cycles, a byte of `_Words`, result words as that says."""
     RESUMED = 4
     """Another process goes on from here; a program that was begun and not done is in doubt."""
+
+
+class _Words(IntEnum):
+    """How the result words of a program are kept."""
+
+    RAW = 0
+    """One after the other."""
+    CHECKSUM = 1
+    """By their CRC-32: a model gives them again."""
+    PLANES = 2
+    """Their even bytes, then their odd ones deflated: of a code of 16 bits the low byte is noise, the other not."""
 
 
 class JournalError(BoardError):
@@ -53,13 +71,17 @@ class Resumed(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """A program by its digest, and what came of it; None: it was begun, and nobody knows how far it came."""
+    """A program by its digest, and what came of it; None: it was begun, and nobody knows how far it came.
+
+    checksum: of the words, if they are not kept.
+    """
 
     digest: bytes
     result: Result | None
+    checksum: int | None = None
 
 
-FORMAT = records.Format(b"XBARJRN2", "journal", JournalError, "make room, then resume the run")
+FORMAT = records.Format(b"XBARJRN3", "journal", JournalError, "make room, then resume the run")
 
 
 class Journal:
@@ -135,7 +157,7 @@ def steps(found_records: list[tuple[Kind, bytes]]) -> list[Step]:
         if kind is Kind.BEGUN:
             begun = payload[:_DIGEST_BYTES]
         elif kind is Kind.DONE and begun is not None:
-            found.append(Step(begun, _unpack(payload)))
+            found.append(Step(begun, *_unpack(payload)))
             begun = None
     return found if begun is None else [*found, Step(begun, None)]
 
@@ -180,7 +202,7 @@ class JournalBridge:
             step = self._held.popleft()
             self._refuse_another_way(step, digest)
             if step.result is not None:
-                return self._repeated(program, step.result) if self._rebuild else step.result
+                return self._repeated(program, step) if self._rebuild else self._recorded(step)
             if pulses and not self._rebuild:
                 return self._done(Result(np.zeros(0, np.uint32), program.cycles(self._timing)))
         if self._must_restore:
@@ -196,9 +218,20 @@ class JournalBridge:
                 "than it took before; resume with the same version of this program, its libraries and inputs"
             )
 
-    def _repeated(self, program: Program, recorded: Result) -> Result:
+    def _recorded(self, step: Step) -> Result:
+        assert step.result is not None
+        if step.checksum is not None:
+            raise JournalError(
+                f"journal {self._journal.path}: was written on a model, which gives its words again and keeps none; "
+                "resume on that model"
+            )
+        return step.result
+
+    def _repeated(self, program: Program, step: Step) -> Result:
+        assert step.result is not None
         result = self.inner.run(program)
-        if result.cycles != recorded.cycles or not np.array_equal(result.words, recorded.words):
+        known = _checksum(step.result.words) if step.checksum is None else step.checksum
+        if result.cycles != step.result.cycles or _checksum(result.words) != known:
             raise JournalError(
                 f"journal {self._journal.path}: the model gives other words than it gave before; resume with the same "
                 "version of this program, board file and seed"
@@ -206,8 +239,7 @@ class JournalBridge:
         return result
 
     def _done(self, result: Result) -> Result:
-        words = np.ascontiguousarray(result.words, np.uint32).tobytes()
-        self._journal.append(Kind.DONE, _DONE.pack(result.cycles) + words, sync=False)
+        self._journal.append(Kind.DONE, _pack(result, keep=not self._rebuild), sync=False)
         return result
 
     def reset(self) -> None:
@@ -227,9 +259,37 @@ def _board(identity: Identity) -> bytes:
 
 def program_digest(program: Program) -> bytes:
     """By which a journal knows a program."""
-    return hashlib.blake2b(program.words().tobytes(), digest_size=_DIGEST_BYTES).digest()
+    # The fastest of those at hand; it guards against another version's program, not against an enemy.
+    return hashlib.sha1(program.words().data, usedforsecurity=False).digest()[:_DIGEST_BYTES]
 
 
-def _unpack(payload: bytes) -> Result:
-    (cycles,) = _DONE.unpack_from(payload)
-    return Result(np.frombuffer(payload, np.uint32, offset=_DONE.size), cycles)
+def _checksum(words: Words) -> int:
+    return zlib.crc32(np.ascontiguousarray(words, np.uint32).data)
+
+
+def _pack(result: Result, *, keep: bool) -> bytes:
+    words = np.ascontiguousarray(result.words, np.uint32)
+    if not keep:
+        kept, content = _Words.CHECKSUM, _U32.pack(_checksum(words))
+    elif words.nbytes < PACKED_FROM_BYTES:
+        kept, content = _Words.RAW, words.tobytes()
+    else:
+        planes = words.view(np.uint8).reshape(-1, 2)
+        kept, content = _Words.PLANES, _U32.pack(len(planes)) + planes[:, 0].tobytes()
+        content += zlib.compress(planes[:, 1].tobytes(), 1)
+    return _DONE.pack(result.cycles, kept) + content
+
+
+def _unpack(payload: bytes) -> tuple[Result, int | None]:
+    """A result, and the checksum of its words if they are not kept."""
+    cycles, kept = _DONE.unpack_from(payload)
+    content = payload[_DONE.size :]
+    if kept == _Words.CHECKSUM:
+        return Result(np.zeros(0, np.uint32), cycles), _U32.unpack(content)[0]
+    if kept == _Words.RAW:
+        return Result(np.frombuffer(content, np.uint32), cycles), None
+    (length,) = _U32.unpack_from(content)
+    planes = np.empty((length, 2), np.uint8)
+    planes[:, 0] = np.frombuffer(content, np.uint8, length, _U32.size)
+    planes[:, 1] = np.frombuffer(zlib.decompress(content[_U32.size + length :]), np.uint8)
+    return Result(planes.reshape(-1).view(np.uint32), cycles), None

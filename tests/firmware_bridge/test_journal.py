@@ -206,7 +206,7 @@ def test_something_else_is_not_taken_for_a_journal(path):
 
 def test_a_program_begun_again_after_doubt_counts_once():
     one, two = b"1" * 16, b"2" * 16
-    done = (5).to_bytes(8, "little")
+    done = (5).to_bytes(8, "little") + b"\0"
     found = steps([(Kind.BEGUN, one), (Kind.RESUMED, b""), (Kind.BEGUN, one), (Kind.DONE, done), (Kind.BEGUN, two)])
     assert [(step.digest, step.result and step.result.cycles) for step in found] == [(one, 5), (two, None)]
     assert isinstance(found[0], Step)
@@ -219,3 +219,54 @@ def test_close_lets_go_of_the_file(path):
     bridge.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(file)
+
+
+# -- what is kept of the words ----------------------------------------------------------------------------------------
+
+
+class Talkative(Board):
+    """Answers each program with `n` words of codes."""
+
+    def __init__(self, n, seed=0):
+        super().__init__()
+        self.n, self.rng = n, np.random.default_rng(seed)
+
+    def run(self, program):
+        self.given.append(program)
+        return Result(self.rng.normal(0, 500, 2 * self.n).astype(np.int16).view(np.uint32), 7)
+
+
+@pytest.mark.parametrize("n", [0, 1, 4, 5, 255, 256, 257, 20_000])
+def test_the_words_of_a_board_that_lives_on_come_back_bit_for_bit(path, n):
+    (said,) = begin(path, Talkative(n), [READ])
+    board = Board()
+    again = go_on(path, board).run(READ)
+    assert again.words.dtype == np.uint32
+    assert np.array_equal(again.words, said.words)
+    assert board.given == []
+
+
+def test_the_codes_of_a_real_board_take_less_room_than_they_have(path):
+    begin(path, Talkative(20_000), [READ])
+    assert path.stat().st_size < 0.75 * 80_000
+
+
+def test_a_model_keeps_a_checksum_of_its_words_and_is_held_to_it(path):
+    journal = JournalBridge(Talkative(20_000), Journal.create(path, IDENTITY), rebuild=True)
+    said = [journal.run(READ), journal.run(PULSE)]
+    journal.close()
+    assert path.stat().st_size < 250
+    again = go_on(path, Talkative(20_000), rebuild=True)
+    for before, program in zip(said, (READ, PULSE), strict=True):
+        assert np.array_equal(again.run(program).words, before.words)
+    again.close()
+    with pytest.raises(JournalError, match="the model gives other words than it gave before"):
+        go_on(path, Talkative(20_000, seed=1), rebuild=True).run(READ)
+
+
+def test_a_journal_without_words_is_not_taken_for_answers(path):
+    JournalBridge(Talkative(100), Journal.create(path, IDENTITY), rebuild=True).run(READ)
+    board = Board()
+    with pytest.raises(JournalError, match="was written on a model, which gives its words again and keeps none"):
+        go_on(path, board).run(READ)
+    assert board.given == []
