@@ -96,6 +96,14 @@ def sample(
             help="With --layers crossbar: look for faulty cells first; avoid them, or add digitally what they lack.",
         ),
     ] = False,
+    rest_s: Annotated[
+        float,
+        typer.Option(
+            "--rest",
+            min=0,
+            help="With --layers crossbar: seconds between programming and the read-back that is tuned against.",
+        ),
+    ] = 0.0,
     drive_quantile: Annotated[
         float | None,
         typer.Option(
@@ -140,8 +148,10 @@ def sample(
         raise InputError(f"--plan {plan}: is for --layers crossbar, not {layers.value}")
     if survey and (plan is not None or layers is not Layers.crossbar):
         raise InputError("--survey: is for --layers crossbar without --plan, which says where cells are avoided")
-    if (backends or time_share) and layers is not Layers.crossbar:
-        raise InputError(f"--backend, --time-share: --layers {layers.value} opens no board; use --layers crossbar")
+    if (backends or time_share or rest_s) and layers is not Layers.crossbar:
+        raise InputError(
+            f"--backend, --time-share, --rest: --layers {layers.value} opens no board; use --layers crossbar"
+        )
     run_file = RunFile.open(context, out, force=force)
     if vcd is not None and layers is not Layers.crossbar:
         raise InputError(f"--vcd {vcd}: --layers {layers.value} opens no board; use --layers crossbar")
@@ -197,6 +207,12 @@ def sample(
                         corrected=corrected,
                     )
                 )
+                if rest_s:
+                    fresh = programmed
+                    for crossbar in programmed.crossbars:
+                        crossbar.wait(rest_s)
+                    programmed = fresh.read_again()
+                    statistics["rested_drift_s"] = float(fresh.drift_s(programmed).max())
                 modelled, engines = programmed.simulated, programmed.crossbar()
                 if programmed.time_shared:
                     batch = max(configs, ESS_PROPOSALS)  # one filling for all proposals (docs/decisions/0087)

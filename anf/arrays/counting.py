@@ -6,11 +6,14 @@ Counted from a `Flow`, or from the sizes of the paper's own network, which needs
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+
 from anf.flows.flow import Flow
+from anf.flows.matrix_form import matrix_form
 
 
 @dataclass(frozen=True)
@@ -123,17 +126,30 @@ class PublishedMixer:
         product per token), or as if each output pixel took one product, P² times as many."""
         if self.side % self.patch:
             raise ValueError(f"side {self.side}: must be a multiple of patch = {self.patch}")
-        d, area = self.width, self.patch**2
-        pixels, tokens = self.side**2, self.side**2 // area
-        lora, counted = self.rank, area if transposed == "output pixels" else 1
-        sizes = [("conv", d, 9, pixels, 0, 1), ("embed", d, d * area, tokens, 0, 1)]
-        for i in range(self.blocks):
-            sizes += [
-                (f"blocks.{i}.w1", d, tokens, d, lora, 1), (f"blocks.{i}.w2", tokens, d, d, lora, 1),
-                (f"blocks.{i}.w3", d, d, tokens, lora, 1), (f"blocks.{i}.w4", d, d, tokens, lora, 1),
-            ]  # fmt: skip
-        sizes += [
-            ("output", 2 * d * area, d, tokens, 0, counted),
-            ("pixel.0", d, 2 * d, pixels, 0, 1), ("pixel.1", d, d, pixels, 0, 1), ("pixel.2", 2, d, pixels, 0, 1),
-        ]  # fmt: skip
-        return tuple(LayerCount(n, o, i, v * self.steps, self.steps, r, c) for n, o, i, v, r, c in sizes)
+        counts = []
+        for name, layer, inputs, axis in self._layers():
+            form = matrix_form(layer, axis=axis)
+            n_out, n_in = form.matrix.shape
+            vectors = len(form.vectors(torch.empty(inputs, device="meta")))
+            rank = self.rank if name.startswith("blocks.") else 0
+            over = self.patch**2 if name == "output" and transposed == "output pixels" else 1
+            counts.append(LayerCount(name, n_out, n_in, vectors * self.steps, self.steps, rank, over))
+        return tuple(counts)
+
+    def _layers(self) -> Iterator[tuple[str, torch.nn.Module, tuple[int, ...], int]]:
+        """Name, layer without numbers, shape of its input for one configuration, and the axis that a `Linear` acts
+        on."""
+        d, p, side, pixels = self.width, self.patch, self.side, self.side**2
+        grid, tokens = side // p, (side // p) ** 2
+        with torch.device("meta"):
+            yield "conv", torch.nn.Conv2d(1, d, 3, padding=1), (1, 1, side, side), -1
+            yield "embed", torch.nn.Conv2d(d, d, p, stride=p), (1, d, side, side), -1
+            for i in range(self.blocks):
+                yield f"blocks.{i}.w1", torch.nn.Linear(tokens, d), (1, tokens, d), 1
+                yield f"blocks.{i}.w2", torch.nn.Linear(d, tokens), (1, d, d), 1
+                yield f"blocks.{i}.w3", torch.nn.Linear(d, d), (1, tokens, d), -1
+                yield f"blocks.{i}.w4", torch.nn.Linear(d, d), (1, tokens, d), -1
+            yield "output", torch.nn.ConvTranspose2d(d, 2 * d, p, stride=p), (1, d, grid, grid), -1
+            yield "pixel.0", torch.nn.Linear(2 * d, d), (1, pixels, 2 * d), -1
+            yield "pixel.1", torch.nn.Linear(d, d), (1, pixels, d), -1
+            yield "pixel.2", torch.nn.Linear(d, 2), (1, pixels, d), -1

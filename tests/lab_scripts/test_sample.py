@@ -165,6 +165,14 @@ def test_arrays_that_drift_before_sampling_begins_are_refused(xbar, mocker, flow
     assert read.called
 
 
+def test_after_a_rest_the_arrays_are_tuned_against_as_they_are_then(xbar_json, flows):
+    args = crossbar(flows[0], "--configs", 300)
+    at_once, later = xbar_json(*args), xbar_json(*args, "--rest", 1e6, "--force")
+    assert later["rested_drift_s"] > 2 * at_once["drift_s"]
+    # Nothing changes between that read-back and the sampling.
+    assert later["drift_s"] < later["rested_drift_s"] / 2
+
+
 def test_a_record_that_has_expired_is_refused_before_anything_is_programmed(xbar, xbar_json, flows):
     xbar_json("calibrate", "self", "--out", "r.json")
     with open("r.json") as file:
