@@ -25,7 +25,7 @@ from drivers.connect import mock_board, open_crossbar
 from drivers.crossbar import Crossbar
 from firmware_bridge.mock.array_params import ArrayParams
 from firmware_bridge.mock.board import MockParams
-from firmware_bridge.mock.faults import Fault
+from firmware_bridge.mock.cell_faults import CellFault
 
 WITHIN_S, WITHIN_LIMIT = 3.5e-6, 0.995
 LATER_S, NEAR_S, NEAR_LIMIT = 3600.0, 1.5e-6, 0.97
@@ -82,7 +82,7 @@ def programmed(target: np.ndarray, seed: int, mock: MockParams | None = None) ->
         crossbar.wait(LATER_S)
         later = (array.conductance_s(crossbar.board_time_s) - target)[healthy]
         # Pristine cells are formed and programmed; they are none that should be named.
-        bad = ~healthy & (array.faults != Fault.UNFORMED)
+        bad = ~healthy & (array.faults != CellFault.UNFORMED)
     named = ~result.converged
     return Outcome(
         within=float(np.mean(np.abs(error) <= WITHIN_S)),

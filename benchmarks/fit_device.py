@@ -14,7 +14,7 @@ import numpy as np
 
 from firmware_bridge.mock.array import Array
 from firmware_bridge.mock.array_params import ArrayParams, WireParams
-from firmware_bridge.mock.faults import Fault
+from firmware_bridge.mock.cell_faults import CellFault
 
 V_CM = 2.5
 V_WL_READ = 5.0
@@ -31,7 +31,7 @@ class Bench:
     def __init__(self, cells: int, seed: int) -> None:
         params = ArrayParams(n_sl=cells, n_bl=1).model_copy(update={"wires": WireParams.none()})
         self.array = Array(params, seed=seed)
-        self.healthy = self.array.faults[:, 0] == Fault.HEALTHY
+        self.healthy = self.array.faults[:, 0] == CellFault.HEALTHY
         self.t_s = 0.0
         self._rng = np.random.default_rng([seed, 1])
 

@@ -71,8 +71,8 @@ class RtlBridge(GatewareBridge):
             self._frames.safe(self._config.safe_frames)
 
     def _show_answers(self) -> None:
-        for d, dac in enumerate(self.board.dacs):
-            self.model.show(d, dac.sdo_word(32))
+        for d in range(len(self.board.dacs)):
+            self.model.show(d, self.board.sdo(d, 32))
 
 
 class BoardPins:
@@ -106,7 +106,7 @@ class BoardPins:
             if gap < self._cs_high:
                 raise AssertionError(f"DAC {dac}: CS was high for {gap} cycles, not {self._cs_high}")
             self._board.spi(dac, word, bits, cycle * self.period_s, self._spi[read])
-            answers[dac] = self._board.dacs[dac].sdo_word(32)
+            answers[dac] = self._board.sdo(dac, 32)
         return answers
 
     def on_latch(self, word: int, bits: int, timing: tuple[int, ...], cycle: int) -> None:

@@ -18,8 +18,8 @@ import numpy as np
 from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.mock import irdrop, rng_state
 from firmware_bridge.mock.array_params import ArrayParams
+from firmware_bridge.mock.cell_faults import BROKEN_LINE, draw_faults
 from firmware_bridge.mock.device import Cells
-from firmware_bridge.mock.faults import BROKEN_LINE, draw_faults
 from firmware_bridge.mock.line_setting import LineSetting
 from firmware_bridge.mock.telegraph import Telegraph
 
@@ -95,7 +95,7 @@ class Array:
 
     @property
     def faults(self) -> np.ndarray:
-        """Ground truth (n_sl, n_bl) of `Fault` values; for tests, no real board can be asked this."""
+        """Ground truth (n_sl, n_bl) of `CellFault` values; for tests, no real board can be asked this."""
         return self._cells.faults.reshape(self.shape).copy()
 
     @property
@@ -229,6 +229,20 @@ class Array:
             return None
         row, col = np.divmod(cell[seen], self.shape[1])
         return Flips(t[seen], row, col, delta[seen])
+
+    def reconnect(self, cells: np.ndarray, connected: bool, t_s: float) -> np.ndarray:
+        """Cut `cells` (n_sl, n_bl) bool off their lines at `t_s`, or put them back; returns those that it changed."""
+        self._forward(t_s)
+        changed = cells & (self._connected != connected)
+        self._connected = self._connected ^ changed
+        self._invalidate(np.arange(self.shape[0]), t_s)
+        return changed
+
+    def scale(self, factor: np.ndarray, t_s: float) -> None:
+        """Every cell conducts `factor` (n_sl, n_bl) times as much from `t_s` on."""
+        self._forward(t_s)
+        self._cells.scale(factor.ravel())
+        self._invalidate(np.arange(self.shape[0]), t_s)
 
     def save_state(self) -> dict[str, np.ndarray]:
         """The whole array as a dictionary of plain numpy arrays, fit for ``np.savez``."""

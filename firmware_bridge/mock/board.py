@@ -6,6 +6,7 @@ amplifiers' reference, where its bias resistor pulls it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from firmware_bridge.mock.array import Array, Response
 from firmware_bridge.mock.array_params import ArrayParams
 from firmware_bridge.mock.cd4051b import Cd4051b, MuxParams
 from firmware_bridge.mock.dac80508 import Dac80508, DacParams, SpiTiming
+from firmware_bridge.mock.faults.base import Faults
 from firmware_bridge.mock.opa4322 import Opa4322Tia, TiaParams
 from firmware_bridge.mock.sn74hc595 import ShiftTiming, Sn74hc595Chain
 from firmware_bridge.mock.stream import Path, Route
@@ -68,6 +70,10 @@ class MockBoard:
     """Chips and array behind the sequencer's pins. Times `t_s` are board time in s and never go back.
 
     One seed makes one board: every chip's errors, the array's devices and all noise follow from it.
+
+    Attributes
+    ----------
+    faults: what goes wrong at pins, lines and cells, if anything does.
     """
 
     def __init__(self, wiring: Wiring, params: MockParams | None = None, *, seed: int) -> None:
@@ -97,6 +103,7 @@ class MockBoard:
         self.injected_a: Volts = np.zeros(wiring.n_sl)
         # Resistors between bit and source lines, beside the array, S: see `bridge_lines`.
         self.bridged_s: Volts = np.zeros(self.array.shape)
+        self.faults = Faults(self)
         self.gate = False
         self._gate_s = self._biased_s = 0.0
         self._quiet = False  # known: the bit lines, connected or not, stand at a read voltage
@@ -121,20 +128,33 @@ class MockBoard:
         """One frame to DAC `dac`, whose chip select rises at `t_s`; returns what it shifted out."""
         self._apply_bias(t_s)
         self._quiet = False
-        return self.dacs[dac].transfer(frame, bits, t_s, timing)
+        arriving = self.faults.sdi(dac, frame, bits, t_s)
+        if arriving == frame:
+            answer = self.dacs[dac].transfer(frame, bits, t_s, timing)
+        else:
+            answer = 0
+            # What its datasheet does not allow a part ignores (assumed). Nobody up there is told.
+            with suppress(ProtocolError):
+                if arriving is not None:
+                    answer = self.dacs[dac].transfer(arriving, bits, t_s, timing)
+        return self.faults.sdo(dac, answer, bits)
+
+    def sdo(self, dac: int, bits: int) -> int:
+        """What the sequencer will receive from DAC `dac` in its next frame, if that has `bits` bits."""
+        return self.faults.sdo(dac, self.dacs[dac].sdo_word(bits), bits)
 
     def shift(self, word: int, bits: int, t_s: float, timing: ShiftTiming) -> None:
         """Shift a word into the chain and latch it at `t_s`."""
         self._apply_bias(t_s)
-        before = self.chain.outputs()
+        before = self._outputs()
         self.chain.shift(word, bits, timing)
         self.chain.latch(timing)
-        after = self.chain.outputs()
+        after = self._outputs()
         if before == after:
             return
         if before is None or after is None or (before ^ after) & ~self.adc_bits:
             self._quiet = False
-        self._select(t_s)
+        self.select(t_s)
 
     def set_oe_n(self, level: bool, t_s: float) -> None:
         """The chain's output-enable pin."""
@@ -143,7 +163,7 @@ class MockBoard:
         self._apply_bias(t_s)
         self._quiet = False
         self.chain.set_oe_n(level, t_s)
-        self._select(t_s)
+        self.select(t_s)
 
     def set_gate(self, connect: bool, t_s: float) -> None:
         """The pulse gate: INH of every bit-line mux."""
@@ -151,10 +171,14 @@ class MockBoard:
             return
         self._apply_bias(t_s)
         self.gate, self._gate_s = connect, t_s
-        _drive(self.bl_mux, self.wiring.bl_select, self.chain.outputs(), not connect, t_s)
+        _drive(self.bl_mux, self.wiring.bl_select, self._outputs(), not connect, t_s)
 
-    def _select(self, t_s: float) -> None:
-        outputs = self.chain.outputs()
+    def _outputs(self) -> int | None:
+        return self.faults.chain(self.chain.outputs())
+
+    def select(self, t_s: float) -> None:
+        """Let all muxes follow the chain."""
+        outputs = self._outputs()
         _drive(self.bl_mux, self.wiring.bl_select, outputs, not self.gate, t_s)
         _drive(self.reference_mux, self.wiring.reference_select, outputs, False, t_s)
         _drive(self.adc_mux, self.wiring.adc_select, outputs, False, t_s)
@@ -181,10 +205,15 @@ class MockBoard:
             bl = np.zeros(self.wiring.n_bl)
         else:
             bl = np.full(self.wiring.n_bl, np.nan)
-        return bl, outputs[self._wl], self.tia.sl_voltage_v(self.reference_v(t_s))
+        return (
+            self.faults.bit_lines(bl),
+            self.faults.word_lines(outputs[self._wl]),
+            self.tia.sl_voltage_v(self.reference_v(t_s)),
+        )
 
     def _apply_bias(self, t_s: float) -> None:
         """Bit lines that stay connected above a read voltage program the array; called before anything changes."""
+        self.faults.advance(t_s)
         if self.gate and not self._quiet and t_s > self._biased_s:
             bl, wl, sl = self.lines_v(t_s)
             if not np.isnan(bl).all() and np.nanmax(np.abs(bl - self.reference_v(t_s))) > READ_BIAS_V:
@@ -216,7 +245,7 @@ class MockBoard:
         codes = np.empty((1, len(adcs)), np.int16)
         path = self._path(tuple(adcs), (position,), response, reference)
         path.codes(relative[None], float(np.abs(relative).max()), self._normals(1, len(adcs)), codes)
-        return codes[0]
+        return self.faults.codes(tuple(adcs), codes)[0]
 
     def inject(self, current_a: Volts) -> None:
         """Let currents (n_sl,) A flow from outside into the source lines, from the next conversion on; see `probe`."""
@@ -243,12 +272,23 @@ class MockBoard:
     ) -> Path:
         path = self._paths.get((adcs, inputs))
         if path is None or not path.follow(response, reference_v):
-            lines = [-1 if i is None else self._sl_at.get((a, i), -1) for i in inputs for a in adcs]
+            connected = [(a, self.faults.adc_input(a, i)) for i in inputs for a in adcs]
+            lines = [-1 if i is None else self._sl_at.get((a, i), -1) for a, i in connected]
             path = Path(self, np.array(lines), np.array(adcs * len(inputs)), response, reference_v)
             self._paths[adcs, inputs] = path
         return path
 
+    def forget(self) -> None:
+        """Work everything out anew that was kept for the next conversion."""
+        self._paths.clear()
+        self._quiet = False
+
     # -- streams ------------------------------------------------------------------------------------------------------
+    def undisturbed(self, from_s: float, until_s: float) -> bool:
+        """Whether a stream from `from_s` to `until_s` may be worked out at once."""
+        self.faults.advance(from_s)
+        return self.faults.quiet(from_s, until_s)
+
     def ready_to_load(self, dac_mask: int) -> bool:
         """Whether the DACs of the mask take a vector by eight buffered writes and LDAC, outside CRC mode."""
         return all(self.dacs[d].buffered for d in mask_indices(dac_mask))
@@ -270,7 +310,7 @@ class MockBoard:
         if key not in self._routes:
             self._routes[key] = Route.of(self, mvm)
         route = self._routes[key]
-        outputs = self.chain.outputs()
+        outputs = self._outputs()
         if (
             route is None
             or outputs is None
@@ -290,18 +330,18 @@ class MockBoard:
             if not dac.buffered:
                 return None
         reference_v = self.reference_v(active_s)
-        relative = route.relative_v(mvm, reference_v)
+        relative = self.faults.bit_lines(route.relative_v(mvm, reference_v))
         low, high = extremes(relative)
         reach_v = max(high, -low)
         # Within this reach neither rail of the DACs is, which `relative_v` leaves out.
-        if reach_v > min(READ_BIAS_V, reference_v, self.params.dac.vdd_v - reference_v):
+        if reach_v > min(READ_BIAS_V, reference_v, min(dac.vdd_v for dac in route.dacs) - reference_v):
             return None
         return SettledStream(route, relative, reach_v, reference_v)
 
     def convert_stream(self, stream: SettledStream, sample_s: Volts) -> NDArray[np.int16]:
         """Codes (n, positions · ADCs) of a whole stream whose sampling windows close at `sample_s` (n, positions)."""
         route, relative, reach_v, reference_v = stream
-        gates, sl = route.gates_v(), self._sl_at_v(reference_v)
+        gates, sl = self.faults.word_lines(route.gates_v()), self._sl_at_v(reference_v)
         n_adcs, n = len(route.adcs), len(relative)
         out = np.empty((n, sample_s.shape[1] * n_adcs), np.int16)
         k, last_s = 0, float(sample_s[-1, -1])
@@ -324,7 +364,7 @@ class MockBoard:
                 part = out[k : k + 1, p * n_adcs : (p + 1) * n_adcs]
                 path.codes(relative[k : k + 1], reach_v, self._normals(1, n_adcs), part)
             k += 1
-        return out
+        return self.faults.codes(route.adcs, out)
 
     def finish_stream(self, route: Route, mvm: Mvm, active_s: float, shift_s: float, timing: ShiftTiming) -> None:
         """Leave the chips as the stream does: last vector on the DACs since `active_s`, last word on the chain."""

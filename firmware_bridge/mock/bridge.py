@@ -217,6 +217,9 @@ class MockBridge:
             return False
         if stream.ldac_frame != TRIGGER_LDAC or stream.dac_mask >> len(self.board.dacs):
             return False
+        start_s, until_s = clock.now * self._period, (clock.now + stream.cycles(self._config.timing)) * self._period
+        if not self.board.undisturbed(start_s, until_s):
+            return False
         if isinstance(stream, Mvm):
             return self._stream_mvm(stream, clock, results)
         return self._stream_pulses(stream, clock)

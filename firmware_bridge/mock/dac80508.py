@@ -68,19 +68,21 @@ class Dac80508:
     ----------
     active_code: (8,) codes that drive the outputs (the DAC registers behind the buffers).
     settled_at_s: board time from which all eight outputs sit exactly on their static value.
+    vdd_v, vref_v: what its supply and its reference are at, V; see `supply`.
     """
 
     def __init__(self, params: DacParams, rng: np.random.Generator) -> None:
         """Draw the chip's errors from `rng` and power it up at board time 0; raises `LimitError` for an illegal VDD."""
         VDD.check(params.vdd_v)
         self.params = params
+        self.vdd_v, self.vref_v = params.vdd_v, params.vref_v
         self._offset_v = np.clip(
             rng.normal(0, params.offset_sigma_v, N_CHANNELS), -params.offset_max_v, params.offset_max_v
         )
         self._gain_error = np.clip(rng.normal(0, params.gain_sigma, N_CHANNELS), -params.gain_max, params.gain_max)
         # From one rail to the other: after this long, any output sits on its static value.
         self.full_settling_s = float(self.settling_s(params.vdd_v))
-        self._coefficients_of: tuple[int, int] | None = None
+        self._coefficients_of: tuple[float, ...] | None = None
         self._coefficients = np.zeros((N_CHANNELS, 4))
         self._timing_passed: tuple[SpiTiming, int] | None = None
         self._pending: list[tuple[NDArray[np.integer], float]] = []
@@ -98,6 +100,13 @@ class Dac80508:
         self._since_s = np.full(N_CHANNELS, t_s)
         self._until_s = self._since_s.copy()
         self._settled_at_s = t_s
+
+    def supply(self, t_s: float, *, vdd_v: float | None = None, vref_v: float | None = None) -> None:
+        """From `t_s` on, supply and reference are at these voltages, V; None: as they were."""
+        self._settle_pending()
+        self.vdd_v = self.vdd_v if vdd_v is None else vdd_v
+        self.vref_v = self.vref_v if vref_v is None else vref_v
+        self._retarget(t_s)
 
     # ---- SPI ----
 
@@ -230,11 +239,11 @@ class Dac80508:
         at ground (DACx-PWDWN through 1 kΩ; all of them with REF-ALM, and with REF-PWDWN since the model has no
         external reference).
         """
-        setting = (self._gain, self._config)
+        setting = (self._gain, self._config, self.vdd_v, self.vref_v)
         if self._coefficients_of == setting:
             return self._coefficients
         div = 2 if self._gain & REFDIV_EN else 1
-        span_v = self.params.vref_v / div * (1 + (self._gain >> _BITS & 1))
+        span_v = self.vref_v / div * (1 + (self._gain >> _BITS & 1))
         on = (self._config >> _BITS & 1) == 0
         if self._config & REF_PWDWN or self._ref_alarm():
             on[:] = False
@@ -249,7 +258,7 @@ class Dac80508:
     def static_v(self, codes: ArrayLike) -> NDArray[np.float64]:
         """Settled outputs (..., 8) in V for `codes` (..., 8): `coefficients`, clipped to the rails 0 and VDD."""
         volts = horner(self.coefficients(), np.asarray(codes, dtype=np.float64))
-        return np.clip(volts, 0.0, self.params.vdd_v)
+        return np.clip(volts, 0.0, self.vdd_v)
 
     def output_v(self, t_s: float) -> NDArray[np.float64]:
         """(8,) outputs in V at `t_s` (not before the last event), settling, and exact from `settled_at_s` on."""
@@ -399,4 +408,4 @@ class Dac80508:
 
     def _ref_alarm(self) -> bool:
         div = 2 if self._gain & REFDIV_EN else 1
-        return self.params.vdd_v - self.params.vref_v / div < self.params.ref_headroom_v
+        return self.vdd_v - self.vref_v / div < self.params.ref_headroom_v

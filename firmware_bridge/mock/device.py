@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from firmware_bridge.mock.array_params import ArrayParams
-from firmware_bridge.mock.faults import Fault
+from firmware_bridge.mock.cell_faults import CellFault
 
 
 class Pulsed(NamedTuple):
@@ -28,7 +28,7 @@ class Pulsed(NamedTuple):
     """Whether the state changed (k,)."""
 
 
-_HEALTHY = int(Fault.HEALTHY)  # comparing with the enum's member costs more than the comparison
+_HEALTHY = int(CellFault.HEALTHY)  # comparing with the enum's member costs more than the comparison
 _LITTLE_V = 1e-12  # keeps a transistor that is off out of a division by zero
 _LN10 = float(np.log(10.0))
 _STATE = ("_base_s", "_offset_s", "_drift_s", "_event_s", "faults")
@@ -38,7 +38,7 @@ _CONSTANTS = ("slope_s_per_v", "v_th_v", "set_v", "reset_v", "form_v")
 class Cells:
     """`count` cells drawn from `params`; `device_rng` draws them, `pulse_rng` what each pulse does.
 
-    `faults` (count,) holds `Fault` values drawn by the caller; unformed ones are drawn here.
+    `faults` (count,) holds `CellFault` values drawn by the caller; unformed ones are drawn here.
     """
 
     def __init__(
@@ -72,18 +72,18 @@ class Cells:
 
         self.faults = faults.astype(np.int64)
         if form:
-            self.faults[(self.faults == Fault.HEALTHY) & (u_unformed < form.unformed_fraction)] = Fault.UNFORMED
+            self.faults[(self.faults == CellFault.HEALTHY) & (u_unformed < form.unformed_fraction)] = CellFault.UNFORMED
         # g = (base + drift·ln(1 + age/t0))·retention(age), age counted from the event.
         self._base_s = params.initial.g_median_s * np.exp(params.initial.log_spread * z_initial)
         self._offset_s = np.sqrt(self._set_granularity_s * np.maximum(self._base_s - switching.g_min_s, 0.0)) * z_offset
         self._drift_s = np.zeros(n)
         self._event_s = np.zeros(n)
-        self._base_s[self.faults == Fault.OPEN] = 0.0
+        self._base_s[self.faults == CellFault.OPEN] = 0.0
         if form:
-            self._base_s[self.faults == Fault.UNFORMED] = form.pristine_s
+            self._base_s[self.faults == CellFault.UNFORMED] = form.pristine_s
         if params.faults:
-            self._base_s[self.faults == Fault.STUCK_HIGH] = params.faults.stuck_high_s
-            self._base_s[self.faults == Fault.STUCK_LOW] = params.faults.stuck_low_s
+            self._base_s[self.faults == CellFault.STUCK_HIGH] = params.faults.stuck_high_s
+            self._base_s[self.faults == CellFault.STUCK_LOW] = params.faults.stuck_low_s
 
     def memristor_s(self, cells: np.ndarray | slice, t_s: float) -> np.ndarray:
         """Conductance (k,) S of the memristors alone at time `t_s`, low field, telegraph noise at its mean."""
@@ -126,6 +126,11 @@ class Cells:
             if len(k):
                 current[k], changed[k] = act(cells[k], g_s[k], v[k], overdrive[k], width_s, end_s)
         return Pulsed(current, changed)
+
+    def scale(self, factor: np.ndarray) -> None:
+        """Every memristor conducts `factor` (count,) times as much."""
+        self._base_s = self._base_s * factor
+        self._drift_s = self._drift_s * factor
 
     def save(self) -> dict[str, np.ndarray]:
         """All that distinguishes these cells, constants included."""
@@ -193,7 +198,7 @@ class Cells:
         p = self._p.forming
         if p is None:
             return current, changed
-        k = ((self.faults[cells] == Fault.UNFORMED) & (v >= self._p.switching.disturb_v)).nonzero()[0]
+        k = ((self.faults[cells] == CellFault.UNFORMED) & (v >= self._p.switching.disturb_v)).nonzero()[0]
         if len(k):
             rate = np.exp((v[k] - self.form_v[cells[k]]) * (_LN10 / p.form_decade_v)) / p.form_tau_s
             done = (self._rng.standard_exponential(len(k)) < width_s * rate) & (overdrive_v[k] > 0)
@@ -204,7 +209,7 @@ class Cells:
     def _form(self, cells: np.ndarray, overdrive_v: np.ndarray, overshoot: float, end_s: float) -> None:
         mean = overshoot * self.slope_s_per_v[cells] * overdrive_v
         g = self._noisy(mean, self._set_granularity_s)
-        self.faults[cells] = Fault.HEALTHY
+        self.faults[cells] = CellFault.HEALTHY
         self._offset_s[cells] = g - mean
         self._base_s[cells] = 0.0
         self._step(cells, np.zeros(len(cells)), g, end_s)
@@ -253,7 +258,7 @@ class Cells:
             return np.zeros(len(cells), dtype=bool)
         broken = over_voltage | (current_a > self._p.breakdown.max_current_a)
         lost = cells[broken]
-        self.faults[lost] = Fault.STUCK_HIGH
+        self.faults[lost] = CellFault.STUCK_HIGH
         self._base_s[lost] = self._p.breakdown.broken_s
         self._drift_s[lost] = 0.0
         self._event_s[lost] = end_s

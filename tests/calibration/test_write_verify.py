@@ -16,7 +16,7 @@ from drivers.connect import mock_board, open_crossbar
 from drivers.crossbar import Crossbar
 from firmware_bridge.errors import BoardError, LimitError, ProtocolError
 from firmware_bridge.mock.board import MockParams
-from firmware_bridge.mock.faults import Fault
+from firmware_bridge.mock.cell_faults import CellFault
 
 SHAPE = (32, 32)
 
@@ -70,24 +70,24 @@ def programmed(request: pytest.FixtureRequest) -> Iterator[Programmed]:
 
 
 def test_99_5_percent_of_the_healthy_cells_are_truly_within_3_5_us(programmed: Programmed) -> None:
-    error = (programmed.truth_s - programmed.target_s)[programmed.faults == Fault.HEALTHY]
+    error = (programmed.truth_s - programmed.target_s)[programmed.faults == CellFault.HEALTHY]
     assert (np.abs(error) <= 3.5e-6).mean() >= 0.995
 
 
 def test_the_true_errors_of_healthy_cells_spread_by_no_more_than_0_54_us(programmed: Programmed) -> None:
-    error = (programmed.truth_s - programmed.target_s)[programmed.faults == Fault.HEALTHY]
+    error = (programmed.truth_s - programmed.target_s)[programmed.faults == CellFault.HEALTHY]
     assert error.std() <= 0.54e-6
 
 
 def test_the_median_cell_takes_no_more_than_10_cycles(programmed: Programmed) -> None:
-    assert np.median(programmed.result.cycles[programmed.faults == Fault.HEALTHY]) <= 10
+    assert np.median(programmed.result.cycles[programmed.faults == CellFault.HEALTHY]) <= 10
 
 
 def test_every_stuck_cell_is_named_and_no_healthy_one(programmed: Programmed) -> None:
     failure = programmed.result.failure
-    assert ((programmed.faults == Fault.STUCK_HIGH) == (failure == Failure.STUCK_HIGH)).all()
-    assert ((programmed.faults == Fault.STUCK_LOW) == (failure == Failure.STUCK_LOW)).all()
-    assert (failure[programmed.faults == Fault.HEALTHY] == Failure.NONE).all()
+    assert ((programmed.faults == CellFault.STUCK_HIGH) == (failure == Failure.STUCK_HIGH)).all()
+    assert ((programmed.faults == CellFault.STUCK_LOW) == (failure == Failure.STUCK_LOW)).all()
+    assert (failure[programmed.faults == CellFault.HEALTHY] == Failure.NONE).all()
     named = {(f.sl, f.bl): f.failure for f in programmed.result.failures}
     assert named == {(int(r), int(c)): Failure(failure[r, c]) for r, c in np.argwhere(failure)}
     assert all(str(f) in programmed.result.summary() for f in programmed.result.failures)
@@ -117,9 +117,9 @@ def test_progress_counts_cycles_and_ends_with_every_cell_done_or_given_up(progra
 
 def test_programming_a_programmed_array_again_pulses_almost_nothing(programmed: Programmed) -> None:
     again = program(programmed.crossbar, programmed.target_s, config=WriteVerifyConfig(relax_waits_s=()))
-    touched = (again.pulses > 0) & (programmed.faults == Fault.HEALTHY)
+    touched = (again.pulses > 0) & (programmed.faults == CellFault.HEALTHY)
     assert touched.sum() <= 0.05 * touched.size
-    assert (again.failure[programmed.faults == Fault.HEALTHY] == Failure.NONE).all()
+    assert (again.failure[programmed.faults == CellFault.HEALTHY] == Failure.NONE).all()
 
 
 def test_a_chip_with_3_percent_of_stuck_cells_names_them_and_holds_the_others_for_an_hour() -> None:
@@ -127,7 +127,7 @@ def test_a_chip_with_3_percent_of_stuck_cells_names_them_and_holds_the_others_fo
     target = np.random.default_rng(7).uniform(20e-6, 100e-6, SHAPE)
     with open_crossbar("mock", seed=102, mock=chip) as crossbar:
         result = program(crossbar, target)
-        bad, healthy = faults(crossbar) > Fault.UNFORMED, faults(crossbar) == Fault.HEALTHY
+        bad, healthy = faults(crossbar) > CellFault.UNFORMED, faults(crossbar) == CellFault.HEALTHY
         crossbar.wait(3600.0)
         error = (truth_s(crossbar) - target)[healthy]
     assert bad.sum() > 20
@@ -151,7 +151,7 @@ def test_devices_that_the_starting_values_do_not_fit_are_learned(parts: dict[str
     target = columns(3, 17, 30)
     with open_crossbar("mock", seed=8, mock=mock(**parts)) as crossbar:
         result = program(crossbar, target)
-        asked = np.isfinite(target) & (faults(crossbar) == Fault.HEALTHY)
+        asked = np.isfinite(target) & (faults(crossbar) == CellFault.HEALTHY)
         error = (truth_s(crossbar) - target)[asked]
     assert (result.failure[asked] == Failure.NONE).all()
     assert np.abs(error).max() < 3.5e-6
@@ -162,7 +162,7 @@ def test_targets_that_working_cells_do_not_reach_are_called_out_of_reach() -> No
     target[:, 4] = 100e-6
     with open_crossbar("mock", seed=1, mock=mock(switching={"set_slope_s_per_v": 60e-6})) as crossbar:
         result = program(crossbar, target)
-        healthy = faults(crossbar)[:, 4] == Fault.HEALTHY
+        healthy = faults(crossbar)[:, 4] == CellFault.HEALTHY
     # 60 µS/V · (2.2 V − 0.7 V) = 90 µS.
     assert (result.failure[healthy, 4] == Failure.OUT_OF_REACH).mean() > 0.8
     assert "SETs at 2.2 V of gate bring it no nearer" in result.failures[0].reason
@@ -196,7 +196,7 @@ def test_injected_faults_are_told_apart() -> None:
 def test_unformed_cells_are_formed_once_and_then_programmed() -> None:
     target = columns(0, 1)
     with open_crossbar("mock", seed=5, mock=mock(forming={"unformed_fraction": 1.0})) as crossbar:
-        unformed = faults(crossbar)[:, :2] == Fault.UNFORMED
+        unformed = faults(crossbar)[:, :2] == CellFault.UNFORMED
         result = program(crossbar, target, config=WriteVerifyConfig(relax_waits_s=()))
         true = truth_s(crossbar)
     assert unformed.sum() >= 60
@@ -315,7 +315,7 @@ def test_targets_at_both_ends_of_the_range_are_accepted() -> None:
     target = np.full(SHAPE, np.nan)
     target[10:22, 0], target[10:22, 1] = 15e-6, 105e-6
     with open_crossbar("mock", seed=3) as crossbar:
-        healthy = faults(crossbar)[10:22, :2] == Fault.HEALTHY
+        healthy = faults(crossbar)[10:22, :2] == CellFault.HEALTHY
         result = program(crossbar, target, config=WriteVerifyConfig(relax_waits_s=()))
     assert result.converged[10:22, :2][healthy].all()
 

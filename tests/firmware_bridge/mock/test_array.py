@@ -19,7 +19,7 @@ from firmware_bridge.mock.array_params import (
     TelegraphParams,
     WireParams,
 )
-from firmware_bridge.mock.faults import Fault
+from firmware_bridge.mock.cell_faults import CellFault
 from firmware_bridge.mock.line_setting import refresh_age_s
 
 N_SL, N_BL = 6, 5
@@ -387,15 +387,21 @@ def test_listed_faults_are_where_they_are_listed_and_act_as_named():
     np.testing.assert_allclose(g, expected, rtol=1e-9)
     np.testing.assert_array_equal(array.response(1.0, WL, SL).transfer_s * 1e6, g)
     kinds = array.faults
-    assert list(kinds[0]) == [Fault.STUCK_HIGH, Fault.STUCK_LOW, Fault.OPEN, Fault.HEALTHY, Fault.BROKEN_BL]
-    assert (kinds[3] == Fault.BROKEN_WL).all()
-    assert (kinds[5] == Fault.BROKEN_SL).all()
+    assert list(kinds[0]) == [
+        CellFault.STUCK_HIGH,
+        CellFault.STUCK_LOW,
+        CellFault.OPEN,
+        CellFault.HEALTHY,
+        CellFault.BROKEN_BL,
+    ]
+    assert (kinds[3] == CellFault.BROKEN_WL).all()
+    assert (kinds[5] == CellFault.BROKEN_SL).all()
 
 
 def test_random_faults_have_their_shares():
     shares = FaultParams(stuck_high_fraction=0.05, stuck_low_fraction=0.1, open_fraction=0.02)
     faults = Array(ArrayParams(n_sl=128, n_bl=128, faults=shares, forming=None), seed=0).faults
-    for fault, share in ((Fault.STUCK_HIGH, 0.05), (Fault.STUCK_LOW, 0.1), (Fault.OPEN, 0.02)):
+    for fault, share in ((CellFault.STUCK_HIGH, 0.05), (CellFault.STUCK_LOW, 0.1), (CellFault.OPEN, 0.02)):
         count = (faults == fault).sum()
         assert abs(count - share * faults.size) < 4 * np.sqrt(faults.size * share * (1 - share))
 

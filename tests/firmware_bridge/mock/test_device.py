@@ -15,7 +15,7 @@ from firmware_bridge.mock.array_params import (
     TransistorParams,
     WireParams,
 )
-from firmware_bridge.mock.faults import Fault
+from firmware_bridge.mock.cell_faults import CellFault
 
 V_CM = 2.5
 
@@ -197,7 +197,7 @@ def test_small_reset_and_set_again_keeps_most_of_the_deviation_and_a_full_one_no
 
 def test_healthy_cells_reach_15_to_110_us():
     bench = Bench(1000, **full_model(), seed=7)
-    ok = bench.array.faults[:, 0] == Fault.HEALTHY
+    ok = bench.array.faults[:, 0] == CellFault.HEALTHY
     for _ in range(3):
         bench.reset(np.full(bench.n, 2.0), width_s=10e-6)
     assert bench.g_us[ok].max() < 15
@@ -220,10 +220,10 @@ def test_mean_current_is_that_of_the_mean_conductance_until_the_transistor_limit
 def test_forming_needs_its_voltage_then_the_cell_switches():
     parts = full_model(faults=None, forming=FormingParams(unformed_fraction=1.0))
     bench = Bench(200, **parts, seed=8)
-    assert (bench.array.faults == Fault.UNFORMED).all()
+    assert (bench.array.faults == CellFault.UNFORMED).all()
     bench.set(1.5, v=1.8)
     bench.reset(np.full(bench.n, 2.0))
-    assert (bench.array.faults == Fault.UNFORMED).all()
+    assert (bench.array.faults == CellFault.UNFORMED).all()
     assert bench.g_us.max() < 0.1
 
     def form(v):
@@ -231,7 +231,7 @@ def test_forming_needs_its_voltage_then_the_cell_switches():
         bench.array.pulse(
             np.array([1.0 + v]), np.full(bench.n, 1.0 + 1.3), np.full(bench.n, 1.0), width_s=100e-6, t_s=bench.t_s
         )
-        return (bench.array.faults == Fault.HEALTHY).mean()
+        return (bench.array.faults == CellFault.HEALTHY).mean()
 
     shares = [form(v) for v in (2.0, 2.6, 3.0, 4.0)]
     assert shares[0] == 0 < shares[1] < shares[2]
@@ -246,12 +246,12 @@ def test_forming_with_too_large_a_gate_leaves_the_cell_stuck_high():
     parts = full_model(faults=None, forming=FormingParams(unformed_fraction=1.0))
     bench = Bench(50, **parts, seed=9)
     bench.array.pulse(np.array([5.0]), np.full(50, 5.0), np.full(50, 1.0), width_s=100e-6, t_s=1.0)
-    assert (bench.array.faults == Fault.STUCK_HIGH).all()
+    assert (bench.array.faults == CellFault.STUCK_HIGH).all()
 
 
 def test_over_voltage_destroys_and_the_limit_itself_does_not():
     limit = BreakdownParams().max_voltage_v
-    for v, expected in ((limit, Fault.HEALTHY), (limit + 0.01, Fault.STUCK_HIGH)):
+    for v, expected in ((limit, CellFault.HEALTHY), (limit + 0.01, CellFault.STUCK_HIGH)):
         for polarity in (1, -1):
             bench = Bench(4, breakdown=BreakdownParams())
             if polarity > 0:
@@ -267,17 +267,17 @@ def test_over_voltage_destroys_and_the_limit_itself_does_not():
 def test_a_low_gate_protects_a_formed_cell_from_over_voltage_in_the_set_direction():
     bench = Bench(4, breakdown=BreakdownParams())
     bench._pulse(1.0 + 3.5, np.full(4, 1.0 + 1.1), 1.0, 1e-6)
-    assert (bench.array.faults == Fault.HEALTHY).all()
+    assert (bench.array.faults == CellFault.HEALTHY).all()
 
 
 def test_too_much_current_destroys_at_any_voltage():
     bench = Bench(1, breakdown=BreakdownParams())
     # 3.3 V of overdrive lets 297 µA through: more than 250 µA.
     bench._pulse(1.0 + 2.0, np.array([5.0]), 1.0, 1e-6)
-    assert bench.array.faults[0, 0] == Fault.STUCK_HIGH
+    assert bench.array.faults[0, 0] == CellFault.STUCK_HIGH
     bench = Bench(1)
     bench._pulse(1.0 + 2.0, np.array([5.0]), 1.0, 1e-6)
-    assert bench.array.faults[0, 0] == Fault.HEALTHY
+    assert bench.array.faults[0, 0] == CellFault.HEALTHY
 
 
 def test_the_drop_on_the_lines_weakens_a_pulse_by_the_current_they_carry():

@@ -12,12 +12,10 @@ from firmware_bridge.isa import ISA_HASH, ISA_VERSION
 from firmware_bridge.program import Program
 from firmware_bridge.remote.client import RemoteBridge
 from firmware_bridge.remote.desk import MAX_FRAME, Desk, Peer
+from firmware_bridge.remote.faults import LinkFault
 from firmware_bridge.remote.framing import FrameReader, encode
 from firmware_bridge.remote.links import LinkDown
 from firmware_bridge.timing import SequencerTiming
-
-Fault = Callable[[bytes], list[bytes] | None]
-"""From the bytes that one side sends to those that arrive, in pieces; None cuts the link before the last of them."""
 
 
 def intact(data: bytes) -> list[bytes] | None:
@@ -66,8 +64,8 @@ class Network:
         self.now_s = 1000.0
         self.bridge = Recorder()
         self.desk = Desk(self.bridge, clock=lambda: self.now_s)
-        self.up: Fault = intact
-        self.down: Fault = intact
+        self.up: LinkFault = intact
+        self.down: LinkFault = intact
         self.reachable = True
         self.links: list[MemoryLink] = []
 

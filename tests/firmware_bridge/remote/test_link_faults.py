@@ -1,6 +1,6 @@
 """Whatever the link does: a program is executed at most once, and the host is told the truth."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +10,7 @@ from firmware_bridge.errors import ConnectionLost
 from firmware_bridge.isa import Wait
 from firmware_bridge.program import Program
 from firmware_bridge.remote.client import ATTEMPTS
+from firmware_bridge.remote.faults import Planned
 from firmware_bridge.remote.framing import FrameReader, Kind, decode, encode
 from firmware_bridge.timing import SequencerTiming
 
@@ -18,34 +19,6 @@ FAULTS = st.one_of(
     st.tuples(st.sampled_from(["drop", "double", "late", "cut"]), st.just(0), st.just(0)),
     st.tuples(st.sampled_from(["flip", "truncate", "insert", "cut inside"]), st.integers(0, 200), st.integers(1, 255)),
 )
-
-
-@dataclass
-class Faults:
-    """Applies a list of faults to what is sent, one each, then none."""
-
-    planned: list
-    late: list = field(default_factory=list)
-
-    def __call__(self, data):
-        kind, position, value = self.planned.pop(0) if self.planned else ("pass", 0, 0)
-        at = position % len(data)
-        before, self.late = self.late, []
-        if kind == "cut":
-            return None
-        if kind == "late":  # overtaken by what is sent next
-            self.late = [data]
-            return before or [b""]
-        now = {
-            "pass": [data],
-            "drop": [],
-            "double": [data, data],
-            "flip": [data[:at] + bytes([data[at] ^ value]) + data[at + 1 :]],
-            "truncate": [data[:at]],
-            "insert": [data[:at] + bytes([value]) + data[at:]],
-            "cut inside": [data[:at]],
-        }[kind]
-        return now + before
 
 
 def program(k):
@@ -60,7 +33,7 @@ def executions(network, k):
 @given(up=st.lists(FAULTS, max_size=12), down=st.lists(FAULTS, max_size=12))
 def test_a_program_is_executed_at_most_once_and_its_fate_is_told(make_network, up, down):
     network = make_network()
-    network.up, network.down = Faults(list(up)), Faults(list(down))
+    network.up, network.down = Planned(list(up)), Planned(list(down))
     try:
         remote = network.open()
     except ConnectionLost:
@@ -88,7 +61,7 @@ def test_a_program_is_executed_at_most_once_and_its_fate_is_told(make_network, u
 def test_one_fault_at_any_byte_is_repaired_and_nothing_is_executed_twice(network, remote, direction, fault):
     length = 45
     for position in range(length):
-        setattr(network, direction, Faults([(fault, position, 0x5A)]))
+        setattr(network, direction, Planned([(fault, position, 0x5A)]))
         remote.run(program(position))
         assert executions(network, position) == 1, position
 
@@ -96,14 +69,14 @@ def test_one_fault_at_any_byte_is_repaired_and_nothing_is_executed_twice(network
 @pytest.mark.parametrize("direction", ["up", "down"])
 @pytest.mark.parametrize("failures", range(1, ATTEMPTS))
 def test_as_many_losses_in_a_row_as_there_are_repeats_cost_nothing(network, remote, direction, failures):
-    setattr(network, direction, Faults([("drop", 0, 0)] * failures))
+    setattr(network, direction, Planned([("drop", 0, 0)] * failures))
     remote.run(program(0))
     assert executions(network, 0) == 1
 
 
 @pytest.mark.parametrize(("direction", "executed"), [("up", False), ("down", True)])
 def test_a_line_that_goes_dead_in_one_direction_gives_up_and_tells_the_fate(network, remote, direction, executed):
-    setattr(network, direction, Faults([("drop", 0, 0)] * ATTEMPTS))
+    setattr(network, direction, Planned([("drop", 0, 0)] * ATTEMPTS))
     with pytest.raises(ConnectionLost, match=f"no answer after {ATTEMPTS} attempts") as lost:
         remote.run(program(0))
     assert lost.value.executed is executed
@@ -112,7 +85,7 @@ def test_a_line_that_goes_dead_in_one_direction_gives_up_and_tells_the_fate(netw
 
 
 def test_a_link_cut_before_the_program_left_means_not_executed(network, remote):
-    network.up = Faults([("cut", 0, 0)])
+    network.up = Planned([("cut", 0, 0)])
     with pytest.raises(ConnectionLost, match="the program was not executed; open the board anew") as lost:
         remote.run(program(0))
     assert lost.value.executed is False
@@ -121,7 +94,7 @@ def test_a_link_cut_before_the_program_left_means_not_executed(network, remote):
 
 
 def test_a_link_cut_before_the_answer_means_executed(network, remote):
-    network.down = Faults([("cut", 0, 0)])
+    network.down = Planned([("cut", 0, 0)])
     with pytest.raises(ConnectionLost, match="the program was executed, and it ended normally") as lost:
         remote.run(program(0))
     assert lost.value.executed is True
@@ -131,7 +104,7 @@ def test_a_link_cut_before_the_answer_means_executed(network, remote):
 
 def test_an_error_that_was_lost_with_the_link_is_part_of_the_fate(network, remote):
     network.bridge.error = ZeroDivisionError("here")
-    network.down = Faults([("cut", 0, 0)])
+    network.down = Planned([("cut", 0, 0)])
     with pytest.raises(ConnectionLost, match=r"was executed, and it ended with: .*ZeroDivisionError: here"):
         remote.run(program(0))
 
@@ -169,13 +142,13 @@ def test_an_answer_to_somebody_else_is_not_taken(network, remote):
 
 
 def test_patience_doubles_and_allows_for_the_program_from_the_first_repeat_on(network, remote):
-    network.up = Faults([("drop", 0, 0)] * (ATTEMPTS - 1))
+    network.up = Planned([("drop", 0, 0)] * (ATTEMPTS - 1))
     remote.run(Program([Wait(3 * 10**8)]))  # 3 s at 100 MHz
     assert network.links[0].patience_s == pytest.approx([1.0, 2.0 + 3.0, 4.0 + 3.0], abs=0.05)
 
 
 def test_the_lease_is_not_asked_for_once_the_link_is_lost(network, remote):
-    network.up = Faults([("cut", 0, 0)])
+    network.up = Planned([("cut", 0, 0)])
     with pytest.raises(ConnectionLost):
         remote.run(program(0))
     assert remote._stop.is_set()
@@ -184,7 +157,7 @@ def test_the_lease_is_not_asked_for_once_the_link_is_lost(network, remote):
 def test_a_server_that_was_started_anew_leaves_the_fate_unknown(network, remote, make_network):
     def down(data):
         network.desk = make_network().desk
-        network.down = Faults([])
+        network.down = Planned([])
         return None
 
     network.down = down
@@ -193,7 +166,7 @@ def test_a_server_that_was_started_anew_leaves_the_fate_unknown(network, remote,
 
 
 def test_a_bridge_that_lost_its_link_says_so_again_and_executes_nothing_more(network, remote):
-    network.down = Faults([("cut", 0, 0)])
+    network.down = Planned([("cut", 0, 0)])
     with pytest.raises(ConnectionLost) as first:
         remote.run(program(0))
     for call in (remote.safe, remote.reset, remote.identify, lambda: remote.run(program(1))):
@@ -206,7 +179,7 @@ def test_a_bridge_that_lost_its_link_says_so_again_and_executes_nothing_more(net
 
 def test_a_loss_that_only_the_lease_thread_saw_is_raised_when_the_bridge_is_closed(network):
     remote = network.open()
-    network.up = Faults([("cut", 0, 0)])
+    network.up = Planned([("cut", 0, 0)])
     with pytest.raises(ConnectionLost):
         remote._ask(Kind.PING)
     with pytest.raises(ConnectionLost, match="no program was in flight"):

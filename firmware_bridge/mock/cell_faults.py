@@ -9,7 +9,7 @@ import numpy as np
 from firmware_bridge.mock.array_params import FaultParams
 
 
-class Fault(IntEnum):
+class CellFault(IntEnum):
     """State of health of a cell (ground truth of the mock)."""
 
     HEALTHY = 0
@@ -22,20 +22,20 @@ class Fault(IntEnum):
     BROKEN_WL = 7
 
 
-BROKEN_LINE = (Fault.BROKEN_BL, Fault.BROKEN_SL, Fault.BROKEN_WL)
+BROKEN_LINE = (CellFault.BROKEN_BL, CellFault.BROKEN_SL, CellFault.BROKEN_WL)
 """Faults of cells that nothing can reach."""
 
 
 def draw_faults(params: FaultParams | None, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """`Fault` values of shape `shape` (n_sl, n_bl); lists override random shares, lines override cells."""
+    """`CellFault` values of shape `shape` (n_sl, n_bl); lists override random shares, lines override cells."""
     u = rng.random(shape)
-    faults = np.full(shape, int(Fault.HEALTHY))
+    faults = np.full(shape, int(CellFault.HEALTHY))
     if params is None:
         return faults
     kinds = (
-        (Fault.STUCK_HIGH, params.stuck_high_fraction, params.stuck_high_cells),
-        (Fault.STUCK_LOW, params.stuck_low_fraction, params.stuck_low_cells),
-        (Fault.OPEN, params.open_fraction, params.open_cells),
+        (CellFault.STUCK_HIGH, params.stuck_high_fraction, params.stuck_high_cells),
+        (CellFault.STUCK_LOW, params.stuck_low_fraction, params.stuck_low_cells),
+        (CellFault.OPEN, params.open_fraction, params.open_cells),
     )
     start = 0.0
     for fault, share, _ in kinds:
@@ -44,7 +44,7 @@ def draw_faults(params: FaultParams | None, shape: tuple[int, int], rng: np.rand
     for fault, _, cells in kinds:
         for cell in cells:
             faults[cell] = fault
-    faults[:, list(params.broken_bl)] = Fault.BROKEN_BL
-    faults[list(params.broken_sl)] = Fault.BROKEN_SL
-    faults[list(params.broken_wl)] = Fault.BROKEN_WL
+    faults[:, list(params.broken_bl)] = CellFault.BROKEN_BL
+    faults[list(params.broken_sl)] = CellFault.BROKEN_SL
+    faults[list(params.broken_wl)] = CellFault.BROKEN_WL
     return faults
