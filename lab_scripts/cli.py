@@ -17,6 +17,7 @@ from firmware_bridge.errors import asking
 from lab_scripts import (
     bench,
     calibrate,
+    campaign,
     characterise,
     check_physics,
     compare_write_verify,
@@ -89,6 +90,7 @@ app.command()(figure.figure)
 app.command()(ledger.ledger)
 app.command()(resume.resume)
 app.add_typer(stored_runs.runs, name="runs")
+app.command()(campaign.campaign)
 app.add_typer(bench.bench, name="bench")
 app.command()(train.train)
 app.command()(train.finetune)

@@ -1,0 +1,139 @@
+"""Many runs over many boards: what a campaign file comes to, and what survives the loss of a worker or a board."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from drivers.board import PAPER_BOARD, load_board
+from drivers.bridges import open_bridge
+from firmware_bridge.remote.links import Address
+from firmware_bridge.remote.server import Server
+from lab_scripts.campaign import _client, run_campaign
+from lab_scripts.campaign_plan import Boards, Campaign, Commands, load_campaign, tasks
+from lab_scripts.exits import FileError, InputError
+from lab_scripts.run_store import differences, open_run
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+
+
+def plan(boards: Boards, **commands) -> Campaign:
+    return Campaign(boards=boards, tasks=(Commands(**commands),))
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_command_is_made_for_every_combination_of_values_and_for_every_board(tmp_path):
+    path = tmp_path / "scan.toml"
+    path.write_text(
+        """
+        [boards]
+        mock = 2
+        [[tasks]]
+        command = "program AI4S"
+        on = "every board"
+        [[tasks]]
+        command = "sample --lam {lam} --seed {seed}"
+        each = { lam = [5.0, 5.5], seed = [1, 2] }
+        """
+    )
+    found = tasks(load_campaign(path))
+    assert [(task.words, task.board) for task in found] == [
+        (("program", "AI4S"), 0), (("program", "AI4S"), 1),
+        (("sample", "--lam", "5.0", "--seed", "1"), None), (("sample", "--lam", "5.0", "--seed", "2"), None),
+        (("sample", "--lam", "5.5", "--seed", "1"), None), (("sample", "--lam", "5.5", "--seed", "2"), None),
+    ]  # fmt: skip
+    assert len({task.name for task in found}) == 6
+    assert [task.name for task in tasks(load_campaign(path))] == [task.name for task in found]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[boards]\n[[tasks]]\ncommand = "x"', "boards: give either mock = N or addresses"),
+        ('[boards]\naddresses = ["a", "a"]\n[[tasks]]\ncommand = "x"', "one stands there twice"),
+        ('[boards]\nmock = 1\n[[tasks]]\ncommand = "x {lam}"', r"command names \['lam'\] in braces, each gives \[\]"),
+        ('[boards]\nmock = 1\n[[tasks]]\ncommand = "x --out y"', r"command gives \['--out'\]: the campaign does"),
+        ('[boards]\nmock = 1\n[[tasks]]\ncommand = "x"\non = "a board"', "tasks.0.on"),
+        ("[boards]\nmock = 1\ntasks = []", "tasks"),
+    ],
+)
+def test_what_a_file_cannot_mean_is_refused_with_its_place(tmp_path, text, said):
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        load_campaign(path)
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    with pytest.raises(FileError, match=r"c\.toml: No such file"):
+        load_campaign(tmp_path / "c.toml")
+    (tmp_path / "c.toml").write_text("[boards")
+    with pytest.raises(FileError, match="not a TOML file"):
+        load_campaign(tmp_path / "c.toml")
+
+
+def test_two_equal_tasks_are_refused():
+    with pytest.raises(InputError, match="two tasks of the campaign are the same"):
+        tasks(
+            plan(Boards(mock=1), command="program AI4S", each={}).model_copy(
+                update={"tasks": (Commands(command="x"),) * 2}
+            )
+        )
+
+
+# -- runs --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_is_killed_costs_no_run_and_the_same_campaign_again_makes_nothing(tmp_path, xbar):
+    campaign = plan(Boards(mock=4), command="program AI4S", on="every board")
+    todo = tasks(campaign)
+    killed: list[int] = []
+
+    def kill_one(pids) -> None:
+        # In the middle of somebody's run: its journal is there and grows.
+        while not any(journal.stat().st_size > 2000 for journal in tmp_path.glob("*.journal/board0.journal")):
+            time.sleep(0.01)
+        killed.append(next(iter(pids)))
+        os.kill(killed[0], signal.SIGKILL)
+
+    with _client(campaign, None, 2) as client:
+        thread = threading.Thread(target=kill_one, args=(client.run(os.getpid).values(),))
+        thread.start()
+        outcomes = run_campaign(client, todo, tmp_path)
+        thread.join()
+        again = run_campaign(client, todo, tmp_path)
+    assert killed
+    assert [o.name for o in outcomes] == [task.name for task in todo]
+    assert all(o.code == 0 for o in outcomes)
+    assert all(o.there for o in again)
+    assert sorted(path.name for path in tmp_path.glob("*.nc")) == sorted(f"{task.name}.nc" for task in todo)
+    assert not list(tmp_path.glob("*.journal"))
+    for board, task in enumerate(todo):
+        assert xbar("program", "AI4S", "--seed", board, "--out", f"direct{board}.nc").exit_code == 0
+        with open_run(tmp_path / f"{task.name}.nc") as a, open_run(Path(f"direct{board}.nc")) as b:
+            assert list(differences(a, b)) == []
+
+
+def test_a_board_that_fails_is_left_out_and_its_tasks_move(tmp_path):
+    stop = threading.Event()
+    with Server(
+        open_bridge("mock", board=load_board(PAPER_BOARD), seed=3), Address.parse("tcp://127.0.0.1:0")
+    ) as server:
+        thread = threading.Thread(target=server.serve, args=(stop.is_set,))
+        thread.start()
+        campaign = plan(
+            Boards(addresses=("tcp://127.0.0.1:1", server.address)), command="characterise linearity --seed {seed}",
+            each={"seed": (1, 2)},
+        )  # fmt: skip
+        with _client(campaign, None, None) as client:
+            outcomes = run_campaign(client, tasks(campaign), tmp_path)
+        stop.set()
+        thread.join()
+    assert [(o.code, o.worker) for o in outcomes] == [(0, server.address)] * 2
