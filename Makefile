@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # Small matrices gain nothing from threads, and a test must not depend on how many there are.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test lint bench campaign
+.PHONY: help setup demo test lint bench campaign audit
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,3 +39,8 @@ bench: $(STAMP) ## speed and memory, each beside its limit
 
 campaign: $(STAMP) ## what shows that nothing hurts the chip and nothing is lost, in full (hours)
 	@status=0; for script in benchmarks/campaign/*.py; do echo "== $$script"; $(BIN)/python $$script || status=1; done; exit $$status
+
+# Strict: a package that the index says nothing of is a failure, not a pass. In an environment of its own, so that it brings nothing along.
+audit: ## known vulnerabilities of the pinned dependencies; asks pypi.org
+	@test -e .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit==2.10.1'; }
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off -r constraints.txt

@@ -25,6 +25,8 @@ INDEX = ".xbar-runs.json"
 _INDEX_FORMAT = 1
 PROVENANCE = frozenset({"command", "configuration", "created", "versions", "git_revision", "board", "seed"})
 """Root attributes that say how a run was made; all others are its results."""
+RUN_COMMANDS = frozenset({"program", "compare-write-verify", "mvm", "characterise", "figure", "hmc", "sample", "demo"})
+"""Those that write run files, and nothing but what options of `OUTPUT_OPTIONS` name."""
 REPEATABLE = ("mock", "rtl")
 """Backends whose runs come out again bit for bit; any other is a real board, which a replay would pulse."""
 
@@ -204,6 +206,8 @@ def replay(path: Path, folder: Path, *, real_board: bool = False) -> Path:
             f"{path}: was made on {backend}, a real board: doing it again pulses that board, and its noise is new each "
             "time; say --real-board if you mean it"
         )
+    if command[:1] == [] or command[0] not in RUN_COMMANDS:
+        raise FileError(f"{path}: holds a command that makes no run, {shlex.join(command)!r}: it is not done")
     named = _unpack(path, folder)
     again = [_placed(option, value, named) for option, value in map(split_option, command)]
     again = _redirect(again, folder)
@@ -233,6 +237,8 @@ def _unpack(path: Path, folder: Path) -> dict[str, Path]:
         ]
     for i, (attributes, content) in enumerate(stored):
         word, name = attributes["word"], attributes["name"]
+        if name != Path(name).name or name in ("", ".", ".."):
+            raise FileError(f"{path}: holds an input named {name!r}, which is no name of a file: nothing is unpacked")
         if len(content) != attributes["size"]:
             raise FileError(
                 f"{path}: input {word} ({attributes['size']} bytes) was too large to be kept, only its digest is "

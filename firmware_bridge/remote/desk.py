@@ -18,6 +18,7 @@ from firmware_bridge.errors import BoardError, ProtocolError
 from firmware_bridge.isa import ISA_HASH, ISA_VERSION
 from firmware_bridge.program import Program
 from firmware_bridge.remote.framing import REQUESTS, Frame, Kind, Malformed, WrongVersion, decode
+from firmware_bridge.remote.guesses import Guesses
 from firmware_bridge.remote.messages import (
     Body,
     Failure,
@@ -48,6 +49,11 @@ class Peer:
     """Has opened a session."""
     refused: bool = False
     """Has been sent away."""
+
+    @property
+    def host(self) -> str:
+        """Where it is; its port, which is another one each time, left out."""
+        return self.name.rpartition(":")[0] or self.name
 
 
 @dataclass
@@ -99,6 +105,7 @@ class Desk:
             raise ProtocolError(f"the token has {len(self.token)} characters; it needs {MIN_TOKEN} to 256")
         self._holder: _Session | None = None
         self._ended: OrderedDict[int, _End] = OrderedDict()
+        self._guesses = Guesses()
         self.bridge.safe()
 
     # -- from outside ------------------------------------------------------------------------------------------------
@@ -158,8 +165,7 @@ class Desk:
             if frame.sequence:
                 raise ProtocolError("a session begins with request 0")
             hello = parse(Hello, frame.body)
-            if self.token is not None and not hmac.compare_digest(self.token.encode(), (hello.token or "").encode()):
-                raise ProtocolError("the token is missing or wrong; set XBAR_TOKEN to that of the server")
+            self._refuse_token(peer, hello.token or "")
             if hello.isa_hash != ISA_HASH:
                 raise ProtocolError(
                     f"the client speaks instruction set {hello.isa_version}, {hello.isa_hash:#010x}, the server "
@@ -180,6 +186,16 @@ class Desk:
         self._holder = _Session(frame.session, peer, self.clock(), 0, answer)
         log.info("%s holds the board", peer.name)
         return answer
+
+    def _refuse_token(self, peer: Peer, token: str) -> None:
+        """Raise `ProtocolError` for a wrong token, or for any while its host has to wait: it is not even compared."""
+        if self.token is None:
+            return
+        if (wait_s := self._guesses.wait_s(peer.host, self.clock())) > 0:
+            raise ProtocolError(f"too many wrong tokens came from {peer.host}; try again in {wait_s:.0f} s")
+        if not hmac.compare_digest(self.token.encode(), token.encode()):
+            self._guesses.wrong(peer.host, self.clock())
+            raise ProtocolError("the token is missing or wrong; set XBAR_TOKEN to that of the server")
 
     def _end(self, session: _Session, reason: str) -> None:
         self._holder = None

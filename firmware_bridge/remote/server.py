@@ -19,6 +19,9 @@ from firmware_bridge.remote.links import Address, Link, LinkDown, SerialLink, Tc
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 8
+MAX_WAITING = 4
+"""Of them, those that have not opened a session. One more takes the place of the oldest, so that strangers who keep
+their connections open keep nobody out."""
 HANDSHAKE_S = 5.0
 """A connection that has not opened a session by then is closed."""
 TICK_S = 0.05
@@ -99,6 +102,9 @@ class Server:
         except OSError as error:  # gone before it was taken
             log.info("a connection was not accepted: %s", error)
             return
+        waiting = sorted((c for c in self._connections if not c.peer.welcome), key=lambda c: c.since_s)
+        if len(waiting) >= MAX_WAITING:
+            self._lose(waiting[0], "others came while it opened no session")
         if len(self._connections) >= MAX_CONNECTIONS:
             log.warning("%s is one connection too many", link.name)
             link.close()

@@ -104,6 +104,31 @@ def test_a_replay_needs_the_run_file_alone(xbar, xbar_json, matrix, tmp_path):
     xr.testing.assert_identical(xr.load_dataset("m.nc").drop_attrs(), xr.load_dataset("again.nc").drop_attrs())
 
 
+def run_that_somebody_made(command, name="v.npy"):
+    """A run file with a command, and one input of that name."""
+    xr.Dataset(attrs={"command": command, "configuration": "{}"}).to_netcdf("run.nc", engine="h5netcdf")
+    content = np.frombuffer(b"content", np.uint8)
+    attributes = {"word": "v.npy", "name": name, "sha256": "", "size": content.size}
+    inputs = xr.Dataset({"file_0": ("byte_0", content, attributes)})
+    inputs.to_netcdf("run.nc", mode="a", group="inputs", engine="h5netcdf")
+
+
+@pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "..", "a/b", ""])
+def test_a_replay_puts_no_file_outside_its_folder(xbar, name):
+    run_that_somebody_made("xbar mvm --inputs v.npy", name)
+    result = xbar("runs", "replay", "run.nc")
+    assert result.exit_code == 4
+    assert "is no name of a file: nothing is unpacked" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["xbar serve", "xbar resume other.nc", "xbar runs replay m.nc", "xbar", ""])
+def test_a_replay_does_nothing_but_runs(xbar, command):
+    run_that_somebody_made(command)
+    result = xbar("runs", "replay", "run.nc")
+    assert result.exit_code == 4
+    assert "holds a command that makes no run" in result.stderr
+
+
 def test_a_replay_takes_the_flow_with_the_base_that_it_belongs_to(xbar, xbar_json, flows, tmp_path):
     for flow in flows:
         (tmp_path / flow.name).write_bytes(flow.read_bytes())

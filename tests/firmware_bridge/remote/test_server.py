@@ -163,7 +163,7 @@ def test_connections_are_bounded_and_those_inside_are_served(network):
         bridge = RemoteBridge.open(server.address)
         crowd = [connected(server) for _ in range(12)]
         assert bridge.run(PROGRAM).words.tolist() == [1]
-        until(lambda: len(server._connections) == server_module.MAX_CONNECTIONS)
+        until(lambda: len(server._connections) == 1 + server_module.MAX_WAITING)
         for connection in crowd:
             connection.close()
         bridge.close()
