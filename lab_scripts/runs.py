@@ -24,6 +24,7 @@ import numpy as np
 import typer
 import xarray as xr
 
+from firmware_bridge.exclusive import Exclusive
 from firmware_bridge.journal import has_pulses
 from firmware_bridge.waveform import frames_file
 from lab_scripts.exits import FileError, InputError
@@ -35,6 +36,8 @@ OUTPUT_OPTIONS = ("--out", "--figure", "--vcd")
 """Options that name a file to be written; every other word that is a file is an input."""
 COMMAND_FILE = "command.json"
 """Beside the journals of a run: its command, where it was typed, and what it was made with."""
+LOCK_FILE = "lock"
+"""Beside the journals of a run: held by the process that is at it."""
 INCOMPLETE_FILE = "incomplete.nc"
 """Beside the journals of a run that ended early: what had been measured."""
 INCOMPLETE = "incomplete"
@@ -94,6 +97,8 @@ class RunFile:
                     f"--out {path}: a run that did not end is in {folder}; go on with it by `xbar resume {path}`, or "
                     "throw it away with --force"
                 )
+            # Not under a process that is at it.
+            Exclusive.take(folder / LOCK_FILE, f"the run {path}").close()
             shutil.rmtree(folder)
         if (vcd := context.params.get("vcd")) is not None:
             if (backend := context.params["backend"]) != "rtl":
@@ -111,6 +116,9 @@ class RunFile:
                 "versions": versions(), "inputs": {str(it.path): it.sha256 for it in self.inputs},
             }  # fmt: skip
             (folder / COMMAND_FILE).write_text(json.dumps(record))
+        if JOURNAL not in self.context.find_root().meta:
+            lock = Exclusive.take(folder / LOCK_FILE, f"the run {self.path}")
+            self.context.call_on_close(lock.close)
         self.context.find_root().meta[JOURNAL] = self.path
         return folder / f"board{next(self._boards)}.journal"
 

@@ -100,7 +100,7 @@ def test_kill_9(xbar_json, xbar, matrix):
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     journal = Path("r.nc.journal/board0.journal")
     # Once it has begun, at some instant of its own.
-    while process.poll() is None and (not journal.exists() or journal.stat().st_size < 2000):
+    while process.poll() is None and (not journal.exists() or journal.stat().st_size < 1000):
         time.sleep(0.001)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
