@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
+from pydantic import ValidationError
+
 from drivers.board import BoardFileError
 from drivers.calibration_record import RecordError
 from firmware_bridge.errors import BoardError
@@ -54,7 +56,20 @@ def bad_input() -> Iterator[None]:
     except ValueError as error:
         if exit_code(error) is not Exit.DEFECT:
             raise
-        raise InputError(str(error)) from error
+        raise InputError(_in_words(error)) from error
+
+
+def _in_words(error: ValueError) -> str:
+    """What is wrong, without the form that pydantic gives it."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    found = []
+    for one in error.errors():
+        if "error" in one.get("ctx", {}):  # a check of ours, which names the value itself
+            found.append(str(one["ctx"]["error"]))
+        else:
+            found.append(f"{'.'.join(map(str, one['loc']))} = {one['input']}: {one['msg'].lower()}")
+    return "; ".join(found)
 
 
 def exit_code(error: BaseException) -> Exit:

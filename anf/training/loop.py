@@ -141,6 +141,7 @@ class _Run:
         held = {f"{n}.held": layer.held for n, layer in flow.base_layers().items() if layer.held is not None}
         self.frozen_digest = _digest({**frozen, **held})
         self.step = 0
+        self.kept: int | None = None
         self.first_loss = math.nan
         self.curve: list[tuple[int, float, float]] = []
 
@@ -204,7 +205,11 @@ class _Run:
         )
 
     def _kept(self) -> str:
-        return f"the last good state is in {self.checkpoint}" if self.checkpoint else "no checkpoint was kept"
+        if self.checkpoint is None:
+            return "no checkpoint was kept"
+        if self.kept is None:
+            return f"no checkpoint was written yet, the first was due at step {self.config.checkpoint_every}"
+        return f"the last good state, of step {self.kept}, is in {self.checkpoint}"
 
     @contextmanager
     def _noise(self) -> Iterator[None]:
@@ -235,6 +240,7 @@ class _Run:
         tensors["curve"] = torch.tensor(self.curve, dtype=torch.float64).reshape(-1, 3)
         tensors["progress"] = torch.tensor([self.step, self.first_loss], dtype=torch.float64)
         write_tensors(self.checkpoint, tensors, {"run": self._identity()})
+        self.kept = self.step
 
     def load(self) -> None:
         if self.checkpoint is None:
@@ -250,6 +256,7 @@ class _Run:
                 self.adam.state[p] = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
         self.generator.set_state(tensors["generator"])
         self.step, self.first_loss = int(tensors["progress"][0]), float(tensors["progress"][1])
+        self.kept = self.step
         self.curve = [(int(step), loss, e) for step, loss, e in tensors["curve"].tolist()]
 
     def _identity(self) -> str:

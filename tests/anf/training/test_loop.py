@@ -108,11 +108,18 @@ class Poisoned:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 100.0])
 def test_divergence_stops_with_advice_and_keeps_the_last_good_state(value, tmp_path):
     state = tmp_path / "state.safetensors"
-    with pytest.raises(TrainingDiverged, match=r"step 6.*state\.safetensors.*learning_rate = 0\.004"):
+    with pytest.raises(TrainingDiverged, match=r"step 6.*of step 4, is in .*state\.safetensors.*learning_rate = 0\.004"):
         train(MixerFlow(CONFIG), Poisoned(value), SHORT, checkpoint=state)
     recovered = MixerFlow(CONFIG)
     assert train(recovered, FREE, SHORT, checkpoint=state, resume=True).steps == 8
     assert torch.isfinite(parameters(recovered)).all()
+
+
+def test_divergence_before_the_first_checkpoint_does_not_speak_of_one(tmp_path):
+    late = SHORT.model_copy(update={"checkpoint_every": 8})
+    with pytest.raises(TrainingDiverged, match="no checkpoint was written yet, the first was due at step 8"):
+        train(MixerFlow(CONFIG), Poisoned(math.nan), late, checkpoint=tmp_path / "state.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_groups_cover_every_parameter_once():
