@@ -38,7 +38,7 @@ def _fill(figure: Figure, run: xr.Dataset) -> None:
             axes.plot(x, at.mean("chip"), "-", color=colour, label=stage)
             axes.plot(x, at, "o", ms=3, mfc="none", color=colour)
         axes.axhline(run.attrs["ess_digital"], color=GREY, ls="--", lw=0.8, label="digital layers")
-        axes.legend(loc="lower left", fontsize=7)
+        axes.legend(loc="center right", fontsize=7)
     stuck = f"φ⁴ 6×6, λ = 5.5, {100 * run.attrs['stuck']:g} % stuck"
     left.set(title=stuck, xlabel="σ of programmed conductance (µS)", ylabel="ESS per proposal", ylim=(0, 1.02))
     right.set(title=f"{stuck}, σ = 0.54 µS", xlabel="s after programming (0 drawn at 1)", xscale="log")

@@ -11,6 +11,8 @@ def test_a_lattice_is_compared_on_hardware_in_software_and_with_hmc(xbar_json, m
     ratio = numbers["L = 4, ESS, hardware"]["value"] / numbers["L = 4, ESS, software"]["value"]
     assert numbers["L = 4, ESS, hardware over software"]["value"] == ratio >= 0.9
     assert numbers["L = 4, ESS, hardware over software"]["bar"] == "≥ 0.9"
+    assert all(numbers[f"L = 4, {name} on hardware − exact"]["met"] for name in ("virial", "zero_mode"))
+    assert numbers["L = 4, a proposal as executed, in the cells"]["value"] > 0
     with xr.open_dataset("f.nc") as run:
         assert run["arrays"].to_numpy().tolist() == [1]
         assert run["on_boards"].all()
