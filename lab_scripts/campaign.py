@@ -48,12 +48,12 @@ class Outcome:
     said: str = ""
 
 
-def make_run(words: Sequence[str], name: str, folder: str, board: int | None) -> Outcome:
+def make_run(words: Sequence[str], name: str, file: str, folder: str, board: int | None) -> Outcome:
     """One task, in a worker's process: make the run, go on with it, or find that it is there."""
     from distributed import get_worker
 
     worker = str(get_worker().name)
-    out = Path(folder, f"{name}.nc")
+    out = Path(folder, file)
     began, cpu = time.monotonic(), time.process_time()
     if out.exists():
         return Outcome(name, worker, Exit.OK, 0.0, 0.0, there=True)
@@ -126,7 +126,7 @@ def campaign(
     ]  # fmt: skip
     report.table(str(file), ("", ""), rows)
     for outcome in bad:
-        report.say(f"{outcome.name} on {outcome.worker}: exit code {outcome.code}: {outcome.said}")
+        report.say(f"{outcome.name} on {outcome.worker or 'no board'}: exit code {outcome.code}: {outcome.said}")
     report.finish({"seconds": seconds, "runs": [asdict(o) for o in outcomes]})
     if bad:
         raise OutsideBound(
@@ -152,7 +152,7 @@ def run_campaign(client: Client, todo: Sequence[Task], folder: Path, step: Any =
         if not allowed:
             return None
         future = client.submit(
-            make_run, task.words, task.name, str(folder), task.board, key=f"{task.name}:{len(tried)}",
+            make_run, task.words, task.name, task.file, str(folder), task.board, key=f"{task.name}:{len(tried)}",
             workers=allowed, resources={BOARD_TAG: 1}, pure=False, retries=0,
         )  # fmt: skip
         tried_by[str(future.key)] = tried
@@ -162,7 +162,11 @@ def run_campaign(client: Client, todo: Sequence[Task], folder: Path, step: Any =
     running = as_completed([future for task in todo if (future := submit(task)) is not None], with_results=False)
     for future in running:
         task = by_key[str(future.key).rpartition(":")[0]]
-        outcome = future.result()
+        if future.status == "error":
+            # Every worker that had it died: it is left alone, before it has killed them all.
+            outcome = Outcome(task.name, "", Exit.DEFECT, 0.0, 0.0, said=str(future.exception()))
+        else:
+            outcome = future.result()
         future.release()
         if outcome.code == Exit.BOARD:
             in_a_row[outcome.worker] += 1

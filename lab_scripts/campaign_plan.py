@@ -76,7 +76,8 @@ class Task:
     """One run to be made.
 
     words: of the command. board: the one that it must be made on, by number; None for any.
-    name: of its run file, without suffix; it follows from the other two, so that nothing is made twice.
+    name: of its run file, without suffix; it follows from the other two, files that the words name by their content,
+    so that nothing is made twice, and nothing that would now be another run is taken for it. file: with suffix.
     """
 
     words: tuple[str, ...]
@@ -84,8 +85,18 @@ class Task:
 
     @property
     def name(self) -> str:
-        digest = hashlib.sha256(json.dumps([self.words, self.board]).encode()).hexdigest()[:12]
+        asked = [_content(word) for word in self.words]
+        digest = hashlib.sha256(json.dumps([asked, self.board]).encode()).hexdigest()[:12]
         return f"{self.words[0]}-{digest}" if self.board is None else f"{self.words[0]}-board{self.board}-{digest}"
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}.json" if self.words[0] == "calibrate" else f"{self.name}.nc"
+
+
+def _content(word: str) -> str:
+    path = Path(word.partition("=")[2] if word.startswith("--") else word)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else word
 
 
 def load_campaign(path: Path) -> Campaign:

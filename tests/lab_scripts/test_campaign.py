@@ -12,11 +12,12 @@ import pytest
 
 from drivers.board import PAPER_BOARD, load_board
 from drivers.bridges import open_bridge
+from drivers.calibration_record import CalibrationRecord
 from firmware_bridge.remote.links import Address
 from firmware_bridge.remote.server import Server
 from lab_scripts.campaign import _client, run_campaign
 from lab_scripts.campaign_plan import Boards, Campaign, Commands, load_campaign, tasks
-from lab_scripts.exits import FileError, InputError
+from lab_scripts.exits import Exit, FileError, InputError
 from lab_scripts.run_store import differences, open_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
@@ -88,6 +89,17 @@ def test_two_equal_tasks_are_refused():
         )
 
 
+def test_a_run_of_a_file_whose_content_has_changed_is_another_run(tmp_path):
+    tile = tmp_path / "tile.npy"
+    tile.write_bytes(b"one")
+    campaign = plan(Boards(mock=1), command=f"program {tile}")
+    (before,) = (task.name for task in tasks(campaign))
+    tile.write_bytes(b"two")
+    assert [task.name for task in tasks(campaign)] != [before]
+    tile.write_bytes(b"one")
+    assert [task.name for task in tasks(campaign)] == [before]
+
+
 # -- runs --------------------------------------------------------------------------------------------------------------
 
 
@@ -137,3 +149,25 @@ def test_a_board_that_fails_is_left_out_and_its_tasks_move(tmp_path):
         stop.set()
         thread.join()
     assert [(o.code, o.worker) for o in outcomes] == [(0, server.address)] * 2
+
+
+def test_a_fleet_is_calibrated_and_a_task_that_kills_its_workers_is_left_alone(tmp_path, mocker):
+    fleet = tasks(plan(Boards(mock=1), command="calibrate self", on="every board"))
+    deadly = tasks(plan(Boards(mock=1), command="program AI4S"))
+    with _client(plan(Boards(mock=1), command="x"), None, 1) as client:
+        client.run_on_scheduler(_forgive_nothing)
+        (record,) = run_campaign(client, fleet, tmp_path)
+        mocker.patch("lab_scripts.campaign.make_run", _die)
+        (outcome,) = run_campaign(client, deadly, tmp_path)
+    assert record.code == 0, record.said
+    assert CalibrationRecord.load(tmp_path / fleet[0].file).serial == "mock-0"
+    assert outcome.code == Exit.DEFECT
+    assert "worker" in outcome.said
+
+
+def _forgive_nothing(dask_scheduler) -> None:
+    dask_scheduler.allowed_failures = 0
+
+
+def _die(*args) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
