@@ -35,16 +35,19 @@ from firmware_bridge.bridge import Result
 from firmware_bridge.errors import ConnectionLost
 from firmware_bridge.journal import Journal, JournalBridge
 from firmware_bridge.mock.board import MockBoard
-from firmware_bridge.mock.faults import Fault
+from firmware_bridge.mock.cell_faults import CellFault
+from firmware_bridge.mock.faults.lines import BrokenLine, DriftJump, ShortedSourceLines
 from firmware_bridge.program import Program
 
 ACTION = Phi4(m2=-4.0, lam=5.0, shape=(4, 4))
 HOUR_S, BATCHES, PROPOSALS = 3600.0, 6, 256
 CALIBRATED_EVERY = 6
 """Hours."""
-JUMP, LEAKAGE_A = 0.1, 1e-6
-"""σ of the relative change of cells in a jump; σ of the current that begins to leak into each source line."""
-FAULTS = ("interrupt", "link lost", "host full", "power cut", "drift jump", "leakage", "frozen cell")
+JUMP, PASSING_S = 0.1, 1800.0
+"""σ of the relative change of cells in a jump; how long faults last that pass, s."""
+FAULTS = (
+    "interrupt", "link lost", "host full", "power cut", "drift jump", "loose contact", "short SL–SL", "frozen cell",
+)  # fmt: skip
 
 
 class Interrupted(KeyboardInterrupt):
@@ -212,16 +215,20 @@ class Unattended:
             # Somewhere in the programs of about one batch.
             spared, after = int(rng.integers(0, 130)), int(rng.integers(0, 3))
             self.bridge.planned.append((spared, after, lost[fault](fault), fault == "power cut"))
-        elif fault == "leakage":
-            self.chips.inject(rng.normal(0.0, LEAKAGE_A, BOARD.shape[0]))
-        else:
+        elif fault == "drift jump":
+            self.chips.faults.add(DriftJump(from_s=self.board_time_s, relative=JUMP, seed=int(rng.integers(2**31))))
+        elif fault == "frozen cell":
             state = self.chips.array.save_state()
-            n = BOARD.shape[0] * BOARD.shape[1]
-            if fault == "drift jump":
-                state["cells_base_s"] *= np.maximum(1.0 + rng.normal(0.0, JUMP, n), 0.0)
-            else:
-                state["cells_faults"][rng.integers(n)] = Fault.STUCK_LOW
+            state["cells_faults"][rng.integers(BOARD.shape[0] * BOARD.shape[1])] = CellFault.STUCK_LOW
             self.chips.array.load_state(state)
+        else:
+            lasts = {"from_s": self.board_time_s, "until_s": self.board_time_s + PASSING_S}
+            a, b = (int(line) for line in rng.choice(BOARD.shape[0], 2, replace=False))
+            self.chips.faults.add(
+                BrokenLine(line="bl", index=a, **lasts)
+                if fault == "loose contact"
+                else ShortedSourceLines(lines=(a, b), **lasts)
+            )
 
     @property
     def board_time_s(self) -> float:
