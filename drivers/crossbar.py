@@ -296,6 +296,13 @@ class Crossbar:
         """
         return self._lines.held(dac_code, connect=connect)
 
+    def wrong_registers(self) -> list[tuple[int, str, int, int]]:
+        """Registers of the DACs that do not hold what they were sent: (chip, name, expected, read).
+
+        Raises `ProtocolError` for a chip that does not echo a read. Most callers want `drivers.self_test`.
+        """
+        return self._lines.wrong_registers()
+
     # -- programming -------------------------------------------------------------------------------------------------
     @asking("Crossbar.apply_pulses")
     def apply_pulses(

@@ -90,7 +90,7 @@ class Dac80508Bank:
     def __init__(self, n_chips: int, *, gain: int, ref_divide: int) -> None:
         self.n_chips = n_chips
         self.mask = (1 << n_chips) - 1
-        self._gain_code = gain_code(gain=gain, ref_divide=ref_divide)
+        self.gain_code = gain_code(gain=gain, ref_divide=ref_divide)
 
     def broadcast(self, program: Program, register: int, data: int) -> None:
         """Write the same data to a register of every chip."""
@@ -102,7 +102,7 @@ class Dac80508Bank:
         program.append(reset_wait)
         self.broadcast(program, TRIGGER, TRIGGER_SOFT_RESET)
         program.append(reset_wait)
-        self.broadcast(program, GAIN, self._gain_code)
+        self.broadcast(program, GAIN, self.gain_code)
         self.broadcast(program, SYNC, SYNC_ALL_WAIT)
         self.load(program, codes)
         self.ldac(program)

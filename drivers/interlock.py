@@ -175,6 +175,11 @@ class Interlock:
         if self._ledger is not None:
             self._ledger.record(given.entries, after - before)
 
+    @property
+    def codes(self) -> NDArray[np.int64]:
+        """What the DACs' buffers hold, (8 · chips,), by all that was sent."""
+        return self._lines.buffer.copy()
+
     # -- following a program ------------------------------------------------------------------------------------------
     def _follow(self, instruction: Instruction, lines: LineState, given: _Given, clock: Clock) -> None:
         start = clock.now

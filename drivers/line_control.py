@@ -17,7 +17,7 @@ from drivers.interlock import Interlock
 from drivers.ledger import Ledger
 from drivers.sn74hc595 import Sn74hc595Chain
 from firmware_bridge.bridge import Bridge, Result
-from firmware_bridge.errors import ProtocolError
+from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.isa import (
     DAC_CHANNELS,
     ISA_HASH,
@@ -45,12 +45,14 @@ class ReadState:
     reference: what the amplifiers hold the source lines at. On the forming level the gates are lowered by as much.
     bit_lines: what their muxes select: the DACs, or the common mode.
     adc_inputs: the amplifiers, or nothing: inhibited muxes leave the converters at their reference.
+    gate_v: of rows that are on, absolute, V; None for ``levels.wl_on_v``.
     """
 
     rows: tuple[int, ...] | None = None
     reference: Literal["vcm", "form"] = "vcm"
     bit_lines: Literal["dac", "vcm"] = "dac"
     adc_inputs: Literal["tia", "open"] = "tia"
+    gate_v: float | None = None
 
 
 READ = ReadState()
@@ -177,7 +179,11 @@ class LineControl:
             program = Program([cd4051b.CONNECT, mvm, cd4051b.DISCONNECT])
             results = ads8324.unpack(self.run(program).words, self._n_adcs)
             np.take(results.reshape(len(out[part]), -1), self._order, axis=1, out=out[part])
-        ads8324.refuse_clipped(out, self._sl, self._full_scale_a)
+        try:
+            ads8324.refuse_clipped(out, self._sl, self._full_scale_a)
+        except LimitError:
+            self.safe()
+            raise
         return out
 
     @contextmanager
@@ -208,6 +214,30 @@ class LineControl:
                 program = Program([cd4051b.DISCONNECT])
                 self._rest(program)
                 self.run(program)
+
+    def wrong_registers(self) -> list[tuple[int, str, int, int]]:
+        """Registers of the DACs that do not hold what they were sent: (chip, name, expected, read).
+
+        Raises `ProtocolError` for a chip that does not echo a read.
+        """
+        if not self._initialised:
+            self._initialise()
+        codes = self.interlock.codes.reshape(-1, DAC_CHANNELS)
+        expected = {
+            (dac80508.GAIN, "GAIN"): self._dac.gain_code, (dac80508.SYNC, "SYNC"): dac80508.SYNC_ALL_WAIT,
+            (dac80508.CONFIG, "CONFIG"): 0, (dac80508.STATUS, "STATUS"): 0,
+            **{(dac80508.DAC0 + c, f"DAC{c}"): codes[:, c] for c in range(DAC_CHANNELS)},
+        }  # fmt: skip
+        program = Program()
+        for register, _ in expected:
+            self._dac.read(program, register)
+        answers = self.run(program).words.reshape(len(expected), -1)
+        wrong = []
+        for words, ((register, name), value) in zip(answers, expected.items(), strict=True):
+            read = self._dac.parse_read(words, register)
+            held = np.broadcast_to(value, read.shape)
+            wrong += [(int(c), name, int(held[c]), int(read[c])) for c in np.flatnonzero(read != held)]
+        return wrong
 
     def wait(self, seconds: float) -> None:
         """Let board time pass."""
@@ -280,7 +310,7 @@ class LineControl:
             return
         board, before = self.board, self._state or READ
         level_v = board.wiring.vform_v if state.reference == "form" else board.wiring.vcm_v
-        on_v = board.levels.wl_on_v + level_v - board.wiring.vcm_v
+        on_v = board.levels.wl_on_v + level_v - board.wiring.vcm_v if state.gate_v is None else state.gate_v
         program = Program()
         self._codes[self._bl] = dac80508.volts_to_code(level_v, board.dac.span_v)
         rows = slice(None) if state.rows is None else list(state.rows)

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
+import typer
 
 from calibration.board_calibration.self_calibration import self_calibration
+from drivers.board import load_board
 from drivers.bridges import BackendUnavailable
 from drivers.connect import open_crossbar
+from drivers.crossbar import Crossbar
+from drivers.self_test import self_test as self_test_of
 from firmware_bridge.mock.board import MockParams
 from lab_scripts.console import Report
 from lab_scripts.exits import OutsideBound
-from lab_scripts.options import Json
+from lab_scripts.options import PAPER, BoardFile, Json
 from lab_scripts.runs import git_revision, versions
 
 _BACKENDS = ("mock", "rtl", "zc706")
 _RELATIVE_ERROR = 0.05
 
 
-def doctor(json_output: Json = False) -> None:
-    """Show what is installed and which backends answer, and test the mock board."""
+TestBackend = Annotated[
+    str | None,
+    typer.Option("--backend", help="Test this board instead: DACs, muxes, converters, lines. Pulses nothing."),
+]
+
+
+def doctor(backend: TestBackend = None, board_file: BoardFile = PAPER, json_output: Json = False) -> None:
+    """Show what is installed and which backends answer, and test the mock board; or test a board."""
     report = Report(as_json=json_output)
+    if backend is not None:
+        with open_crossbar(backend, board=load_board(board_file)) as crossbar:
+            board_test(crossbar, report)
+        return
     found = versions()
     report.table(
         "Installed",
@@ -50,6 +66,15 @@ def doctor(json_output: Json = False) -> None:
     )
     if not all(checks.values()):
         raise OutsideBound(f"the mock board fails: {', '.join(name for name, ok in checks.items() if not ok)}")
+
+
+def board_test(crossbar: Crossbar, report: Report) -> None:
+    """The board's own test, as a table. Raises `SelfTestError`."""
+    passed = self_test_of(crossbar)
+    identity = crossbar.identity
+    report.table(f"{identity.kind} {identity.serial}", ("part", "found"), list(passed.tested.items()))
+    report.say(f"board time {passed.board_time_s * 1e3:.1f} ms, {passed.cycles} clock cycles")
+    report.finish({"tested": passed.tested, "cycles": passed.cycles, "board_time_s": passed.board_time_s})
 
 
 def self_test() -> dict[str, bool]:
