@@ -19,7 +19,7 @@ Each fault of `firmware_bridge.mock.faults.catalogue`, put where no driver can s
 
 *At opening*: present before `drivers.self_test.self_test`, {self_test:.1f} ms of board time. *At work*: sets in after
 the board has been taken for known; then come 32 products and one look of `drivers.self_test.Watch`, {look:.1f} ms. A
-look per second of board time is {share:.1%} of it; a fault is then told of a second after it sets in, at the latest. The
+look per second of board time is {share:.1%} of it; a fault is told of within a second. The
 time is that from the fault to the error, products included. When the error is raised outputs are safe: bit lines
 off, muxes released, DACs reset.
 
