@@ -235,7 +235,7 @@ class LineControl:
         wrong = []
         for words, ((register, name), value) in zip(answers, expected.items(), strict=True):
             read = self._dac.parse_read(words, register)
-            held = np.broadcast_to(value, read.shape)
+            held = np.broadcast_to(np.asarray(value), read.shape)
             wrong += [(int(c), name, int(held[c]), int(read[c])) for c in np.flatnonzero(read != held)]
         return wrong
 
