@@ -22,7 +22,7 @@ from drivers.line_state import LineState
 from drivers.pulse_limits import PulseVolts
 from drivers.refusal import Volts, refuse
 from firmware_bridge.bridge import Bridge, Identity, Result, SequencerConfig
-from firmware_bridge.errors import ProtocolError
+from firmware_bridge.errors import ProtocolError, asked_for
 from firmware_bridge.extremes import extremes
 from firmware_bridge.isa import (
     DAC_CHANNELS,
@@ -103,14 +103,12 @@ class Interlock:
         """Refuse programs that would be refused if they ran one after the other; send nothing."""
         lines, given, clock = self._lines.copy(), self._given.copy(), Clock(self._board.timing, self._cycle)
         for program in programs:
-            for instruction in program:
-                self._follow(instruction, lines, given, clock)
+            self._follow_all(program, lines, given, clock)
             clock.issue(End())
 
     def run(self, program: Program) -> Result:
         lines, given, clock = self._lines.copy(), self._given.copy(), Clock(self._board.timing, self._cycle)
-        for instruction in program:
-            self._follow(instruction, lines, given, clock)
+        self._follow_all(program, lines, given, clock)
         before = self._given
         self._write_down(given)
         self._given = given
@@ -181,6 +179,13 @@ class Interlock:
         return self._lines.buffer.copy()
 
     # -- following a program ------------------------------------------------------------------------------------------
+    def _follow_all(self, program: Program, lines: LineState, given: _Given, clock: Clock) -> None:
+        try:
+            for instruction in program:
+                self._follow(instruction, lines, given, clock)
+        except ProtocolError as error:
+            raise ProtocolError(f"{error}{asked_for()}; nothing was sent to the board") from error
+
     def _follow(self, instruction: Instruction, lines: LineState, given: _Given, clock: Clock) -> None:
         start = clock.now
         begin = clock.issue(instruction)

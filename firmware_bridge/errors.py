@@ -23,6 +23,11 @@ def asking(who: str) -> Iterator[None]:
         _ASKING.reset(token)
 
 
+def asked_for() -> str:
+    """Who asks now, as the end of a message; empty if nobody says so."""
+    return f"; asked for by {' → '.join(_ASKING.get())}" if _ASKING.get() else ""
+
+
 class BoardError(Exception):
     """Anything that the board, a bridge or a chip refuses or fails at."""
 
@@ -64,8 +69,7 @@ class LimitError(BoardError):
         text = f"{parameter} = {_si(value, unit)} is {bound}"
         if source:
             text += f" ({source})"
-        if self.asked_by:
-            text += f"; asked for by {' → '.join(self.asked_by)}"
+        text += asked_for()
         if advice:
             text += f"; {advice}"
         super().__init__(text)

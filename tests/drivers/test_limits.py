@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from drivers.board import Board, load_board
 from drivers.connect import open_crossbar
 from firmware_bridge.errors import BoardError, LimitError, ProtocolError, asking
+from firmware_bridge.isa import Gate, Pulse
+from firmware_bridge.program import Program
 
 CODE_V = 5.0 / 65536
 BOARD = load_board()
@@ -112,6 +114,15 @@ def test_a_refusal_says_who_asked_for_what_and_the_limit():
         "asked for by night run → Crossbar.apply_pulses; nothing was sent to the board"
     ).replace("2.4 V", f"{refusal.value.value:.6g} V")
     assert refusal.value.asked_by == ("night run", "Crossbar.apply_pulses")
+
+
+def test_so_does_a_refusal_of_what_cannot_be_followed():
+    with open_crossbar("mock") as crossbar, pytest.raises(ProtocolError) as refusal, asking("hand-written program"):
+        crossbar._lines.run(Program([Gate(True), Pulse(100)]))
+    assert str(refusal.value) == (
+        "a pulse while the bit lines are connected; GATE 0 first; asked for by hand-written program; "
+        "nothing was sent to the board"
+    )
 
 
 def test_who_asked_is_forgotten_when_the_call_is_over():
