@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.write_verify import WriteVerifyResult, program
+from calibration.write_verify import Snapshot, WriteVerifyResult, program
 from calibration.write_verify_config import WriteVerifyConfig
 from drivers.crossbar import Crossbar
 
@@ -91,9 +91,9 @@ def compare(
     todo = [(chip, name) for chip in chips for name in variants]
     for k, (chip, name) in enumerate(todo):
 
-        def tell(cycle: int, done: int, total: int, _: Array, k: int = k, chip: int = chip, name: str = name) -> None:
+        def tell(now: Snapshot, k: int = k, chip: int = chip, name: str = name) -> None:
             if progress is not None:
-                progress(k + done / total, len(todo), f"{name}, chip {chip}, cycle {cycle}")
+                progress(k + now.cells_done / now.cells, len(todo), f"{name}, chip {chip}, cycle {now.cycle}")
 
         with open_(chip) as crossbar:
             watched = left_alone(crossbar.shape)

@@ -20,8 +20,38 @@ from firmware_bridge.errors import LimitError, ProtocolError, asking
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Progress = Callable[[int, int, int, Array], None]
-"""Called after each read with (cycle, cells done or given up, cells in all, conductance read (n_sl, n_bl) S)."""
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Where programming stands after a read. Cells are (n_sl, n_bl).
+
+    cycle: reads so far. g_target_s: targets, S; NaN where the cell is left alone. g_read_s: what was read, S.
+    done: programmed, or given up. failure: `Failure` of each cell so far. pulses: that each cell got so far.
+    amplitude_v, gate_v: the pulse between the read before and this one, V; NaN where there was none.
+    """
+
+    cycle: int
+    g_target_s: Array
+    g_read_s: Array
+    done: Mask
+    failure: NDArray[np.int8]
+    pulses: NDArray[np.int64]
+    amplitude_v: Array
+    gate_v: Array
+
+    @property
+    def cells(self) -> int:
+        """Cells with a target."""
+        return int(np.isfinite(self.g_target_s).sum())
+
+    @property
+    def cells_done(self) -> int:
+        """Cells with a target that are done or given up."""
+        return int((self.done & np.isfinite(self.g_target_s)).sum())
+
+
+Progress = Callable[[Snapshot], None]
+"""Called after each read."""
 
 BROKEN_OVER_RANGE = 1.5
 """A cell that conducts this many times more than the highest target is broken, whatever it did before."""
@@ -193,7 +223,7 @@ class _Session:
             alive &= self._failure == Failure.NONE
             done |= ~alive
             if self._progress is not None:
-                self._progress(len(self._reads), int((done & self._selected).sum()), int(self._selected.sum()), g)
+                self._progress(self._snapshot(g, done))
             if done.all():
                 break
             # One read is no reason to touch a cell that may well be on target.
@@ -202,6 +232,14 @@ class _Session:
             self._pulse(cells)
             pulsed |= cells
             trims += cells & (size <= c.accept_s)
+
+    def _snapshot(self, g: Array, done: Mask) -> Snapshot:
+        step = self._steps[-2] if len(self._steps) > 1 else None
+        none = np.full(g.shape, np.nan)
+        amplitude, gate = (none, none) if step is None else (step.amplitude_v, step.gate_v)
+        return Snapshot(
+            len(self._reads), self._given, g, done.copy(), self._failure.copy(), self._pulses.copy(), amplitude, gate
+        )
 
     def _tolerance_s(self, pulsed: Mask, trims: NDArray[np.int64]) -> Array:
         """What counts as on target, S: narrow after a pulse, wider for cells not touched yet and for those that do not

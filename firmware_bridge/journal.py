@@ -167,6 +167,50 @@ def has_pulses(path: Path) -> bool:
     return any(kind is Kind.BEGUN and payload[_DIGEST_BYTES] for kind, payload in read(path)[0])
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A record as who looks on sees it. pulses: of a program that begins; cycles: of one that is done."""
+
+    kind: Kind
+    pulses: bool = False
+    cycles: int = 0
+
+
+class JournalReader:
+    """Looks on while somebody else writes: `new()` gives what has been added since the last call.
+
+    Nothing is checked but that records are whole, and results are skipped: whoever goes on from a journal uses `parse`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._position = path, len(MAGIC)
+
+    def new(self) -> list[Entry]:
+        """Records that were completed since the last call, oldest first; none if there is no journal yet."""
+        found: list[Entry] = []
+        try:
+            file = self._path.open("rb")
+        except FileNotFoundError:
+            return found
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            while self._position + _HEADER.size <= size:
+                file.seek(self._position)
+                kind, length, _ = _HEADER.unpack(file.read(_HEADER.size))
+                end = self._position + _HEADER.size + length
+                if end > size or kind not in set(Kind):
+                    break
+                payload = file.read(min(length, _DIGEST_BYTES + 1))
+                self._position = end
+                if kind == Kind.BEGUN:
+                    found.append(Entry(Kind.BEGUN, pulses=bool(payload[_DIGEST_BYTES])))
+                elif kind == Kind.DONE:
+                    found.append(Entry(Kind.DONE, cycles=_DONE.unpack_from(payload)[0]))
+                else:
+                    found.append(Entry(Kind(kind)))
+        return found
+
+
 class JournalBridge:
     """Wraps `inner`; same interface.
 

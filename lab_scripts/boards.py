@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.targets import PATTERNS, pattern
-from calibration.write_verify import WriteVerifyConfig, WriteVerifyResult, checked_targets
+from calibration.write_verify import Snapshot, WriteVerifyConfig, WriteVerifyResult, checked_targets
 from calibration.write_verify import program as write_verify
 from drivers.connect import mock_board
 from drivers.crossbar import Crossbar
 from firmware_bridge.errors import LimitError
-from lab_scripts.console import Report
+from lab_scripts.console import Report, Step
 from lab_scripts.exits import InputError
+from lab_scripts.live_events import tell_programmed, tell_read
 from lab_scripts.options import at_corner, load_array
 
 Matrix = NDArray[np.float64]
@@ -27,12 +28,15 @@ def program_array(
     config = config or WriteVerifyConfig()
     check_targets(target_s, config)
     with report.task("Programming") as step:
-        return write_verify(
-            crossbar,
-            target_s,
-            config=config,
-            progress=lambda cycle, done, total, _: step(done, total, f"cycle {cycle}"),
-        )
+        result = write_verify(crossbar, target_s, config=config, progress=lambda now: say_read(now, crossbar, step))
+    tell_programmed(result)
+    return result
+
+
+def say_read(now: Snapshot, crossbar: Crossbar, step: Step, array: int = 0, arrays: int = 1) -> None:
+    """A read of write-verify, for the bar and for who looks on."""
+    step(now.cells_done, now.cells, f"cycle {now.cycle}" if arrays == 1 else f"array {array + 1} of {arrays}")
+    tell_read(now, crossbar, array)
 
 
 def load_targets(name: str, shape: tuple[int, int]) -> Matrix:

@@ -19,6 +19,7 @@ from drivers.connect import open_crossbar
 from firmware_bridge.errors import LimitError
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
+from lab_scripts.live_events import tell_board
 from lab_scripts.options import (
     PAPER,
     UNCORRECTED,
@@ -80,6 +81,7 @@ def measure(
             vcd=run_file.next_waveform(),
         ) as crossbar,
     ):
+        tell_board(crossbar, backend)
         if experiment.wait_s > UNASKED_WAIT_S and crossbar.identity.kind not in ("mock", "rtl") and not yes:
             raise InputError(
                 f"{experiment.name} waits {experiment.wait_s:g} s ({experiment.wait_s / 86400:.2g} days), and "

@@ -26,6 +26,7 @@ from lab_scripts import (
     figure,
     hmc,
     ledger,
+    live,
     mvm,
     performance,
     place,
@@ -36,10 +37,16 @@ from lab_scripts import (
     stored_runs,
     train,
 )
+from lab_scripts.dashboard.command import dashboard
 from lab_scripts.exits import MEANING, Exit, exit_code
+from lab_scripts.report.command import report
 from lab_scripts.runs import COMMAND, JOURNAL, keep_unfinished
 
 _EPILOG = "Exit codes: " + " · ".join(f"{code.value} {text}" for code, text in MEANING.items()) + "."
+
+
+_OUTCOMES = {Exit.INTERRUPTED: "interrupted", Exit.OUTSIDE_BOUND: "done"}
+"""What a live run is told to have come to; all other codes are failures."""
 
 
 class _Commands(TyperGroup):
@@ -63,11 +70,14 @@ class _Commands(TyperGroup):
             if code is Exit.DEFECT:
                 traceback.print_exc()
             text = MEANING[code] if code is Exit.INTERRUPTED else str(error) or type(error).__name__
+            live.end(_OUTCOMES.get(code, "failed"), text)
             print(f"xbar: {text}", file=sys.stderr)
             unfinished = ctx.find_root().meta.get(JOURNAL)
             if unfinished and keep_unfinished(unfinished):
                 print(f"xbar: go on with: xbar resume {shlex.quote(str(unfinished))}", file=sys.stderr)
             raise typer.Exit(code.value) from error
+        finally:
+            live.end("done", "")
 
 
 app = typer.Typer(
@@ -89,6 +99,7 @@ app.add_typer(characterise.characterise, name="characterise")
 app.command()(figure.figure)
 app.command()(ledger.ledger)
 app.command()(resume.resume)
+app.command()(report)
 app.add_typer(stored_runs.runs, name="runs")
 app.command()(campaign.campaign)
 app.add_typer(bench.bench, name="bench")
@@ -101,6 +112,7 @@ app.command()(sample.sample)
 app.command()(check_physics.check_physics)
 app.command()(demo.demo)
 app.command()(serve.serve)
+app.command()(dashboard)
 
 
 def main() -> None:

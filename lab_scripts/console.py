@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from lab_scripts import live
+
 Step = Callable[..., None]
 """step(done, total, note=""): where a task stands."""
 
@@ -37,9 +39,10 @@ class Report:
 
     @contextmanager
     def task(self, description: str) -> Iterator[Step]:
-        """A bar with the time left, on stderr, if that is a terminal."""
+        """A bar with the time left, on stderr, if that is a terminal; and for who looks on (`lab_scripts.live`)."""
+        tell = live.task(description)
         if not self._err.is_terminal:
-            yield lambda done, total, note="": None
+            yield tell
             return
         columns = (
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
@@ -51,6 +54,7 @@ class Report:
 
             def step(done: float, total: float, note: str = "") -> None:
                 nonlocal drawn
+                tell(done, total, note)
                 now = time.monotonic()
                 # Callers report as often as they like; the bar moves ten times a second.
                 if done >= total or now - drawn > _REDRAW_S:

@@ -16,8 +16,10 @@ from anf.flows.flow import Flow
 from anf.lattice.actions import Action
 from drivers.board import Board
 from drivers.connect import open_crossbar
+from lab_scripts.boards import say_read
 from lab_scripts.console import Report, Step
 from lab_scripts.exits import bad_input
+from lab_scripts.live_events import tell_board, tell_programmed
 from lab_scripts.options import UNCORRECTED, Corrected
 from lab_scripts.runs import RunFile
 
@@ -63,6 +65,8 @@ def flow_on_boards(
             )
             for i, address in enumerate(used)
         ]
+        for crossbar, address in zip(crossbars, used, strict=True):
+            tell_board(crossbar, address)
         if surveyed:
             with report.task("Survey") as step, bad_input():
                 step(0, 1)
@@ -77,8 +81,10 @@ def flow_on_boards(
                 patched=surveyed,
                 time_shared=time_shared,
                 drives=drives,
-                progress=lambda array, done, total: step(done, total, f"array {array + 1} of {n_arrays}"),
+                progress=lambda array, now: say_read(now, crossbars[array % len(crossbars)], step, array, n_arrays),
             )
+        for array, result in enumerate(programmed.programming):
+            tell_programmed(result, array)
         yield programmed
 
 

@@ -17,7 +17,7 @@ from lab_scripts.console import Report, Step
 from lab_scripts.exits import InputError
 from lab_scripts.options import PAPER, Backend, BoardFile, FlowChoice, Force, Json, MockFile, Seed, Vcd
 from lab_scripts.panels.hardware import HARDWARE
-from lab_scripts.panels.panel import MADE_BY, Panel, check_pictures, finish
+from lab_scripts.panels.panel import MADE_BY, Panel, check_pictures, finish, made_by
 from lab_scripts.panels.performance import PERFORMANCE
 from lab_scripts.panels.phi4 import PROGRAMMING
 from lab_scripts.panels.recovery import RECOVERY
@@ -50,6 +50,14 @@ CALCULATED: dict[str, Calculated | Sampled] = {
     },
 }
 """By the paper's number of the panel, or its name."""
+
+
+def panel_of(run: xr.Dataset) -> Panel | None:
+    """The panel that shows a run, None if there is none."""
+    name = made_by(run)
+    if name in EXPERIMENTS:
+        return experiment_panel(name)
+    return next((known.panel for known in CALCULATED.values() if known.panel.name == name), None)
 
 
 def figure(

@@ -15,6 +15,7 @@ from drivers.connect import open_crossbar
 from lab_scripts.boards import check_targets, program_array, say_failures
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
+from lab_scripts.live_events import tell_board, tell_products
 from lab_scripts.options import (
     PAPER,
     AcceptExpired,
@@ -82,12 +83,14 @@ def mvm(
         journal=run_file.next_journal(),
         vcd=run_file.next_waveform(),
     ) as crossbar:
+        tell_board(crossbar, backend)
         result = program_array(crossbar, target_s, report)
         volts = np.zeros((len(vectors), board.shape[1]))
         volts[:, :n_bl] = vectors
         readout = crossbar.measure(volts)
     ideal = vectors @ matrix.T
     got = readout.current_a[:, :n_sl]
+    tell_products(f"{n_sl}×{n_bl}, {len(vectors)} vectors", ideal, got)
     error_rms = float(np.sqrt(np.mean((got - ideal) ** 2)))
     cost = {"cycles": readout.cycles, "board_time_s": readout.board_time_s}
     statistics = {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 from lab_scripts.console import Report, with_error
+from lab_scripts.options import build_action
 
 if TYPE_CHECKING:
     from anf.lattice.actions import Action
@@ -20,6 +23,7 @@ NAMES = {
     "virial": "virial", "s_identity": "S identity", "zero_mode": "zero mode", "tadpole": "tadpole",
 }  # fmt: skip
 """What the field calls the observables of `anf.measurement.observables.summarise`, in the order of a table."""
+_COUPLINGS = ("m2", "lam", "g", "u")
 _NOT_OF = {"graphene": ("E", "phi4", "binder", "xi")}
 """What nobody asks of a theory."""
 
@@ -36,8 +40,7 @@ def observable_table(
     reweighted: the same observables from weights, in a column of their own.
     """
     rows = []
-    for name in (n for n in NAMES if n in estimates and n not in _NOT_OF.get(action.name, ())):
-        e = estimates[name]
+    for name, e in shown(action, estimates).items():
         exact, pull = ("", "") if e.expected is None else (f"{e.expected:g}", f"{e.pull:+.1f} σ")
         again = () if reweighted is None else (with_error(reweighted[name].value, reweighted[name].error),)
         rows.append(
@@ -45,6 +48,26 @@ def observable_table(
         )
     column = () if reweighted is None else ("reweighted",)
     report.table(title, ("observable", "value", "τ_int", "n_eff", *column, "exact", "pull"), rows)
+
+
+def shown(action: Action, estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    """What is asked of this action, in the order of a table."""
+    return {name: estimates[name] for name in NAMES if name in estimates and name not in _NOT_OF.get(action.name, ())}
+
+
+def of_run(run: xr.Dataset) -> dict[str, Estimate]:
+    """The observables of a run of `xbar sample` or `xbar hmc`, from its configurations; none of any other run."""
+    made_with = json.loads(run.attrs.get("configuration", "{}"))
+    if made_with.get("command") not in ("sample", "hmc") or "phi" not in run:
+        return {}
+    from anf.measurement.observables import summarise
+
+    action = build_action(
+        made_with["action"], made_with["side"], time_sites=made_with.get("time_sites"),
+        **{name: made_with[name] for name in _COUPLINGS},
+    )  # fmt: skip
+    state = run["state"].to_numpy() if "state" in run else None
+    return shown(action, summarise(action, run["phi"].to_numpy(), state=state))
 
 
 def report_mass_gap(report: Report, phi: np.ndarray) -> dict[str, Any]:

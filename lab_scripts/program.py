@@ -23,6 +23,7 @@ from lab_scripts.boards import (
 )
 from lab_scripts.console import Report
 from lab_scripts.exits import OutsideBound
+from lab_scripts.live_events import tell_board
 from lab_scripts.options import (
     PAPER,
     AcceptExpired,
@@ -83,6 +84,7 @@ def program(
         journal=run_file.next_journal(),
         vcd=run_file.next_waveform(),
     ) as crossbar:
+        tell_board(crossbar, backend)
         result = program_array(crossbar, target_s, report, config)
         truth = true_conductance_s(crossbar)
         cycles, board_time_s = crossbar.cycles, crossbar.board_time_s

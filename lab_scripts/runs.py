@@ -27,6 +27,7 @@ import xarray as xr
 from firmware_bridge.exclusive import Exclusive
 from firmware_bridge.journal import has_pulses
 from firmware_bridge.waveform import frames_file
+from lab_scripts import live
 from lab_scripts.exits import FileError, InputError
 
 PACKAGES = ("xbar", "numpy", "scipy", "torch", "xarray", "h5netcdf", "pyerrors")
@@ -90,6 +91,7 @@ class RunFile:
     def open(cls, context: typer.Context, path: Path, *, force: bool) -> RunFile:
         """Raises `FileError` if nothing can be written at `path`, or something is there and `force` was not given."""
         run_file = cls(check_output(path, ".nc", force=force), force, context, tuple(input_files(words(context))))
+        begin_live(path, context)
         folder = journal_folder(path)
         if folder.exists() and not _resuming(context):
             if not force:
@@ -183,6 +185,14 @@ class RunFile:
             publish(partial, path, force=force)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def begin_live(out: Path, context: typer.Context) -> None:
+    """Tell who looks on of the command that will write `out`. Raises `FileError` if another command is writing it."""
+    try:
+        live.begin(out, command_line(context))
+    except BlockingIOError:
+        raise FileError(f"--out {out}: another command is writing it now; choose another name, or wait for it") from None
 
 
 def journal_folder(path: Path) -> Path:

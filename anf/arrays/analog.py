@@ -24,12 +24,12 @@ from anf.arrays.placement import Placement
 from anf.arrays.simulated import ArrayNoise, Converters, SimulatedEngine
 from anf.flows.flow import Flow
 from anf.flows.layers import Engine
-from calibration.write_verify import WriteVerifyConfig, WriteVerifyResult, program
+from calibration.write_verify import Snapshot, WriteVerifyConfig, WriteVerifyResult, program
 from drivers.crossbar import Crossbar
 from firmware_bridge.errors import BoardError
 
-Progress = Callable[[int, int, int], None]
-"""progress(array, cells done, cells in all) after each cycle of write-verify."""
+Progress = Callable[[int, Snapshot], None]
+"""progress(array, where it stands) after each cycle of write-verify."""
 
 
 DRIFT_LIMIT_S = 2e-6

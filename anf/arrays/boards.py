@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anf.arrays.mapped import Arrays
-from calibration.write_verify import WriteVerifyConfig, WriteVerifyResult, program
+from calibration.write_verify import Progress, WriteVerifyConfig, WriteVerifyResult, program
 from drivers.crossbar import Crossbar
-
-Progress = Callable[[int, int], None]
-"""progress(cells done, cells in all) after each cycle of write-verify."""
 
 
 class Boards:
@@ -40,9 +37,8 @@ class Boards:
         """Program an array into its board, whatever that holds. Raises `BoardError` from the board."""
         assert self._targets_s is not None
         board = array % len(self.crossbars)
-        report = None if progress is None else lambda cycle, done, total, g_read_s: progress(done, total)
         self._holds.pop(board, None)  # an interrupted filling leaves neither array
-        result = program(self.crossbars[board], self._targets_s[array], config=self._config, progress=report)
+        result = program(self.crossbars[board], self._targets_s[array], config=self._config, progress=progress)
         self._holds[board] = array
         self.fillings[board] += 1
         return result

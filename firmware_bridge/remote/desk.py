@@ -37,7 +37,6 @@ MAX_FRAME = 1 << 20
 """Largest encoded frame, bytes: ten times a full program memory."""
 REMEMBERED = 64
 """Sessions whose end is remembered."""
-MIN_TOKEN = 16
 
 
 @dataclass(eq=False)
@@ -101,8 +100,6 @@ class Desk:
     counts: Counts = field(default_factory=Counts)
 
     def __post_init__(self) -> None:
-        if self.token is not None and not MIN_TOKEN <= len(self.token) <= 256:
-            raise ProtocolError(f"the token has {len(self.token)} characters; it needs {MIN_TOKEN} to 256")
         self._holder: _Session | None = None
         self._ended: OrderedDict[int, _End] = OrderedDict()
         self._guesses = Guesses()

@@ -17,6 +17,8 @@ TCP_SEND_TIMEOUT_S = 5.0
 SERIAL_SEND_TIMEOUT_S = 30.0
 """Three times what a full program takes at 115 200 baud."""
 CONNECT_TIMEOUT_S = 5.0
+MIN_TOKEN, MAX_TOKEN = 16, 256
+"""Length of a token, characters."""
 _CHUNK = 1 << 17
 
 
@@ -81,6 +83,16 @@ class Address(NamedTuple):
         except OSError:
             return False
         return all(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found)
+
+    def refuse_open(self, token: str | None) -> None:
+        """Raise `ProtocolError` for an address beyond this machine without a token, or a token that is none."""
+        if token is None and not self.is_local:
+            raise ProtocolError(
+                f"{self.host} can be reached from other machines: set XBAR_TOKEN to a shared secret, or listen on "
+                "127.0.0.1"
+            )
+        if token is not None and not MIN_TOKEN <= len(token) <= MAX_TOKEN:
+            raise ProtocolError(f"the token has {len(token)} characters; it needs {MIN_TOKEN} to {MAX_TOKEN}")
 
     def connect(self) -> Link:
         """The link. Raises `ConnectionLost` if nobody is there."""

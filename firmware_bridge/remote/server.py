@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from firmware_bridge.bridge import Bridge
-from firmware_bridge.errors import ConnectionLost, ProtocolError
+from firmware_bridge.errors import ConnectionLost
 from firmware_bridge.remote.desk import MAX_FRAME, Desk, Peer
 from firmware_bridge.remote.framing import FrameReader, encode
 from firmware_bridge.remote.links import Address, Link, LinkDown, SerialLink, TcpLink
@@ -38,16 +38,12 @@ class _Connection:
 class Server:
     """Serves `bridge` at one address. A context manager: leaving it makes the outputs safe.
 
-    Raises `ProtocolError` for an address beyond this machine without a token, and `ConnectionLost` if the address
+    Raises `ProtocolError` for an address beyond this machine without a token, or a token that is none, and `ConnectionLost` if the address
     cannot be had.
     """
 
     def __init__(self, bridge: Bridge, address: Address, *, token: str | None = None, lease_s: float = 10.0) -> None:
-        if token is None and not address.is_local:
-            raise ProtocolError(
-                f"{address.host} can be reached from other machines: set XBAR_TOKEN to a shared secret, or listen on "
-                "127.0.0.1"
-            )
+        address.refuse_open(token)
         self.desk = Desk(bridge, token, lease_s)
         self._listener: socket.socket | None = None
         self._connections: set[_Connection] = set()
@@ -57,7 +53,7 @@ class Server:
             self._selector = selectors.DefaultSelector()
             self._add(link)
         else:
-            self._listener = _listen(address)
+            self._listener = listen_at(address)
             self._selector = selectors.DefaultSelector()
             host, port = self._listener.getsockname()[:2]
             self.address = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
@@ -147,7 +143,8 @@ class Server:
                 self._lose(connection, f"a frame above {MAX_FRAME} bytes")
 
 
-def _listen(address: Address) -> socket.socket:
+def listen_at(address: Address) -> socket.socket:
+    """A listening socket that does not block. Raises `ConnectionLost` if the address cannot be had."""
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)

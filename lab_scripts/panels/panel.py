@@ -78,21 +78,29 @@ def check_pictures(out: Path, *, force: bool) -> None:
 
 
 def _load(name: str, source: Path) -> tuple[xr.Dataset, str]:
-    """A run and its id, the beginning of the SHA-256 of its file. Raises `FileError` if it is another one's run."""
+    """A run and its id. Raises `FileError` if it is another one's run."""
     try:
-        run_id = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
+        identity = run_id(source)
         run = xr.load_dataset(source, engine="h5netcdf")
     except OSError as error:
         raise FileError(f"{source}: not a run file: {error.strerror or error}") from error
-    made_by = run.attrs.get(MADE_BY)
-    if made_by is None:
-        # `xbar program` and `xbar mvm` leave what two of the panels show.
-        made_by = {"program": "pattern", "mvm": "mvm"}.get(
-            json.loads(run.attrs.get("configuration", "{}")).get("command")
-        )
-    if made_by != name:
-        raise FileError(f"{source}: is a run of {made_by or 'something else'}, not of {name}")
-    return run, run_id
+    if (made := made_by(run)) != name:
+        raise FileError(f"{source}: is a run of {made or 'something else'}, not of {name}")
+    return run, identity
+
+
+def run_id(path: Path) -> str:
+    """What a run is called: the beginning of the SHA-256 of its file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def made_by(run: xr.Dataset) -> str | None:
+    """Name of the panel that shows a run, None if there is none."""
+    if MADE_BY in run.attrs:
+        return str(run.attrs[MADE_BY])
+    # `xbar program` and `xbar mvm` leave what two of the panels show.
+    command = json.loads(run.attrs.get("configuration", "{}")).get("command")
+    return {"program": "pattern", "mvm": "mvm"}.get(command)
 
 
 def _metadata(suffix: str, title: str, command: str, run_id: str) -> dict[str, str]:

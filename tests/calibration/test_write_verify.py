@@ -10,7 +10,7 @@ import pytest
 
 from calibration.failures import Failure
 from calibration.targets import pattern
-from calibration.write_verify import WriteVerifyResult, program
+from calibration.write_verify import Snapshot, WriteVerifyResult, program
 from calibration.write_verify_config import WriteVerifyConfig
 from drivers.connect import mock_board, open_crossbar
 from drivers.crossbar import Crossbar
@@ -65,7 +65,7 @@ def programmed(request: pytest.FixtureRequest) -> Iterator[Programmed]:
         target, seed = pattern("AI4S", SHAPE), 1
     with open_crossbar("mock", seed=seed) as crossbar:
         before, seen = faults(crossbar), []
-        result = program(crossbar, target, progress=lambda *now: seen.append(now[:3]))
+        result = program(crossbar, target, progress=lambda now: seen.append((now.cycle, now.cells_done, now.cells)))
         yield Programmed(crossbar, target, before, result, seen, crossbar.pulse_count, truth_s(crossbar))
 
 
@@ -346,8 +346,8 @@ def test_parameters_that_make_no_sense_or_that_the_board_refuses_are_named(field
 
 
 def test_an_interrupt_leaves_the_outputs_safe_and_the_board_usable() -> None:
-    def interrupt(cycle: int, *_: object) -> None:
-        if cycle == 3:
+    def interrupt(now: Snapshot) -> None:
+        if now.cycle == 3:
             raise KeyboardInterrupt
 
     with open_crossbar("mock", seed=10) as crossbar:

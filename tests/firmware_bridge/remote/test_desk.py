@@ -62,9 +62,9 @@ def test_the_right_token_opens_a_session(network):
 
 
 @pytest.mark.parametrize("token", ["", "fifteen letters", "x" * 257])
-def test_a_token_that_can_be_guessed_or_not_sent_is_refused_at_the_start(network, token):
+def test_a_token_that_can_be_guessed_or_not_sent_is_refused_at_the_start(token):
     with pytest.raises(ProtocolError, match=f"has {len(token)} characters; it needs 16 to 256"):
-        Desk(network.bridge, token)
+        Address.parse("tcp://127.0.0.1:0").refuse_open(token)
 
 
 def test_a_session_begins_with_request_0(network):

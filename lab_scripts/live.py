@@ -1,0 +1,138 @@
+"""What a running command tells of itself, for whoever looks on: a file beside the run file that is to be.
+
+``RUN.nc.live`` is there as long as the command is, one JSON object a line, each with its ``kind`` and ``t``, seconds
+since the command began. Nobody answers, so nothing can hold a board up; who comes late reads from the beginning. The
+lock on the file (flock) says that the command still lives. docs/dashboard.md has the kinds.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import math
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+SUFFIX = ".live"
+_LEAST_INTERVAL_S, _LARGEST_INTERVAL_S = 0.05, 1.0
+"""Between two lines of the progress of a task: at first, and after a thousand seconds."""
+
+Tell = Callable[..., None]
+"""tell(done, total, note=""): where a task stands."""
+
+
+def live_file(out: Path) -> Path:
+    """Where the command that will write `out` tells of itself."""
+    return out.with_name(out.name + SUFFIX)
+
+
+class Live:
+    """The file of one command, held by it until `end`."""
+
+    def __init__(self, out: Path, command: str) -> None:
+        """Raises BlockingIOError if another command is writing the same run."""
+        self.path = live_file(out)
+        self._began = time.monotonic()
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            raise
+        # Of a command that was killed: nobody reads it any more.
+        os.ftruncate(self._file, 0)
+        self.tell(
+            "begin", id=f"{os.getpid()}-{time.time_ns()}", run=out.name, command=command, pid=os.getpid(),
+            host=socket.gethostname(), began=time.time(),
+        )  # fmt: skip
+
+    def tell(self, kind: str, **values: Any) -> None:
+        """One line. A disk that takes no more ends the telling, with a word on stderr, and nothing else."""
+        if self._file < 0:
+            return
+        line = json.dumps({"kind": kind, "t": round(time.monotonic() - self._began, 4), **values}, allow_nan=False)
+        data = line.encode() + b"\n"
+        try:
+            if os.write(self._file, data) != len(data):
+                raise OSError("the disk is full")
+        except OSError as error:
+            print(f"xbar: {self.path}: {error.strerror or error}; the dashboard hears no more of this run", file=sys.stderr)
+            self._let_go()
+
+    def end(self, outcome: str, message: str) -> None:
+        """The last line; the file goes, those who have it open read on to its end."""
+        self.tell("end", outcome=outcome, message=message)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._file >= 0:
+            self.path.unlink(missing_ok=True)
+            os.close(self._file)
+            self._file = -1
+
+
+_current: Live | None = None
+
+
+def begin(out: Path, command: str) -> None:
+    """From now on this process tells of the command that will write `out`. Raises BlockingIOError as `Live`."""
+    global _current
+    end("done", "")
+    _current = Live(out, command)
+
+
+def tell(kind: str, **values: Any) -> None:
+    """A line of the command that this process runs; nothing if it tells of none."""
+    if _current is not None:
+        _current.tell(kind, **values)
+
+
+def listening() -> bool:
+    """Whether this process tells of a command, so that what costs time to say need not be prepared otherwise."""
+    return _current is not None
+
+
+def end(outcome: str, message: str) -> None:
+    """The command has ended. outcome: done, interrupted or failed. message: its error."""
+    global _current
+    if _current is not None:
+        _current.end(outcome, message)
+        _current = None
+
+
+def task(description: str) -> Tell:
+    """What a task calls as often as it likes; few enough of it become lines, also in a run of days."""
+    began = time.monotonic()
+    told = -math.inf
+
+    def step(done: float, total: float, note: str = "") -> None:
+        nonlocal told
+        if _current is None:
+            return
+        now = time.monotonic()
+        if done >= total or now - told >= min(max((now - began) / 1000, _LEAST_INTERVAL_S), _LARGEST_INTERVAL_S):
+            told = now
+            _current.tell("task", name=description, done=float(done), total=float(total), note=note)
+
+    tell("task", name=description, done=0.0, total=0.0, note="")
+    return step
+
+
+def packed(values: ArrayLike, dtype: str = "<f4") -> str:
+    """An array as text: its little-endian bytes in base 64, row by row."""
+    return base64.b64encode(np.ascontiguousarray(values, dtype).tobytes()).decode()
+
+
+def finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain numbers for JSON, None for those that are not finite."""
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in plain.items()}
