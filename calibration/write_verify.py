@@ -21,6 +21,7 @@ from firmware_bridge.errors import LimitError, ProtocolError, asking
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+
 @dataclass(frozen=True, eq=False)
 class Snapshot:
     """Where programming stands after a read. Cells are (n_sl, n_bl).

@@ -177,38 +177,20 @@ class Entry:
 
 
 class JournalReader:
-    """Looks on while somebody else writes: `new()` gives what has been added since the last call.
-
-    Nothing is checked but that records are whole, and results are skipped: whoever goes on from a journal uses `parse`.
-    """
+    """Looks on while somebody else writes. Who goes on from a journal uses `Journal.resume`, which checks it."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._position = path, len(MAGIC)
+        self._follower = records.Follower(path, FORMAT)
 
     def new(self) -> list[Entry]:
         """Records that were completed since the last call, oldest first; none if there is no journal yet."""
-        found: list[Entry] = []
-        try:
-            file = self._path.open("rb")
-        except FileNotFoundError:
-            return found
-        with file:
-            size = os.fstat(file.fileno()).st_size
-            while self._position + _HEADER.size <= size:
-                file.seek(self._position)
-                kind, length, _ = _HEADER.unpack(file.read(_HEADER.size))
-                end = self._position + _HEADER.size + length
-                if end > size or kind not in set(Kind):
-                    break
-                payload = file.read(min(length, _DIGEST_BYTES + 1))
-                self._position = end
-                if kind == Kind.BEGUN:
-                    found.append(Entry(Kind.BEGUN, pulses=bool(payload[_DIGEST_BYTES])))
-                elif kind == Kind.DONE:
-                    found.append(Entry(Kind.DONE, cycles=_DONE.unpack_from(payload)[0]))
-                else:
-                    found.append(Entry(Kind(kind)))
-        return found
+        return [_entry(kind, head) for kind, head in self._follower.new(_DIGEST_BYTES + 1) if kind in set(Kind)]
+
+
+def _entry(kind: int, head: bytes) -> Entry:
+    if kind == Kind.BEGUN:
+        return Entry(Kind.BEGUN, pulses=bool(head[_DIGEST_BYTES]))
+    return Entry(Kind(kind), cycles=_DONE.unpack_from(head)[0] if kind == Kind.DONE else 0)
 
 
 class JournalBridge:

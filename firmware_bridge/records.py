@@ -103,6 +103,32 @@ class RecordFile:
             self._file = -1
 
 
+class Follower:
+    """Looks on while somebody else appends: records that are whole, nothing else checked, of long payloads the head."""
+
+    def __init__(self, path: Path, form: Format) -> None:
+        self._path, self._position = path, len(form.magic)
+
+    def new(self, most_bytes: int) -> Records:
+        """Kind and the first `most_bytes` of each record completed since the last call; none if there is no file."""
+        found: Records = []
+        try:
+            file = self._path.open("rb")
+        except FileNotFoundError:
+            return found
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            while self._position + _HEADER.size <= size:
+                file.seek(self._position)
+                kind, length, _ = _HEADER.unpack(file.read(_HEADER.size))
+                end = self._position + _HEADER.size + length
+                if end > size:
+                    break
+                found.append((kind, file.read(min(length, most_bytes))))
+                self._position = end
+        return found
+
+
 def read_bytes(path: Path, form: Format) -> bytes:
     """The file at `path`. Raises the format's error if it cannot be read or is none of it."""
     try:

@@ -65,7 +65,10 @@ class Live:
             if os.write(self._file, data) != len(data):
                 raise OSError("the disk is full")
         except OSError as error:
-            print(f"xbar: {self.path}: {error.strerror or error}; the dashboard hears no more of this run", file=sys.stderr)
+            print(
+                f"xbar: {self.path}: {error.strerror or error}; the dashboard hears no more of this run",
+                file=sys.stderr,
+            )
             self._let_go()
 
     def end(self, outcome: str, message: str) -> None:

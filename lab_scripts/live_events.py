@@ -22,7 +22,12 @@ LARGEST_SCATTER = 2000
 """Products that are told of: more are no clearer on a screen."""
 LEFT_ALONE, IN_WORK, DONE = 0, 1, 2
 """State of a cell; 2 + its `Failure` if it failed."""
-STATES = ("left alone", "in work", "done", *(f.name.lower().replace("_", " ") for f in Failure if f is not Failure.NONE))
+STATES = (
+    "left alone",
+    "in work",
+    "done",
+    *(f.name.lower().replace("_", " ") for f in Failure if f is not Failure.NONE),
+)
 """States in words, by number."""
 
 
@@ -47,8 +52,10 @@ def _limits(board: Board) -> list[tuple[str, str]]:
     """Limits of the board file in words, with units."""
     limit = board.limits
     rows = [
-        ("bit lines", f"{limit.bl_v[0]:g} … {limit.bl_v[1]:g} V"), ("word lines", f"{limit.wl_v[0]:g} … {limit.wl_v[1]:g} V"),
-        ("reads", f"±{limit.read_v:g} V"), ("inputs", f"±{board.levels.input_v:g} V"),
+        ("bit lines", f"{limit.bl_v[0]:g} … {limit.bl_v[1]:g} V"),
+        ("word lines", f"{limit.wl_v[0]:g} … {limit.wl_v[1]:g} V"),
+        ("reads", f"±{limit.read_v:g} V"),
+        ("inputs", f"±{board.levels.input_v:g} V"),
         ("pulses per cell", f"{limit.pulses_per_cell}"), ("silence of the host", f"{limit.host_silence_s:g} s"),
     ]  # fmt: skip
     for name, kind in (("SET", limit.set), ("RESET", limit.reset), ("forming", limit.form)):
@@ -62,7 +69,13 @@ def tell_read(now: Snapshot, crossbar: Crossbar, array: int = 0) -> None:
     if not live.listening():
         return
     if now.cycle == 1:
-        live.tell("programming", array=array, shape=list(now.g_read_s.shape), target=live.packed(now.g_target_s), states=STATES)
+        live.tell(
+            "programming",
+            array=array,
+            shape=list(now.g_read_s.shape),
+            target=live.packed(now.g_target_s),
+            states=STATES,
+        )
     live.tell(
         "read", array=array, cycle=now.cycle, done=now.cells_done, total=now.cells, g=live.packed(now.g_read_s),
         state=live.packed(_states(now.g_target_s, now.done, now.failure), "u1"),

@@ -192,7 +192,9 @@ def begin_live(out: Path, context: typer.Context) -> None:
     try:
         live.begin(out, command_line(context))
     except BlockingIOError:
-        raise FileError(f"--out {out}: another command is writing it now; choose another name, or wait for it") from None
+        raise FileError(
+            f"--out {out}: another command is writing it now; choose another name, or wait for it"
+        ) from None
 
 
 def journal_folder(path: Path) -> Path:

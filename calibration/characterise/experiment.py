@@ -118,9 +118,7 @@ def program_cells(
 
     Raises `ProtocolError` if no cell at all could be programmed, unless it `may_fail`.
     """
-    result = program(
-        crossbar, target_s, progress=lambda now: progress(now.cells_done, now.cells, f"cycle {now.cycle}")
-    )
+    result = program(crossbar, target_s, progress=lambda now: progress(now.cells_done, now.cells, f"cycle {now.cycle}"))
     if not (may_fail or result.converged.any()):
         raise ProtocolError(
             f"none of {len(result.failures)} cells could be programmed, the first: {result.failures[0]}; "

@@ -38,8 +38,8 @@ class _Connection:
 class Server:
     """Serves `bridge` at one address. A context manager: leaving it makes the outputs safe.
 
-    Raises `ProtocolError` for an address beyond this machine without a token, or a token that is none, and `ConnectionLost` if the address
-    cannot be had.
+    Raises `ProtocolError` for an address beyond this machine without a token, or a token that is none, and
+    `ConnectionLost` if the address cannot be had.
     """
 
     def __init__(self, bridge: Bridge, address: Address, *, token: str | None = None, lease_s: float = 10.0) -> None:

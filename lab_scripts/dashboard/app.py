@@ -32,7 +32,9 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; sandbox"
+_REPORT_POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; sandbox"
+)
 """A report has its style and its pictures in itself, and no script."""
 
 
@@ -207,7 +209,7 @@ class _Page:
         await self._tell("runs", {
             "kind": "runs", "problem": self._news.problem, "folder": str(self._watch.folder),
             "live": [
-                {"id": r.id, "run": r.out.name, "command": r.begin["command"], "ended": r.ended, "began": r.begin["began"]}
+                {"id": r.id, "run": r.out.name, "command": r.begin["command"], "ended": r.ended}
                 for r in self._watch.runs if r.begin
             ],
         })  # fmt: skip

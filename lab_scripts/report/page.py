@@ -65,7 +65,11 @@ def _warnings(run: xr.Dataset) -> Any:
     if float(run.attrs.get("proposals_not_finite", 0)) > 0:
         yield f"{run.attrs['proposals_not_finite']} proposals were not finite and refused."
     for key, variable in run.data_vars.items():
-        if variable.dtype.kind == "f" and key not in ("g_target_s",) and (share := float(np.isnan(variable).mean())) > 0:
+        if (
+            variable.dtype.kind == "f"
+            and key not in ("g_target_s",)
+            and (share := float(np.isnan(variable).mean())) > 0
+        ):
             yield f"{key}: {100 * share:.3g} % of its values are missing (NaN)."
 
 

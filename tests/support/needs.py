@@ -16,3 +16,6 @@ MISSING_PYNQ = (
     else ["pynq, which needs numpy 1: CI runs these in an environment of its own"]
 )
 needs_pynq = pytest.mark.skipif(bool(MISSING or MISSING_PYNQ), reason=f"needs {', '.join([*MISSING, *MISSING_PYNQ])}")
+
+CHROMIUM = shutil.which("chromium")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (apt-get install chromium)")

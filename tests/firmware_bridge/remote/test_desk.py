@@ -6,8 +6,9 @@ from firmware_bridge.bridge import SequencerConfig
 from firmware_bridge.errors import BoardError, ConnectionLost, LimitError, ProtocolError, TimingViolation
 from firmware_bridge.isa import ISA_HASH, ISA_VERSION, Wait
 from firmware_bridge.program import Program
-from firmware_bridge.remote.desk import REMEMBERED, Desk, Peer
+from firmware_bridge.remote.desk import REMEMBERED, Peer
 from firmware_bridge.remote.framing import Frame, FrameReader, Kind, decode, encode
+from firmware_bridge.remote.links import Address
 from firmware_bridge.remote.messages import Failure, Hello, Over, parse, words_body
 from firmware_bridge.timing import SequencerTiming
 
