@@ -1,0 +1,80 @@
+"""What a running command tells of itself."""
+
+import base64
+import fcntl
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lab_scripts import live
+from lab_scripts.live import Live, live_file, packed
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_told_of():
+    yield
+    live.end("done", "")
+
+
+def test_a_command_tells_by_lines_of_json_and_its_file_goes_with_it(tmp_path):
+    told = Live(tmp_path / "r.nc", "xbar program")
+    with live_file(tmp_path / "r.nc").open() as reader:
+        told.tell("task", name="Programming", done=1.0, total=2.0)
+        told.end("done", "")
+        begin, task, end = map(json.loads, reader)
+    assert (begin["kind"], begin["run"], begin["command"]) == ("begin", "r.nc", "xbar program")
+    assert (task["name"], task["done"]) == ("Programming", 1.0)
+    assert (end["kind"], end["outcome"]) == ("end", "done")
+    assert not live_file(tmp_path / "r.nc").exists()
+
+
+def test_a_file_is_locked_while_its_command_lives_and_taken_over_when_it_was_killed(tmp_path):
+    out = tmp_path / "r.nc"
+    live_file(out).write_text("what a killed command has left\n")
+    told = Live(out, "first")
+    assert live_file(out).read_text().count("\n") == 1
+    with pytest.raises(BlockingIOError):
+        Live(out, "second")
+    told.end("done", "")
+    with Path(tmp_path / "lock").open("w") as free:
+        fcntl.flock(free, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    Live(out, "third").end("done", "")
+
+
+def test_two_commands_do_not_write_the_same_run(xbar, tmp_path):
+    told = Live(tmp_path / "h.nc", "another")
+    result = xbar("hmc", "--L", 2, "--configs", 100, "--out", tmp_path / "h.nc")
+    told.end("done", "")
+    assert (result.exit_code, "another command is writing it now" in result.stderr) == (4, True)
+
+
+def test_a_task_is_told_of_rarely_but_its_end_always(tmp_path):
+    live.begin(tmp_path / "r.nc", "xbar hmc")
+    with live_file(tmp_path / "r.nc").open() as reader:
+        step = live.task("HMC")
+        for done in range(1, 10_001):
+            step(done, 10_000)
+        lines = [json.loads(line) for line in reader][1:]
+    assert len(lines) < 200
+    assert lines[-1]["done"] == lines[-1]["total"] == 10_000
+
+
+def test_arrays_go_out_as_their_bytes():
+    values = np.array([[1e-6, np.nan], [3e-6, 4e-6]])
+    back = np.frombuffer(base64.b64decode(packed(values)), "<f4").reshape(2, 2)
+    np.testing.assert_array_equal(back, values.astype(np.float32))
+
+
+def test_nothing_is_told_when_no_command_runs(tmp_path):
+    live.tell("task", name="x")
+    live.task("HMC")(1, 2)
+    assert not live.listening()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_command_leaves_no_file(xbar, tmp_path):
+    result = xbar("program", "nothing.npy", "--out", tmp_path / "r.nc")
+    assert result.exit_code == 4
+    assert not list(tmp_path.glob("*.live"))
