@@ -26,6 +26,7 @@ from lab_scripts.bench import MOCK, addresses
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError, OutsideBound
 from lab_scripts.hands import Hands
+from lab_scripts.live_events import tell_board
 from lab_scripts.options import (
     PAPER,
     AcceptExpired,
@@ -40,7 +41,7 @@ from lab_scripts.options import (
     Seed,
     mock_params,
 )
-from lab_scripts.runs import check_output
+from lab_scripts.runs import begin_live, check_output
 
 RecordOut = Annotated[Path, typer.Option("--out", help="Calibration record to write: NAME.json.")]
 Temperature = Annotated[float | None, typer.Option("--temperature", help="Of the board, K, for the record.")]
@@ -53,6 +54,7 @@ calibrate = typer.Typer(
 
 @calibrate.command(name="self")
 def self_(
+    context: typer.Context,
     out: RecordOut,
     backend: Backend = "mock",
     board_file: BoardFile = PAPER,
@@ -66,8 +68,10 @@ def self_(
     """What the board can know without instruments: offsets, ratios of DAC gains, linearity, driver resistances."""
     report = Report(as_json=json_output)
     check_output(out, ".json", force=force)
+    begin_live(out, context)
     board, mock = load_board(board_file), mock_params(backend, mock_file)
     with open_crossbar(backend, board=board, seed=seed, mock=mock) as crossbar:
+        tell_board(crossbar, backend)
         with report.task("self-calibration") as step:
             findings = self_calibration(crossbar, step)
         _finish(report, crossbar, findings, ("self",), (), out, temperature, valid_days)
@@ -75,6 +79,7 @@ def self_(
 
 @calibrate.command()
 def reference(
+    context: typer.Context,
     ohm: Annotated[float, typer.Option("--ohm", help="Value of the resistor, Ω.")],
     uncertainty: Annotated[float, typer.Option("--uncertainty", help="Its expanded uncertainty (k = 2), Ω.")],
     out: RecordOut,
@@ -90,10 +95,12 @@ def reference(
     """The same, and amperes per code, with a resistor that you hang at each source line in turn."""
     report = Report(as_json=json_output)
     check_output(out, ".json", force=force)
+    begin_live(out, context)
     board, mock = load_board(board_file), mock_params(backend, mock_file)
     with ExitStack() as stack:
         crossbar = stack.enter_context(open_crossbar(backend, board=board, seed=seed, mock=mock))
         resistor = stack.enter_context(mock_bench(crossbar, seed=seed)) if backend == MOCK else Hands()
+        tell_board(crossbar, backend)
         with report.task("calibration with a resistor") as step:
             findings = reference_calibration(crossbar, resistor, ohm, uncertainty, step)
         _finish(report, crossbar, findings, ("self", "reference"), (), out, temperature, valid_days)
@@ -101,6 +108,7 @@ def reference(
 
 @calibrate.command()
 def bench(
+    context: typer.Context,
     out: RecordOut,
     dmm: Annotated[
         str | None, typer.Option("--dmm", help="VISA address of the multimeter; mock: that of the mock's bench.")
@@ -121,6 +129,7 @@ def bench(
     """Everything in volts and amperes: you move probes of a multimeter and a source-measure unit as you are asked."""
     report = Report(as_json=json_output)
     check_output(out, ".json", force=force)
+    begin_live(out, context)
     board, mock = load_board(board_file), mock_params(backend, mock_file)
     named = addresses(board)
     at = {"dmm": dmm or named.get("dmm"), "smu": smu or named.get("smu")}
@@ -138,6 +147,7 @@ def bench(
         meter = stack.enter_context(open_dmm(str(at["dmm"])))
         source = stack.enter_context(open_smu(str(at["smu"]), limits=board.instruments))
         on_bench = Bench(meter, source, probes)
+        tell_board(crossbar, backend)
         with report.task("calibration on a bench") as step:
             findings = bench_calibration(crossbar, on_bench, step)
         _finish(report, crossbar, findings, ("bench",), on_bench.used(), out, temperature, valid_days)

@@ -12,6 +12,7 @@ import xarray as xr
 
 from lab_scripts.console import Report
 from lab_scripts.exits import FileError, InputError, OutsideBound, bad_input
+from lab_scripts.live_events import tell_sampling
 from lab_scripts.observables import observable_table, observables_json, report_mass_gap
 from lab_scripts.options import (
     M2,
@@ -130,6 +131,7 @@ def hmc(
             attrs=statistics,
         )
     )
+    tell_sampling(configurations=result.action.size, acceptance=result.acceptance, tau_int=estimates["abs_M"].tau_int)
     observable_table(
         report,
         f"{action_title(theory)}: {result.action.size} configurations, {chains} chains",

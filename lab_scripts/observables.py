@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from lab_scripts.console import Report, with_error
-from lab_scripts.options import build_action
+from lab_scripts.live_events import tell_observables
+from lab_scripts.options import action_title, build_action
 
 if TYPE_CHECKING:
     from anf.lattice.actions import Action
@@ -34,11 +35,14 @@ def observable_table(
     action: Action,
     estimates: Mapping[str, Estimate],
     reweighted: Mapping[str, Estimate] | None = None,
+    *,
+    sampler: str = "HMC",
 ) -> None:
     """Value with error, τ_int, and for identities the exact value and the pull: what is asked of this action.
 
-    reweighted: the same observables from weights, in a column of their own.
+    reweighted: the same observables from weights, in a column of their own. sampler: who drew them, for who looks on.
     """
+    tell_observables(sampler, action_title(action), shown(action, estimates), NAMES)
     rows = []
     for name, e in shown(action, estimates).items():
         exact, pull = ("", "") if e.expected is None else (f"{e.expected:g}", f"{e.pull:+.1f} σ")

@@ -17,6 +17,7 @@ import xarray as xr
 from drivers.board import load_board
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError, bad_input
+from lab_scripts.live_events import tell_sampling
 from lab_scripts.observables import observable_table, observables_json, report_mass_gap
 from lab_scripts.options import (
     M2,
@@ -261,6 +262,14 @@ def sample(
         theory,
         drawn.estimates,
         drawn.reweighted,
+        sampler=f"flow, {layers.value} layers",
+    )
+    tell_sampling(
+        proposals=configs,
+        ess=statistics["ess"],
+        acceptance=drawn.acceptance,
+        ess_before_tuning=statistics.get("ess_before_tuning"),
+        tau_int=drawn.estimates["abs_M"].tau_int,
     )
     if drawn.problems:
         report.say(f"the chain is not to be trusted yet: {statistics['problems']}")
