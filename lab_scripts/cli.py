@@ -24,6 +24,7 @@ from lab_scripts import (
     demo,
     doctor,
     figure,
+    fit_device,
     hmc,
     ledger,
     live,
@@ -97,6 +98,7 @@ app.command()(mvm.mvm)
 app.add_typer(calibrate.calibrate, name="calibrate")
 app.add_typer(characterise.characterise, name="characterise")
 app.command()(figure.figure)
+app.command()(fit_device.fit_device)
 app.command()(ledger.ledger)
 app.command()(resume.resume)
 app.command()(report)
