@@ -27,6 +27,8 @@ MIN_EFFECTIVE = 500
 IDENTITIES = ("virial", "zero_mode")
 EXPECTED_ZERO = ("M",)
 """Zero by the symmetry φ → −φ."""
+DRIFT = "mean log weight of the last batch"
+"""What a change of the array moves."""
 _STATISTICS = len(IDENTITIES) + len(EXPECTED_ZERO) + 1
 
 
@@ -56,10 +58,10 @@ def guarded(
     """n proposals in batches, with a look after each: at the board (`look`, as `drivers.self_test.Watch.look`, raises
     `SelfTestError`), and at the statistics of the segment.
 
-    When the board is no longer what it was, `renew` makes it known again (reads it, tunes the digital part, takes a new
-    watch) and a new segment begins: its chain starts afresh, in proposals of its own, with weights of its own. Without
-    `renew`, or when a statistic leaves its band, which no drift can cause, the run ends there. The batch that a look
-    found fault with is dropped.
+    When the board is no longer what it was, or the weights are not, `renew` makes it known again (reads it, tunes the
+    digital part, takes a new watch) and a new segment begins: its chain starts afresh, in proposals of its own, with
+    weights of its own. Without `renew`, or when an identity leaves its band, which no drift can cause, the run ends
+    there. The batch that a look found fault with is dropped.
 
     Raises ValueError for n < 1 or a batch < 1, and what `propose` and `renew` raise.
     """
@@ -81,10 +83,14 @@ def guarded(
             renew()
             continue
         found = out_of_band(action, [*kept, drawn], looks)
-        if found is not None:
-            segments.append(Segment(_joined(kept), found, size))
+        if found is None:
+            kept.append(drawn)
+            continue
+        segments.append(Segment(_joined(kept), found, size))
+        if renew is None or not found.startswith(DRIFT):
             return tuple(segments)
-        kept.append(drawn)
+        kept = []
+        renew()
     return (*segments, Segment(_joined(kept), None, 0))
 
 
@@ -103,7 +109,7 @@ def out_of_band(action: Action, batches: list[Proposals], looks: int) -> str | N
         now, before = batches[-1].log_weights, np.concatenate([b.log_weights for b in batches[:-1]])
         now, before = now[np.isfinite(now)], before[np.isfinite(before)]
         spread = np.sqrt(now.var() / len(now) + before.var() / len(before))
-        pulls["mean log weight of the last batch"] = float((now.mean() - before.mean()) / spread)
+        pulls[DRIFT] = float((now.mean() - before.mean()) / spread)
     for name, pull in pulls.items():
         if pull is not None and abs(pull) > bound:
             return f"{name} is {pull:+.1f} σ off, beyond ±{bound:.1f} σ (false alarms of a run: {ALARM:g})"
