@@ -8,7 +8,18 @@ import pytest
 
 from firmware_bridge.bridge import Identity, Result, SequencerConfig
 from firmware_bridge.isa import Nop, Pulse, Wait
-from firmware_bridge.journal import Journal, JournalBridge, JournalError, Kind, Resumed, Step, read, steps
+from firmware_bridge.journal import (
+    Entry,
+    Journal,
+    JournalBridge,
+    JournalError,
+    JournalReader,
+    Kind,
+    Resumed,
+    Step,
+    read,
+    steps,
+)
 from firmware_bridge.program import Program
 
 IDENTITY = Identity("zc706", "7", 1, 2, 8, 8, 64, 24576, 24576)
@@ -270,3 +281,19 @@ def test_a_journal_without_words_is_not_taken_for_answers(path):
     with pytest.raises(JournalError, match="was written on a model, which gives its words again and keeps none"):
         go_on(path, board).run(READ)
     assert board.given == []
+
+
+def test_who_looks_on_gets_each_record_once_and_only_when_it_is_whole(path, tmp_path):
+    begin(path, Board(), [READ, PULSE])
+    whole, seen = path.read_bytes(), []
+    growing = tmp_path / "growing.journal"
+    reader = JournalReader(growing)
+    assert reader.new() == []
+    for end in range(1, len(whole) + 1):
+        growing.write_bytes(whole[:end])
+        seen += reader.new()
+    assert seen == [
+        Entry(Kind.BOARD), Entry(Kind.BEGUN), Entry(Kind.DONE, cycles=101), Entry(Kind.BEGUN, pulses=True),
+        Entry(Kind.DONE, cycles=102),
+    ]  # fmt: skip
+    assert reader.new() == []
