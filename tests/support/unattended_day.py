@@ -8,7 +8,6 @@ against the limits.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections import Counter, deque
 from contextlib import ExitStack
@@ -21,7 +20,6 @@ from command_sequences import BOARD, SAFE_WITHIN_S, FailingBridge, Witness, is_s
 from anf.arrays.analog import ArrayDrifted, Deployment, deploy
 from anf.arrays.boards import Boards
 from anf.arrays.mapped import map_flow
-from anf.arrays.tuning import Tuning, correct, held_weights
 from anf.flows.checkpoint import load_flow, shipped
 from anf.flows.deployed import deployed
 from anf.lattice.actions import Phi4
@@ -32,7 +30,7 @@ from drivers.calibration_record import CalibrationRecord
 from drivers.crossbar import Crossbar
 from drivers.ledger import Ledger, board_name
 from firmware_bridge.bridge import Result
-from firmware_bridge.errors import ConnectionLost
+from firmware_bridge.errors import ConnectionLost, LimitError
 from firmware_bridge.journal import Journal, JournalBridge
 from firmware_bridge.mock.board import MockBoard
 from firmware_bridge.mock.cell_faults import CellFault
@@ -40,7 +38,7 @@ from firmware_bridge.mock.faults.lines import BrokenLine, DriftJump, ShortedSour
 from firmware_bridge.program import Program
 
 ACTION = Phi4(m2=-4.0, lam=5.0, shape=(4, 4))
-HOUR_S, BATCHES, PROPOSALS = 3600.0, 6, 256
+HOUR_S, BATCHES, PROPOSALS = 3600.0, 4, 256
 CALIBRATED_EVERY = 6
 """Hours."""
 JUMP, PASSING_S = 0.1, 1800.0
@@ -152,37 +150,49 @@ class Unattended:
         return Ledger.open(self.folder, name, BOARD.shape, run=run, journal=journal)
 
     def _operate(self, crossbar: Crossbar, k: int) -> xr.Dataset:
-        start_s, drawn, done = crossbar.board_time_s, [], {"calibrations": 0, "programmings": int(k == 0)}
+        start_s, drawn, done = crossbar.board_time_s, [], {"programmings": int(k == 0), "refused": 0}
         if k % CALIBRATED_EVERY == 0:
-            record = self_calibration(crossbar).record(crossbar, ("self",))
-            record.save(self._record(k))
-            crossbar.correct_by(record)
-            done["calibrations"] += 1
+            self._calibrate(crossbar, k)
         deployment = self._taken_over(crossbar, k) if k else self._programmed(crossbar)
         for i in range(BATCHES):
             self._strike(k, i)
-            now = deployment.read_again()
             try:
-                deployment.refuse_drifted(now)
-            except ArrayDrifted:
-                now = deployment = self._programmed(crossbar)
-                done["programmings"] += 1
-            flow = copy.deepcopy(self.flow)
-            correct(flow, held_weights(flow, now.simulated), Tuning().share)
-            with deployed(flow, {}, now.crossbar()):
-                proposals = propose(flow, ACTION, PROPOSALS, seed=BATCHES * k + i)
-            self._compare(k, i, proposals)
-            drawn.append(proposals)
+                now = deployment.read_again()
+                try:
+                    deployment.refuse_drifted(now)
+                except ArrayDrifted:
+                    now = deployment = self._programmed(crossbar)
+                    done["programmings"] += 1
+                with deployed(self.flow, {}, now.crossbar()):
+                    proposals = propose(self.flow, ACTION, PROPOSALS, seed=BATCHES * k + i)
+            except LimitError:
+                # Currents beyond the converters' range: nothing is drawn until that has passed.
+                done["refused"] += 1
+            else:
+                self._compare(k, i, proposals)
+                drawn.append((i, proposals))
             crossbar.wait(max(0.0, start_s + (i + 1) * HOUR_S / BATCHES - crossbar.board_time_s))
+        whole = joined([p for _, p in drawn])
         return xr.Dataset(
             {
-                "phi": (("proposal", "x", "y"), np.concatenate([p.phi for p in drawn])),
-                "log_q": ("proposal", np.concatenate([p.log_q for p in drawn])),
-                "action": ("proposal", np.concatenate([p.action for p in drawn])),
+                "phi": (("proposal", "x", "y"), whole.phi),
+                "log_q": ("proposal", whole.log_q),
+                "action": ("proposal", whole.action),
+                "batch": ("proposal", np.repeat([i for i, _ in drawn], PROPOSALS).astype(int)),
                 "programmed_s": (("array", "sl", "bl"), deployment.measured_s, {"units": "S"}),
             },
             attrs=done,
         )
+
+    def _calibrate(self, crossbar: Crossbar, k: int) -> None:
+        """The record of hour `k` on: a new one, or if the board cannot be read the one before."""
+        try:
+            crossbar.correct_by(self_calibration(crossbar).record(crossbar, ("self",)))
+        except LimitError:
+            if crossbar.calibration is None:
+                raise
+        assert crossbar.calibration is not None
+        crossbar.calibration.save(self._record(k))
 
     def _programmed(self, crossbar: Crossbar) -> Deployment:
         return deploy(self.flow, [crossbar], mapped=self._mapped)
@@ -243,12 +253,11 @@ class Unattended:
         for k in range(first, last):
             with xr.open_dataset(self.file(k), engine="h5netcdf") as run:
                 runs.append(Proposals(*(run[name].to_numpy() for name in ("phi", "log_q", "action"))))
-            for i in range(BATCHES):
-                part = slice(i * PROPOSALS, (i + 1) * PROPOSALS)
-                self._compare(k, i, Proposals(runs[-1].phi[part], runs[-1].log_q[part], runs[-1].action[part]))
-        whole = Proposals(*(np.concatenate([getattr(r, name) for r in runs]) for name in ("phi", "log_q", "action")))
-        assert len(whole.phi) == (last - first) * BATCHES * PROPOSALS
-        return whole
+                batch = run["batch"].to_numpy()
+            assert {(k, int(i)) for i in batch} == {key for key in self._seen if key[0] == k}
+            for i in set(batch):
+                self._compare(k, int(i), Proposals(*(a[batch == i] for a in vars(runs[-1]).values())))
+        return joined(runs)
 
     def uncounted_pulses(self) -> int:
         """Pulses that cells were given and the ledger does not know."""
@@ -257,6 +266,14 @@ class Unattended:
             return int(np.maximum(self.witness.pulses - ledger.others.pulses, 0).sum())
         finally:
             ledger.close()
+
+
+def joined(parts: list[Proposals]) -> Proposals:
+    """One after the other; of none, none."""
+    none = Proposals(np.empty((0, *ACTION.shape), np.float32), np.empty(0), np.empty(0))
+    return Proposals(
+        *(np.concatenate(arrays) for arrays in zip(*(vars(p).values() for p in [none, *parts]), strict=True))
+    )
 
 
 def identities(proposals: Proposals) -> dict[str, Estimate]:
