@@ -11,7 +11,7 @@ from firmware_bridge.journal import Journal
 
 
 def test_an_hour_with_faults_loses_nothing_passes_no_limit_and_biases_nothing(tmp_path) -> None:
-    board = Unattended(tmp_path, seed=0, faults_per_hour=6.0)
+    board = Unattended(tmp_path, seed=371, faults_per_hour=6.0)
     board.hour(0)
     assert board.board_time_s >= HOUR_S
     assert board.happened["hosts lost"] >= 2

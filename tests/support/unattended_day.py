@@ -93,7 +93,8 @@ class UnattendedBridge(FailingBridge):
 class Unattended:
     """The board, its faults, and the folder where everything is kept.
 
-    faults_per_hour: their mean number. happened: faults that struck, hosts lost, programmings, calibrations.
+    faults_per_hour: their mean number. struck: the faults, in order. happened: how often hosts were lost, and, in the
+    hours that are in files, how often the array was programmed and how many batches were refused.
     """
 
     def __init__(self, folder: Path, *, seed: int, faults_per_hour: float) -> None:

@@ -156,7 +156,7 @@ def test_a_host_killed_in_an_instruction_leaves_the_outputs_safe_when_the_progra
         client.wait()
         bridge.killed.set()
         end = time.monotonic() + 5
-        while not (bridge.runs and is_safe(bridge.board)) and time.monotonic() < end:
+        while not (bridge.runs and is_safe(bridge.board) and server.desk._holder is None) and time.monotonic() < end:
             time.sleep(0.002)
         assert is_safe(bridge.board)
         assert server.desk._holder is None
