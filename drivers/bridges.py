@@ -10,6 +10,7 @@ from firmware_bridge.bridge import Bridge
 from firmware_bridge.errors import BoardError
 from firmware_bridge.mock.board import MockBoard, MockParams
 from firmware_bridge.mock.bridge import MockBridge
+from firmware_bridge.mock.rehearsal import RehearsalBridge
 from firmware_bridge.remote.client import RemoteBridge
 from firmware_bridge.rtl_bridge import RtlBridge
 from firmware_bridge.rtl_build import RtlUnavailable
@@ -37,7 +38,7 @@ def open_bridge(
             return Zc706Bridge.open(board.wiring, address)
         except Zc706Unavailable as error:
             raise BackendUnavailable(f"backend {address!r} cannot be opened here: {error}") from error
-    if address not in ("mock", "rtl"):
+    if address not in ("mock", "rtl", "rehearsal"):
         raise BackendUnavailable(
             f"backend {address!r} is unknown; there are mock, rtl, zc706, tcp://host:port, serial:///dev/…"
         )
@@ -54,6 +55,8 @@ def open_bridge(
     chips = MockBoard(board.wiring, mock, seed=seed)
     if address == "mock":
         return MockBridge(chips, serial=f"mock-{seed}")
+    if address == "rehearsal":
+        return RehearsalBridge(chips, serial=f"rehearsal-{seed}")
     try:
         return RtlBridge(chips, serial=f"rtl-{seed}", vcd=vcd)
     except RtlUnavailable as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +19,10 @@ from firmware_bridge.journal import Journal, JournalBridge
 from firmware_bridge.mock.board import MockBoard, MockParams
 from firmware_bridge.mock.bridge import MockBridge
 from firmware_bridge.mock.instruments import MockBench
+from firmware_bridge.mock.rehearsal import RehearsalBridge
 from firmware_bridge.rtl_bridge import RtlBridge
+
+_log = logging.getLogger(__name__)
 
 
 def open_crossbar(
@@ -38,7 +42,8 @@ def open_crossbar(
     address: ``"mock"``, ``"tcp://host:port"`` or ``"serial:///dev/…?baud=…"`` of a board server (`xbar serve`);
         ``"rtl"``, the Verilated gateware with the mock board at its pins (needs the `[rtl]` extra); or
         ``"zc706[:PATH][?loaded]"``, the fabric of the board that this runs on (pynq), which is loaded with a bitstream
-        unless it says that it is loaded.
+        unless it says that it is loaded; or ``"rehearsal"``, the mock board that counts what it is given and keeps no
+        ledger (`rehearsal`).
     board: a `Board` or the path of a board file.
     seed: of the mock board, behind `rtl` as well: its chips' errors, its array's devices and all noise. A served
         board has its own.
@@ -84,6 +89,7 @@ def open_crossbar(
             unless_opened.callback(kept.close)
         crossbar = Crossbar(bridge, board, calibration, kept)
         unless_opened.pop_all()
+    _log.info("opened", extra={"address": address, "kind": identity.kind, "serial": identity.serial})
     return crossbar
 
 
@@ -102,6 +108,16 @@ def mock_board(crossbar: Crossbar) -> MockBoard | None:
     if isinstance(bridge, JournalBridge):
         bridge = bridge.inner
     return bridge.board if isinstance(bridge, MockBridge | RtlBridge) else None
+
+
+def rehearsal(crossbar: Crossbar) -> RehearsalBridge:
+    """What a crossbar opened on ``"rehearsal"`` was asked to do."""
+    bridge = crossbar._lines.interlock.bridge
+    if not isinstance(bridge, RehearsalBridge):
+        raise ProtocolError(
+            f"{crossbar.identity.kind} board {crossbar.identity.serial} is no rehearsal; open 'rehearsal'"
+        )
+    return bridge
 
 
 def mock_bench(crossbar: Crossbar, *, smu_model: Literal["2400", "2450"] = "2450", seed: int = 0) -> MockBench:

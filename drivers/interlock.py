@@ -7,6 +7,7 @@ each pulse. A refused program is refused whole, before any of it is sent.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from drivers.line_state import LineState
 from drivers.pulse_limits import PulseVolts
 from drivers.refusal import Volts, refuse
 from firmware_bridge.bridge import Bridge, Identity, Result, SequencerConfig
-from firmware_bridge.errors import ProtocolError, asked_for
+from firmware_bridge.errors import BoardError, ProtocolError, asked_for
 from firmware_bridge.extremes import extremes
 from firmware_bridge.isa import (
     DAC_CHANNELS,
@@ -41,6 +42,7 @@ from firmware_bridge.isa import (
 from firmware_bridge.journal import Resumed
 from firmware_bridge.program import Clock, Program
 
+_log = logging.getLogger(__name__)
 LDAC_FRAME = dac.write_frame(dac.TRIGGER, dac.TRIGGER_LDAC)
 
 
@@ -119,13 +121,17 @@ class Interlock:
             self._given = before
             self._lines.power_up()
             raise
-        except BaseException:
+        except BaseException as error:
+            _log.error("failed", extra={"fault": type(error).__name__, "reason": str(error)})
             # Nobody knows how far it came: all of its pulses count, and the last one may have been just now.
             self._cycle = given.last_pulse_cycle = clock.now
             self._lines.power_up()
             raise
         self._lines = lines
         self._cycle += result.cycles
+        if _log.isEnabledFor(logging.DEBUG):
+            pulses = int((given.doses.pulses - before.doses.pulses).sum())
+            _log.debug("ran", extra={"instructions": len(program), "cycles": result.cycles, "pulses": pulses})
         return result
 
     def reset(self) -> None:
@@ -183,8 +189,11 @@ class Interlock:
         try:
             for instruction in program:
                 self._follow(instruction, lines, given, clock)
-        except ProtocolError as error:
-            raise ProtocolError(f"{error}{asked_for()}; nothing was sent to the board") from error
+        except BoardError as error:
+            _log.warning("refused", extra={"reason": str(error), "instructions": len(program)})
+            if isinstance(error, ProtocolError):
+                raise ProtocolError(f"{error}{asked_for()}; nothing was sent to the board") from error
+            raise
 
     def _follow(self, instruction: Instruction, lines: LineState, given: _Given, clock: Clock) -> None:
         start = clock.now

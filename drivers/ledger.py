@@ -29,6 +29,8 @@ FOLDER_VARIABLE = "XBAR_LEDGER"
 """Environment variable with the folder of the ledgers. Set, it makes model boards keep one as well."""
 MODELS = ("mock", "rtl")
 """Kinds of boards whose arrays begin anew with their process."""
+REHEARSAL = "rehearsal"
+"""Kind of a model that stands in for a board: it never keeps a ledger."""
 PACK_BYTES = 1 << 20
 """A ledger above this size is packed when it is opened."""
 
@@ -61,6 +63,8 @@ FORMAT = records.Format(
 def ledger_folder(identity: Identity) -> Path | None:
     """Where the ledger of a board is: the folder that XBAR_LEDGER names, else that of the user's state. A board that is
     a model has none unless XBAR_LEDGER is set: its array begins anew with each process."""
+    if identity.kind == REHEARSAL:
+        return None
     if named := os.environ.get(FOLDER_VARIABLE):
         return Path(named)
     return None if identity.kind in MODELS else state_folder() / "ledger"

@@ -15,31 +15,20 @@ from calibration.board_calibration.products import FULL_SCALE_LIMIT, NOISE_LIMIT
 from calibration.board_calibration.reference import reference_calibration
 from calibration.board_calibration.results import Findings
 from calibration.board_calibration.self_calibration import self_calibration
-from drivers.board import load_board
 from drivers.calibration_record import CalibrationRecord, InstrumentUsed
-from drivers.connect import mock_bench, open_crossbar
+from drivers.connect import mock_bench
 from drivers.crossbar import Crossbar
 from drivers.instruments.dmm import open_dmm
 from drivers.instruments.smu import open_smu
 from firmware_bridge.mock.instruments import MockBench
 from lab_scripts.bench import MOCK, addresses
+from lab_scripts.board_choice import BoardChoice, CorrectionChoice, expanded
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError, OutsideBound
 from lab_scripts.hands import Hands
-from lab_scripts.live_events import tell_board
 from lab_scripts.options import (
-    PAPER,
-    AcceptExpired,
-    AcceptForeign,
-    Backend,
-    BoardFile,
-    Calibration,
-    Corrected,
     Force,
     Json,
-    MockFile,
-    Seed,
-    mock_params,
 )
 from lab_scripts.runs import begin_live, check_output
 
@@ -53,13 +42,12 @@ calibrate = typer.Typer(
 
 
 @calibrate.command(name="self")
+@expanded
 def self_(
     context: typer.Context,
     out: RecordOut,
-    backend: Backend = "mock",
-    board_file: BoardFile = PAPER,
-    mock_file: MockFile = None,
-    seed: Seed = 0,
+    *,
+    at: BoardChoice,
     temperature: Temperature = None,
     valid_days: ValidDays = 90.0,
     force: Force = False,
@@ -69,24 +57,21 @@ def self_(
     report = Report(as_json=json_output)
     check_output(out, ".json", force=force)
     begin_live(out, context)
-    board, mock = load_board(board_file), mock_params(backend, mock_file)
-    with open_crossbar(backend, board=board, seed=seed, mock=mock) as crossbar:
-        tell_board(crossbar, backend)
+    with at.open() as crossbar:
         with report.task("self-calibration") as step:
             findings = self_calibration(crossbar, step)
-        _finish(report, crossbar, findings, ("self",), (), out, temperature, valid_days)
+        _finish(at, report, crossbar, findings, ("self",), (), out, temperature, valid_days)
 
 
 @calibrate.command()
+@expanded
 def reference(
     context: typer.Context,
     ohm: Annotated[float, typer.Option("--ohm", help="Value of the resistor, Ω.")],
     uncertainty: Annotated[float, typer.Option("--uncertainty", help="Its expanded uncertainty (k = 2), Ω.")],
     out: RecordOut,
-    backend: Backend = "mock",
-    board_file: BoardFile = PAPER,
-    mock_file: MockFile = None,
-    seed: Seed = 0,
+    *,
+    at: BoardChoice,
     temperature: Temperature = None,
     valid_days: ValidDays = 90.0,
     force: Force = False,
@@ -96,17 +81,18 @@ def reference(
     report = Report(as_json=json_output)
     check_output(out, ".json", force=force)
     begin_live(out, context)
-    board, mock = load_board(board_file), mock_params(backend, mock_file)
     with ExitStack() as stack:
-        crossbar = stack.enter_context(open_crossbar(backend, board=board, seed=seed, mock=mock))
-        resistor = stack.enter_context(mock_bench(crossbar, seed=seed)) if backend == MOCK else Hands()
-        tell_board(crossbar, backend)
+        crossbar = stack.enter_context(at.open())
+        resistor = (
+            stack.enter_context(mock_bench(crossbar, seed=at.seed)) if at.backend == MOCK or at.dry_run else Hands()
+        )
         with report.task("calibration with a resistor") as step:
             findings = reference_calibration(crossbar, resistor, ohm, uncertainty, step)
-        _finish(report, crossbar, findings, ("self", "reference"), (), out, temperature, valid_days)
+        _finish(at, report, crossbar, findings, ("self", "reference"), (), out, temperature, valid_days)
 
 
 @calibrate.command()
+@expanded
 def bench(
     context: typer.Context,
     out: RecordOut,
@@ -117,10 +103,8 @@ def bench(
         str | None,
         typer.Option("--smu", help="VISA address of the source-measure unit; mock: that of the mock's bench."),
     ] = None,
-    backend: Backend = "mock",
-    board_file: BoardFile = PAPER,
-    mock_file: MockFile = None,
-    seed: Seed = 0,
+    *,
+    at: BoardChoice,
     temperature: Temperature = None,
     valid_days: ValidDays = 90.0,
     force: Force = False,
@@ -130,30 +114,31 @@ def bench(
     report = Report(as_json=json_output)
     check_output(out, ".json", force=force)
     begin_live(out, context)
-    board, mock = load_board(board_file), mock_params(backend, mock_file)
-    named = addresses(board)
-    at = {"dmm": dmm or named.get("dmm"), "smu": smu or named.get("smu")}
-    for role, address in at.items():
+    named = addresses(at.board)
+    where = {"dmm": dmm or named.get("dmm"), "smu": smu or named.get("smu")}
+    for role, address in where.items():
         if address is None:
-            raise InputError(f"--{role}: give a VISA address, here or in section instruments of {board_file}; or mock")
-    if (at["dmm"] == MOCK) != (at["smu"] == MOCK):
+            raise InputError(
+                f"--{role}: give a VISA address, here or in section instruments of {at.board_file}; or mock"
+            )
+    if (where["dmm"] == MOCK) != (where["smu"] == MOCK):
         raise InputError("--dmm, --smu: the mock's bench has both instruments or none; give mock for both")
     with ExitStack() as stack:
-        crossbar = stack.enter_context(open_crossbar(backend, board=board, seed=seed, mock=mock))
+        crossbar = stack.enter_context(at.open())
         probes: MockBench | Hands = Hands()
-        if at["dmm"] == MOCK:
-            probes = there = stack.enter_context(mock_bench(crossbar, seed=seed))
-            at = {role: there.address(role) for role in at}
-        meter = stack.enter_context(open_dmm(str(at["dmm"])))
-        source = stack.enter_context(open_smu(str(at["smu"]), limits=board.instruments))
+        if at.dry_run or where["dmm"] == MOCK:
+            probes = there = stack.enter_context(mock_bench(crossbar, seed=at.seed))
+            where = {role: there.address(role) for role in where}
+        meter = stack.enter_context(open_dmm(str(where["dmm"])))
+        source = stack.enter_context(open_smu(str(where["smu"]), limits=at.board.instruments))
         on_bench = Bench(meter, source, probes)
-        tell_board(crossbar, backend)
         with report.task("calibration on a bench") as step:
             findings = bench_calibration(crossbar, on_bench, step)
-        _finish(report, crossbar, findings, ("bench",), on_bench.used(), out, temperature, valid_days)
+        _finish(at, report, crossbar, findings, ("bench",), on_bench.used(), out, temperature, valid_days)
 
 
 @calibrate.command()
+@expanded
 def show(record: Annotated[Path, typer.Argument(help="Calibration record, .json.")], json_output: Json = False) -> None:
     """Show a record: whose it is, until when it holds, every quantity with its uncertainty and what it rests on."""
     report = Report(as_json=json_output)
@@ -161,14 +146,11 @@ def show(record: Annotated[Path, typer.Argument(help="Calibration record, .json.
 
 
 @calibrate.command()
+@expanded
 def mvm(
-    calibration: Calibration = None,
-    backend: Backend = "mock",
-    board_file: BoardFile = PAPER,
-    mock_file: MockFile = None,
-    seed: Seed = 0,
-    accept_expired: AcceptExpired = False,
-    accept_foreign: AcceptForeign = False,
+    *,
+    at: BoardChoice,
+    correction: CorrectionChoice,
     json_output: Json = False,
 ) -> None:
     """Products against the conductances that the board reads, without a record and with it; exit code 1 if too far off.
@@ -176,22 +158,16 @@ def mvm(
     Gains that are wrong alike in reads and products do not show here.
     """
     report = Report(as_json=json_output)
-    board = load_board(board_file)
     checks = {}
-    with open_crossbar(
-        backend,
-        board=board,
-        seed=seed,
-        mock=mock_params(backend, mock_file),
-        **Corrected.by(calibration, expired=accept_expired, foreign=accept_foreign).options(),
-    ) as crossbar:
+    with at.open(corrected=correction.load()) as crossbar:
         record = crossbar.calibration
         for name, each in (("nothing corrected", None), ("corrected", record)):
             if name == "corrected" and each is None:
                 continue
             crossbar.correct_by(each)
             with report.task(name) as step:
-                checks[name] = check_products(crossbar, seed, step)
+                checks[name] = check_products(crossbar, at.seed, step)
+    at.rehearsed()
     report.table(
         "Products against conductances that were read",
         ("", "rms error (nA)", "noise (nA)", "error / noise", "error / full scale", ""),
@@ -214,6 +190,7 @@ def mvm(
 
 
 def _finish(
+    at: BoardChoice,
     report: Report,
     crossbar: Crossbar,
     findings: Findings,
@@ -223,6 +200,7 @@ def _finish(
     temperature: float | None,
     valid_days: float,
 ) -> None:
+    at.rehearsed()
     record = findings.record(
         crossbar,
         methods,

@@ -14,28 +14,18 @@ import typer
 
 from calibration.characterise import EXPERIMENTS
 from calibration.characterise.experiment import Experiment
-from drivers.board import load_board
-from drivers.connect import open_crossbar
+from drivers.ledger import MODELS, REHEARSAL
 from firmware_bridge.errors import LimitError
+from lab_scripts.board_choice import BoardChoice, CorrectionChoice, expanded
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
-from lab_scripts.live_events import tell_board
 from lab_scripts.options import (
-    PAPER,
     UNCORRECTED,
-    AcceptExpired,
-    AcceptForeign,
-    Backend,
-    BoardFile,
-    Calibration,
     Corrected,
     Force,
     Json,
-    MockFile,
     Out,
-    Seed,
     Vcd,
-    mock_params,
 )
 from lab_scripts.panels.characterised import DRAWN
 from lab_scripts.panels.panel import MADE_BY, Panel, check_pictures, finish
@@ -58,31 +48,18 @@ def measure(
     experiment: Experiment,
     run_file: RunFile,
     report: Report,
-    backend: str,
-    board_file: Path,
-    mock_file: Path | None,
-    seed: int,
+    at: BoardChoice,
     *,
     yes: bool,
     corrected: Corrected = UNCORRECTED,
 ) -> Path:
     """Do it on a board and write the run file; returns its path."""
-    board, mock = load_board(board_file), mock_params(backend, mock_file)
     # The board is let go of, its outputs safe, before anything is written.
     with (
-        run_file.keeping(board=board_file) as keep,
-        open_crossbar(
-            backend,
-            board=board,
-            seed=seed,
-            mock=mock,
-            **corrected.options(),
-            journal=run_file.next_journal(),
-            vcd=run_file.next_waveform(),
-        ) as crossbar,
+        run_file.keeping(board=at.board_file) as keep,
+        at.open(run_file, corrected) as crossbar,
     ):
-        tell_board(crossbar, backend)
-        if experiment.wait_s > UNASKED_WAIT_S and crossbar.identity.kind not in ("mock", "rtl") and not yes:
+        if experiment.wait_s > UNASKED_WAIT_S and crossbar.identity.kind not in (*MODELS, REHEARSAL) and not yes:
             raise InputError(
                 f"{experiment.name} waits {experiment.wait_s:g} s ({experiment.wait_s / 86400:.2g} days), and "
                 f"{crossbar.identity.kind} board {crossbar.identity.serial} really waits; say --yes if you mean it"
@@ -93,10 +70,10 @@ def measure(
             "parameters": json.dumps(asdict(experiment)),
         }
         with report.task(experiment.name) as step:
-            for run in experiment.measure(crossbar, np.random.default_rng(seed), step):
+            for run in experiment.measure(crossbar, np.random.default_rng(at.seed), step):
                 keep(run.assign_attrs(attributes | {"board_time_s": crossbar.board_time_s}))
         complete = run.assign_attrs(attributes | {"board_time_s": crossbar.board_time_s})
-    run_file.write(complete, board=board_file)
+    run_file.write(complete, board=at.board_file)
     return run_file.path
 
 
@@ -113,10 +90,8 @@ def _command(kind: type[Experiment]) -> Callable[..., None]:
     def run(
         context: typer.Context,
         out: Path,
-        backend: str,
-        board_file: Path,
-        mock_file: Path | None,
-        seed: int,
+        at: BoardChoice,
+        correction: CorrectionChoice,
         **rest: Any,
     ) -> None:
         force, yes = rest.pop("force"), rest.pop("yes", False)
@@ -125,13 +100,10 @@ def _command(kind: type[Experiment]) -> Callable[..., None]:
         except LimitError as error:
             raise InputError(str(error)) from error
         report = Report(as_json=rest.pop("json_output"))
-        corrected = Corrected.by(rest["calibration"], expired=rest["accept_expired"], foreign=rest["accept_foreign"])
         run_file = RunFile.open(context, out, force=force)
         picture = out.with_suffix(".pdf")
         check_pictures(picture, force=force)
-        source = measure(
-            experiment, run_file, report, backend, board_file, mock_file, seed, yes=yes, corrected=corrected
-        )
+        source = measure(experiment, run_file, report, at, yes=yes, corrected=correction.load())
         finish(experiment_panel(kind.name), source, picture, report, force=force)
 
     hints: dict[str, Any] = {"context": typer.Context, "out": Out}
@@ -142,10 +114,8 @@ def _command(kind: type[Experiment]) -> Callable[..., None]:
         text = f"{f.metadata['text'].rstrip('.')}: {low:g} to {high:g}{f' {unit}' if unit else ''}."
         option = typer.Option("--" + f.name.replace("_", "-"), help=text)
         hints[f.name], defaults[f.name] = Annotated[type(f.default), option], f.default
-    hints |= {"backend": Backend, "vcd": Vcd, "board_file": BoardFile, "mock_file": MockFile, "seed": Seed}
-    defaults |= {"backend": "mock", "vcd": None, "board_file": PAPER, "mock_file": None, "seed": 0}
-    hints |= {"calibration": Calibration, "accept_expired": AcceptExpired, "accept_foreign": AcceptForeign}
-    defaults |= {"calibration": None, "accept_expired": False, "accept_foreign": False}
+    hints |= {"at": BoardChoice, "vcd": Vcd, "correction": CorrectionChoice}
+    defaults |= {"vcd": None}
     if kind.wait_s is not Experiment.wait_s:
         hints["yes"], defaults["yes"] = Yes, False
     hints |= {"force": Force, "json_output": Json}
@@ -164,7 +134,7 @@ def _command(kind: type[Experiment]) -> Callable[..., None]:
     )
     run.__annotations__ = hints
     run.__doc__ = kind.__doc__
-    return run
+    return expanded(run)
 
 
 for _kind in EXPERIMENTS.values():

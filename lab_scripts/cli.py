@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import signal
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -21,8 +23,10 @@ from lab_scripts import (
     characterise,
     check_physics,
     compare_write_verify,
+    config,
     demo,
     doctor,
+    everywhere,
     figure,
     fit_device,
     hmc,
@@ -38,11 +42,15 @@ from lab_scripts import (
     stored_runs,
     train,
 )
+from lab_scripts.board_choice import expanded
 from lab_scripts.dashboard.command import dashboard
+from lab_scripts.examples import example
 from lab_scripts.exits import MEANING, Exit, exit_code
 from lab_scripts.report.command import report
-from lab_scripts.runs import COMMAND, JOURNAL, keep_unfinished
+from lab_scripts.runs import COMMAND, JOURNAL, keep_unfinished, resuming
+from lab_scripts.settings import default_map, load
 
+_log = logging.getLogger(__name__)
 _EPILOG = "Exit codes: " + " · ".join(f"{code.value} {text}" for code, text in MEANING.items()) + "."
 
 
@@ -51,6 +59,10 @@ _OUTCOMES = {Exit.INTERRUPTED: "interrupted", Exit.OUTSIDE_BOUND: "done"}
 
 
 class _Commands(TyperGroup):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        everywhere.add(self, example)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta[COMMAND] = list(args)
         return super().parse_args(ctx, args)
@@ -58,6 +70,8 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             with asking(" ".join(["xbar", *ctx.meta[COMMAND][:1]])):
+                # A run that goes on is what it was begun as, whatever is set by now.
+                ctx.default_map = {} if resuming(ctx) else default_map(self, load(os.environ, Path()))
                 return super().invoke(ctx)
         except (Exception, KeyboardInterrupt) as error:
             # The parser's own exceptions (usage, --help, exit) carry their code; it is click, or typer's copy of it.
@@ -73,12 +87,14 @@ class _Commands(TyperGroup):
             text = MEANING[code] if code is Exit.INTERRUPTED else str(error) or type(error).__name__
             live.end(_OUTCOMES.get(code, "failed"), text)
             print(f"xbar: {text}", file=sys.stderr)
+            _log.error("ended", extra={"exit_code": code.value, "fault": type(error).__name__, "reason": text})
             unfinished = ctx.find_root().meta.get(JOURNAL)
             if unfinished and keep_unfinished(unfinished):
                 print(f"xbar: go on with: xbar resume {shlex.quote(str(unfinished))}", file=sys.stderr)
             raise typer.Exit(code.value) from error
         finally:
             live.end("done", "")
+            everywhere.end(ctx)
 
 
 app = typer.Typer(
@@ -91,30 +107,31 @@ app = typer.Typer(
     help="Program resistive-memory crossbar arrays, and sample lattice field theories on them.",
     epilog=_EPILOG,
 )
-app.command(no_args_is_help=False)(doctor.doctor)
-app.command()(program.program)
-app.command()(compare_write_verify.compare_write_verify)
-app.command()(mvm.mvm)
-app.add_typer(calibrate.calibrate, name="calibrate")
-app.add_typer(characterise.characterise, name="characterise")
-app.command()(figure.figure)
-app.command()(fit_device.fit_device)
-app.command()(ledger.ledger)
-app.command()(resume.resume)
-app.command()(report)
-app.add_typer(stored_runs.runs, name="runs")
-app.command()(campaign.campaign)
-app.add_typer(bench.bench, name="bench")
-app.command()(train.train)
-app.command()(train.finetune)
-app.command()(place.place)
-app.command()(performance.performance)
-app.command()(hmc.hmc)
-app.command()(sample.sample)
-app.command()(check_physics.check_physics)
-app.command()(demo.demo)
-app.command()(serve.serve)
-app.command()(dashboard)
+app.command(rich_help_panel="Begin here")(doctor.doctor)
+app.command(rich_help_panel="Begin here")(expanded(demo.demo))
+app.command(rich_help_panel="Begin here")(config.config)
+app.command(rich_help_panel="Begin here")(dashboard)
+app.command(rich_help_panel="On an array")(expanded(program.program))
+app.command(rich_help_panel="On an array")(expanded(compare_write_verify.compare_write_verify))
+app.command(rich_help_panel="On an array")(expanded(mvm.mvm))
+app.add_typer(characterise.characterise, name="characterise", rich_help_panel="On an array")
+app.add_typer(calibrate.calibrate, name="calibrate", rich_help_panel="The board")
+app.command(rich_help_panel="The board")(ledger.ledger)
+app.add_typer(bench.bench, name="bench", rich_help_panel="The board")
+app.command(rich_help_panel="The board")(serve.serve)
+app.command(rich_help_panel="Flows and sampling")(train.train)
+app.command(rich_help_panel="Flows and sampling")(train.finetune)
+app.command(rich_help_panel="Flows and sampling")(place.place)
+app.command(rich_help_panel="Flows and sampling")(performance.performance)
+app.command(rich_help_panel="Flows and sampling")(hmc.hmc)
+app.command(rich_help_panel="Flows and sampling")(expanded(sample.sample))
+app.command(rich_help_panel="Flows and sampling")(check_physics.check_physics)
+app.command(rich_help_panel="Runs and figures")(expanded(figure.figure))
+app.command(rich_help_panel="Runs and figures")(resume.resume)
+app.add_typer(stored_runs.runs, name="runs", rich_help_panel="Runs and figures")
+app.command(rich_help_panel="Runs and figures")(campaign.campaign)
+app.command(rich_help_panel="Runs and figures")(report)
+app.command(rich_help_panel="On an array")(fit_device.fit_device)
 
 
 def main() -> None:

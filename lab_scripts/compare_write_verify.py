@@ -13,13 +13,12 @@ import xarray as xr
 from calibration.algorithm_comparison import VARIANTS, Score, compare
 from calibration.targets import PATTERNS
 from calibration.write_verify import WriteVerifyConfig
-from drivers.board import load_board
-from drivers.connect import open_crossbar
 from drivers.crossbar import Crossbar
+from lab_scripts.board_choice import BoardChoice
 from lab_scripts.boards import check_targets, load_targets
 from lab_scripts.console import Report, with_error
 from lab_scripts.exits import InputError
-from lab_scripts.options import PAPER, Backend, BoardFile, Force, Json, MockFile, Out, Seed, Vcd, mock_params
+from lab_scripts.options import Force, Json, Out, Vcd
 from lab_scripts.runs import RunFile
 
 ROWS: dict[str, tuple[str, float]] = {
@@ -53,11 +52,9 @@ def compare_write_verify(
     chips: Annotated[
         int, typer.Option("--chips", min=1, max=1000, help="Mock chips, of seeds from --seed on; rounds on a board.")
     ] = 1,
-    backend: Backend = "mock",
+    *,
+    at: BoardChoice,
     vcd: Vcd = None,
-    board_file: BoardFile = PAPER,
-    mock_file: MockFile = None,
-    seed: Seed = 0,
     force: Force = False,
     json_output: Json = False,
 ) -> None:
@@ -67,36 +64,30 @@ def compare_write_verify(
     """
     report = Report(as_json=json_output)
     run_file = RunFile.open(context, out, force=force)
-    board, mock = load_board(board_file), mock_params(backend, mock_file)
-    target_s = load_targets(target, board.shape)
+    target_s = load_targets(target, at.board.shape)
     check_targets(target_s, WriteVerifyConfig())
     for name in variants or ():
         if name not in VARIANTS:
             raise InputError(f"--variant {name} is unknown; there are: {', '.join(VARIANTS)}")
     chosen = {name: VARIANTS[name] for name in variants or VARIANTS}
-    seeds = range(seed, seed + chips)
+    seeds = range(at.seed, at.seed + chips)
     scores: dict[tuple[int, str], Score] = {}
 
     def open_(chip: int) -> Crossbar:
-        return open_crossbar(
-            backend,
-            board=board,
-            seed=chip,
-            mock=mock,
-            journal=run_file.next_journal(),
-            vcd=run_file.next_waveform(),
-        )
+        return at.open(run_file, chip=chip)
 
-    with run_file.keeping(board=board_file) as keep, report.task("Comparing") as step:
+    with run_file.keeping(board=at.board_file) as keep, report.task("Comparing") as step:
         for chip, name, score in compare(open_, target_s, seeds, chosen, step):
             scores[chip, name] = score
             run = _run(scores, seeds, list(chosen))
             keep(run)
-    run_file.write(run, board=board_file)
+    run_file.write(run, board=at.board_file)
     report.table(
-        f"{target} on {backend}, "
+        f"{target} on {at.backend}, "
         + (
-            f"seed {seed}" if chips == 1 else f"seeds {seeds[0]}–{seeds[-1]}: mean, and in brackets σ from chip to chip"
+            f"seed {at.seed}"
+            if chips == 1
+            else f"seeds {seeds[0]}–{seeds[-1]}: mean, and in brackets σ from chip to chip"
         ),
         ("", *chosen),
         [

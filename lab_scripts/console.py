@@ -28,6 +28,17 @@ class _Console(Console):
         raise BrokenPipeError
 
 
+class _Shown:
+    """What this process shows, whatever command it runs: one place, since every command has --quiet."""
+
+    quiet = False
+
+
+def be_quiet(quiet: bool) -> None:
+    """Show neither tables nor bars from now on; or show them again."""
+    _Shown.quiet = quiet
+
+
 class Report:
     """One command's output. With `as_json` only `finish` writes to stdout: one JSON object."""
 
@@ -41,7 +52,7 @@ class Report:
     def task(self, description: str) -> Iterator[Step]:
         """A bar with the time left, on stderr, if that is a terminal; and for who looks on (`lab_scripts.live`)."""
         tell = live.task(description)
-        if not self._err.is_terminal:
+        if _Shown.quiet or not self._err.is_terminal:
             yield tell
             return
         columns = (
@@ -65,12 +76,12 @@ class Report:
 
     def say(self, text: str) -> None:
         """A line for people."""
-        if not self._as_json:
+        if not (self._as_json or _Shown.quiet):
             self._out.print(text, soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table for people: the first column to the left, numbers to the right."""
-        if self._as_json:
+        if self._as_json or _Shown.quiet:
             return
         table = Table(
             title=title, title_justify="left", title_style="bold", header_style="bold", show_header=any(columns)

@@ -11,20 +11,16 @@ import numpy as np
 import typer
 import xarray as xr
 
-from drivers.board import load_board
 from drivers.crossbar import Readout
+from lab_scripts.board_choice import BoardChoice, CorrectionChoice
 from lab_scripts.console import Report, with_error
 from lab_scripts.exits import FileError, InputError, OutsideBound
 from lab_scripts.observables import NAMES
 from lab_scripts.options import (
     M2,
-    PAPER,
-    Backend,
-    BoardFile,
     Force,
     Json,
     L,
-    Seed,
     Threads,
     Vcd,
     build_action,
@@ -88,10 +84,10 @@ def demo(
         typer.Option("--flow", help="One flow file for each λ, on the same base; without it, the shipped ones."),
     ] = None,
     tune_steps: TuneSteps = 400,
-    backend: Backend = "mock",
+    *,
+    at: BoardChoice,
     vcd: Vcd = None,
-    board_file: BoardFile = PAPER,
-    seed: Seed = 0,
+    correction: CorrectionChoice,
     threads: Threads = 1,
     force: Force = False,
     json_output: Json = False,
@@ -106,21 +102,22 @@ def demo(
     run_file = RunFile.open(context, out, force=force)
     check_output(figure, ".png", force=force)
     theories = [build_action("phi4", side, m2=m2, lam=lam) for lam in lams or LAMS]
-    board = load_board(board_file)
+    board, seed = at.board, at.seed
     set_threads(threads)
     from lab_scripts.deployment import flow_on_boards
     from lab_scripts.panels.demo import draw_demo
 
     flows = _flows(theories, flow_files)
-    with flow_on_boards([backend], board, flows[0], seed, run_file, report) as programmed:
+    with flow_on_boards(at, [at.backend], flows[0], run_file, report, corrected=correction.load()) as programmed:
         volts = np.random.default_rng(seed).uniform(-1, 1, (MVM_VECTORS, board.shape[1])) * board.levels.input_v
         products = programmed.crossbars[0].measure(volts)
         points = [
             _sample_point(flow, theory, programmed, configs, tune_steps, seed, report)
             for flow, theory in zip(flows, theories, strict=True)
         ]
+    at.rehearsed()
     draw_demo(figure, programmed, volts, products.current_a, points, force=force)
-    _write(run_file, programmed, volts, products, points, board_file)
+    _write(run_file, programmed, volts, products, points, at.board_file)
 
     _programming_table(report, programmed)
     for point in points:

@@ -14,22 +14,20 @@ from anf.arrays.placement import Placement
 from anf.arrays.tuning import Tuning, tune
 from anf.flows.flow import Flow
 from anf.lattice.actions import Action
-from drivers.board import Board
-from drivers.connect import open_crossbar
+from lab_scripts.board_choice import BoardOptions
 from lab_scripts.boards import say_read
 from lab_scripts.console import Report, Step
 from lab_scripts.exits import bad_input
-from lab_scripts.live_events import tell_board, tell_programmed
+from lab_scripts.live_events import tell_programmed
 from lab_scripts.options import UNCORRECTED, Corrected
 from lab_scripts.runs import RunFile
 
 
 @contextmanager
 def flow_on_boards(
+    at: BoardOptions,
     addresses: Sequence[str],
-    board: Board,
     flow: Flow,
-    seed: int,
     run_file: RunFile,
     report: Report,
     *,
@@ -41,37 +39,26 @@ def flow_on_boards(
 ) -> Iterator[Deployment]:
     """The flow's base matrices programmed into the boards at `addresses`, with a bar; the boards are released on every
     way out. Without addresses as many mock boards are opened as there are arrays. Each mock board has a seed of its
-    own, from `seed` on. `plan` is a file of `xbar place`. time_shared: with more arrays than boards, fill them in turn.
+    own, from --seed on. `plan` is a file of `xbar place`. time_shared: with more arrays than boards, fill them in turn.
     With `surveyed` the arrays are looked over first, faulty cells are avoided, and those that are not are
     made up for digitally.
     A calibration record is one board's: with several it is refused."""
     with bad_input():
         placement = None if plan is None else Placement.read(plan)
         limit = None if time_shared or not addresses else len(addresses)
-        mapped = map_flow(flow, board.shape, max_arrays=limit, placement=placement)
+        mapped = map_flow(flow, at.board.shape, max_arrays=limit, placement=placement)
     n_arrays = mapped.placement.n_arrays
     used = (addresses or ["mock"] * n_arrays)[:n_arrays]
     with ExitStack() as stack:
         crossbars = [
-            stack.enter_context(
-                open_crossbar(
-                    address,
-                    board=board,
-                    seed=seed + i,
-                    **corrected.options(),
-                    journal=run_file.next_journal(),
-                    vcd=run_file.next_waveform(),
-                )
-            )
+            stack.enter_context(at.open_at(address, run_file, corrected, chip=at.seed + i))
             for i, address in enumerate(used)
         ]
-        for crossbar, address in zip(crossbars, used, strict=True):
-            tell_board(crossbar, address)
         if surveyed:
             with report.task("Survey") as step, bad_input():
                 step(0, 1)
                 faults = survey(crossbars)
-                mapped = map_flow(flow, board.shape, faults=faults * (1 + n_arrays // len(faults)), max_arrays=limit)
+                mapped = map_flow(flow, at.board.shape, faults=faults * (1 + n_arrays // len(faults)), max_arrays=limit)
                 n_arrays = mapped.placement.n_arrays
         with report.task("Programming") as step:
             programmed = deploy(

@@ -12,10 +12,11 @@ import xarray as xr
 
 from calibration.characterise import EXPERIMENTS
 from lab_scripts.archive import RUNS, Archive, Runs
+from lab_scripts.board_choice import BoardChoice, CorrectionChoice
 from lab_scripts.characterise import PANELS, Yes, experiment_panel, measure
 from lab_scripts.console import Report, Step
 from lab_scripts.exits import InputError
-from lab_scripts.options import PAPER, Backend, BoardFile, FlowChoice, Force, Json, MockFile, Seed, Vcd
+from lab_scripts.options import FlowChoice, Force, Json, Vcd
 from lab_scripts.panels.hardware import HARDWARE
 from lab_scripts.panels.panel import MADE_BY, Panel, check_pictures, finish, made_by
 from lab_scripts.panels.performance import PERFORMANCE
@@ -71,13 +72,12 @@ def figure(
         Path | None,
         typer.Option("--from", help="Draw this run file; without it, make one anew: NAME.nc beside --out."),
     ] = None,
-    backend: Backend = "mock",
+    *,
+    at: BoardChoice,
     vcd: Vcd = None,
-    board_file: BoardFile = PAPER,
-    mock_file: MockFile = None,
+    correction: CorrectionChoice,
     runs: Runs = RUNS,
     flow: FlowChoice = None,
-    seed: Seed = 0,
     yes: Yes = False,
     force: Force = False,
     json_output: Json = False,
@@ -96,12 +96,14 @@ def figure(
     chosen = CALCULATED.get(panel)
     if vcd is not None and (chosen is not None or source is not None):
         raise InputError(f"--vcd {vcd}: panel {panel} is {'calculated' if chosen else 'drawn from a run'}, on no board")
+    if at.dry_run and (chosen is not None or source is not None):
+        raise InputError(f"--dry-run: panel {panel} is {'calculated' if chosen else 'drawn from a run'}, on no board")
     if source is None:
         run_file = RunFile.open(context, out.with_suffix(".nc"), force=force)
         if chosen is None:
-            source = measure(EXPERIMENTS[name](), run_file, report, backend, board_file, mock_file, seed, yes=yes)
+            source = measure(EXPERIMENTS[name](), run_file, report, at, yes=yes, corrected=correction.load())
         else:
-            source = _calculate(chosen, run_file, Archive(runs, context, report, flow), seed)
+            source = _calculate(chosen, run_file, Archive(runs, context, report, flow), at.seed)
     finish(experiment_panel(name) if chosen is None else chosen.panel, source, out, report, force=force)
 
 

@@ -10,29 +10,18 @@ import typer
 import xarray as xr
 
 from calibration.write_verify import WriteVerifyConfig
-from drivers.board import load_board
-from drivers.connect import open_crossbar
+from lab_scripts.board_choice import BoardChoice, CorrectionChoice
 from lab_scripts.boards import check_targets, program_array, say_failures
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
-from lab_scripts.live_events import tell_board, tell_products
+from lab_scripts.live_events import tell_products
 from lab_scripts.options import (
-    PAPER,
-    AcceptExpired,
-    AcceptForeign,
-    Backend,
-    BoardFile,
-    Calibration,
-    Corrected,
     Force,
     Json,
-    MockFile,
     Out,
-    Seed,
     Vcd,
     at_corner,
     load_array,
-    mock_params,
 )
 from lab_scripts.runs import RunFile
 
@@ -44,21 +33,17 @@ def mvm(
     ],
     inputs: Annotated[Path, typer.Option("--inputs", help="Input voltages in V, .npy (n, n_bl).")],
     out: Out,
-    backend: Backend = "mock",
+    *,
+    at: BoardChoice,
     vcd: Vcd = None,
-    board_file: BoardFile = PAPER,
-    calibration: Calibration = None,
-    accept_expired: AcceptExpired = False,
-    accept_foreign: AcceptForeign = False,
-    mock_file: MockFile = None,
-    seed: Seed = 0,
+    correction: CorrectionChoice,
     force: Force = False,
     json_output: Json = False,
 ) -> None:
     """Program a matrix and multiply vectors by it: result_a, ideal_a, adc_code over (vector, sl)."""
     report = Report(as_json=json_output)
     run_file = RunFile.open(context, out, force=force)
-    board, mock = load_board(board_file), mock_params(backend, mock_file)
+    board = at.board
     matrix, vectors = load_array(weights, "--weights"), load_array(inputs, "--inputs")
     target_s = at_corner(matrix, board.shape, f"--weights {weights}")
     n_sl, n_bl = matrix.shape
@@ -73,17 +58,8 @@ def mvm(
             f"{board.name}); scale the inputs"
         )
     check_targets(target_s, WriteVerifyConfig())
-    corrected = Corrected.by(calibration, expired=accept_expired, foreign=accept_foreign)
-    with open_crossbar(
-        backend,
-        board=board,
-        seed=seed,
-        mock=mock,
-        **corrected.options(),
-        journal=run_file.next_journal(),
-        vcd=run_file.next_waveform(),
-    ) as crossbar:
-        tell_board(crossbar, backend)
+    corrected = correction.load()
+    with at.open(run_file, corrected) as crossbar:
         result = program_array(crossbar, target_s, report)
         volts = np.zeros((len(vectors), board.shape[1]))
         volts[:, :n_bl] = vectors
@@ -125,10 +101,10 @@ def mvm(
             },
             attrs=statistics,
         ),
-        board=board_file,
+        board=at.board_file,
     )
     report.table(
-        f"{n_sl}×{n_bl} on {backend}, {len(vectors)} vectors", ("", ""),
+        f"{n_sl}×{n_bl} on {at.backend}, {len(vectors)} vectors", ("", ""),
         [
             ("rms current", f"{statistics['ideal_rms_a'] * 1e6:.3f} µA"),
             ("rms error", f"{error_rms * 1e6:.3f} µA"),

@@ -45,6 +45,14 @@ Backend = Annotated[
         help="Where the board is: mock, rtl, zc706[:BITSTREAM][?loaded], tcp://host:port, serial:///dev/….",
     ),
 ]
+Backends = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backend",
+        help="Where a board is, as for xbar program; once for each board.",
+        show_default="a mock board for each array",
+    ),
+]
 Vcd = Annotated[
     Path | None,
     typer.Option(

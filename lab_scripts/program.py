@@ -11,8 +11,7 @@ import xarray as xr
 from calibration.characterise.experiment import programming_variables
 from calibration.targets import PATTERNS
 from calibration.write_verify import WriteVerifyConfig
-from drivers.board import load_board
-from drivers.connect import open_crossbar
+from lab_scripts.board_choice import BoardChoice, CorrectionChoice
 from lab_scripts.boards import (
     check_targets,
     failure_text,
@@ -23,22 +22,11 @@ from lab_scripts.boards import (
 )
 from lab_scripts.console import Report
 from lab_scripts.exits import OutsideBound
-from lab_scripts.live_events import tell_board
 from lab_scripts.options import (
-    PAPER,
-    AcceptExpired,
-    AcceptForeign,
-    Backend,
-    BoardFile,
-    Calibration,
-    Corrected,
     Force,
     Json,
-    MockFile,
     Out,
-    Seed,
     Vcd,
-    mock_params,
 )
 from lab_scripts.runs import RunFile
 
@@ -49,14 +37,10 @@ def program(
         str, typer.Argument(help=f"Conductances in S (n_sl, n_bl) as .npy file, or a pattern: {', '.join(PATTERNS)}.")
     ],
     out: Out,
-    backend: Backend = "mock",
+    *,
+    at: BoardChoice,
     vcd: Vcd = None,
-    board_file: BoardFile = PAPER,
-    calibration: Calibration = None,
-    accept_expired: AcceptExpired = False,
-    accept_foreign: AcceptForeign = False,
-    mock_file: MockFile = None,
-    seed: Seed = 0,
+    correction: CorrectionChoice,
     min_yield: Annotated[
         float,
         typer.Option("--min-yield", min=0, max=1, help="Share of cells that must be programmed; less is exit code 1."),
@@ -67,24 +51,14 @@ def program(
     """Program an array by write-verify: g_target_s, g_read_s, cycles, failed over (sl, bl); on the mock g_true_s."""
     report = Report(as_json=json_output)
     run_file = RunFile.open(context, out, force=force)
-    board, mock = load_board(board_file), mock_params(backend, mock_file)
-    target_s = load_targets(target, board.shape)
-    corrected = Corrected.by(calibration, expired=accept_expired, foreign=accept_foreign)
+    target_s = load_targets(target, at.board.shape)
+    corrected = correction.load()
     # Targets are of cells, where a record tells them from their wires.
     record = corrected.calibration
     cells = record is not None and "bl.driver_ohm" in record.estimates
     config = WriteVerifyConfig(verify="cells" if cells else "products")
     check_targets(target_s, config)
-    with open_crossbar(
-        backend,
-        board=board,
-        seed=seed,
-        mock=mock,
-        **corrected.options(),
-        journal=run_file.next_journal(),
-        vcd=run_file.next_waveform(),
-    ) as crossbar:
-        tell_board(crossbar, backend)
+    with at.open(run_file, corrected) as crossbar:
         result = program_array(crossbar, target_s, report, config)
         truth = true_conductance_s(crossbar)
         cycles, board_time_s = crossbar.cycles, crossbar.board_time_s
@@ -107,7 +81,7 @@ def program(
     if truth is not None and done.any():
         statistics["sigma_true_s"] = float((truth - target_s)[done].std())
         statistics["within_3.5_uS"] = float((np.abs(truth - target_s)[done] <= 3.5e-6).mean())
-    run_file.write(xr.Dataset(variables, attrs=statistics), board=board_file)
+    run_file.write(xr.Dataset(variables, attrs=statistics), board=at.board_file)
 
     rows = [
         ("cells", f"{asked.sum()}"),
@@ -124,7 +98,7 @@ def program(
                 f"{statistics['sigma_true_s'] * 1e6:.2f} µS, {100 * statistics['within_3.5_uS']:.1f} % within ±3.5 µS",
             ),
         )
-    report.table(f"{target} on {backend}, seed {seed}", ("", ""), rows)
+    report.table(f"{target} on {at.backend}, seed {at.seed}", ("", ""), rows)
     say_failures(report, result)
     report.say(str(out))
     failed_cells = [

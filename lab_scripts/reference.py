@@ -18,6 +18,12 @@ def reference() -> str:
         "Made from the commands by `python -m lab_scripts.reference`; `xbar COMMAND --help` says the same.",
         "Results go to stdout, progress and errors to stderr. With `--json`, stdout is one JSON object. A run file "
         "appears whole at the end of a run or not at all, and is never replaced without `--force`.",
+        "What is not typed is taken from the environment (`XBAR_BACKEND`, `XBAR_BOARD`, `XBAR_MOCK`, "
+        "`XBAR_CALIBRATION`, `XBAR_SEED`, `XBAR_THREADS`), then from `xbar.toml` of the working folder (or the file "
+        "that `XBAR_CONFIG` names; keys are the options without dashes, files stand beside it), then the default. "
+        "`xbar config` shows each value and where it came from. Consent and files to be written are always typed. "
+        "`XBAR_TOKEN` is the token of a board server, `XBAR_LEDGER` the folder of the ledgers.",
+        "`xbar --install-completion` completes commands and options in bash, zsh and fish.",
         "## Exit codes",
         "| code | meaning |\n|---|---|\n" + "\n".join(f"| {code.value} | {text} |" for code, text in MEANING.items()),
     ]

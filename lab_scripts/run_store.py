@@ -18,7 +18,8 @@ import numpy as np
 import xarray as xr
 
 from lab_scripts.exits import Exit, FileError, InputError
-from lab_scripts.runs import INPUTS, OUTPUT_OPTIONS, split_option
+from lab_scripts.runs import INPUTS, OUTPUT_OPTIONS, backends, split_option
+from lab_scripts.settings import unset
 
 INDEX = ".xbar-runs.json"
 """Index of a folder: what `summaries` read of each run. It can be deleted at any time and is made anew."""
@@ -200,11 +201,11 @@ def replay(path: Path, folder: Path, *, real_board: bool = False) -> Path:
     with open_run(path) as run:
         command, made_with = shlex.split(run.attrs["command"])[1:], configuration(run)
         board = run.attrs.get("board")
-    backend = made_with.get("backend", "mock")
-    if backend not in REPEATABLE and not real_board:
+    real = [address for address in backends(made_with) if address not in REPEATABLE]
+    if real and not real_board:
         raise InputError(
-            f"{path}: was made on {backend}, a real board: doing it again pulses that board, and its noise is new each "
-            "time; say --real-board if you mean it"
+            f"{path}: was made on {', '.join(real)}, a real board: doing it again pulses that board, and its noise "
+            "is new each time; say --real-board if you mean it"
         )
     if command[:1] == [] or command[0] not in RUN_COMMANDS:
         raise FileError(f"{path}: holds a command that makes no run, {shlex.join(command)!r}: it is not done")
@@ -218,7 +219,7 @@ def replay(path: Path, folder: Path, *, real_board: bool = False) -> Path:
     out = folder / path.name
     again += ["--out", str(out)]
     program = [sys.executable, "-c", "from lab_scripts.cli import main; main()"]
-    done = subprocess.run([*program, *again], stdout=subprocess.DEVNULL, check=False)
+    done = subprocess.run([*program, *again], stdout=subprocess.DEVNULL, env=unset(os.environ), check=False)
     if done.returncode not in (Exit.OK, Exit.OUTSIDE_BOUND) or not out.exists():
         raise FileError(f"{path}: its command failed with exit code {done.returncode}: {shlex.join(['xbar', *again])}")
     return out

@@ -13,7 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -29,11 +29,12 @@ from firmware_bridge.journal import has_pulses
 from firmware_bridge.waveform import frames_file
 from lab_scripts import live
 from lab_scripts.exits import FileError, InputError
+from lab_scripts.settings import words_of
 
 PACKAGES = ("xbar", "numpy", "scipy", "torch", "xarray", "h5netcdf", "pyerrors")
 COMMAND = "lab_scripts.command"
 """Key of the command line, a list of words, in the root context's `meta`."""
-OUTPUT_OPTIONS = ("--out", "--figure", "--vcd")
+OUTPUT_OPTIONS = ("--out", "--figure", "--vcd", "--log-file")
 """Options that name a file to be written; every other word that is a file is an input."""
 COMMAND_FILE = "command.json"
 """Beside the journals of a run: its command, where it was typed, and what it was made with."""
@@ -54,6 +55,10 @@ LARGEST_INPUT = 16 << 20
 
 Keep = Callable[[xr.Dataset], None]
 """keep(dataset): how far a run has got."""
+
+
+class RehearsalEnds(Exception):
+    """A command that only rehearses (--dry-run) has come to where it would write its results."""
 
 
 @dataclass(frozen=True)
@@ -93,18 +98,20 @@ class RunFile:
         run_file = cls(check_output(path, ".nc", force=force), force, context, tuple(input_files(words(context))))
         begin_live(path, context)
         folder = journal_folder(path)
-        if folder.exists() and not _resuming(context):
+        if folder.exists() and not resuming(context):
             if not force:
                 raise FileError(
                     f"--out {path}: a run that did not end is in {folder}; go on with it by `xbar resume {path}`, or "
                     "throw it away with --force"
                 )
-            # Not under a process that is at it.
-            Exclusive.take(folder / LOCK_FILE, f"the run {path}").close()
-            shutil.rmtree(folder)
+            if not context.params.get("dry_run"):
+                # Not under a process that is at it.
+                Exclusive.take(folder / LOCK_FILE, f"the run {path}").close()
+                shutil.rmtree(folder)
         if (vcd := context.params.get("vcd")) is not None:
-            if (backend := context.params["backend"]) != "rtl":
-                raise InputError(f"--vcd {vcd}: --backend {backend} has no pins to record; use --backend rtl")
+            for backend in backends(context.params):
+                if backend != "rtl":
+                    raise InputError(f"--vcd {vcd}: --backend {backend} has no pins to record; use --backend rtl")
             run_file._check_waveform(Path(vcd))
         return run_file
 
@@ -132,13 +139,13 @@ class RunFile:
         first = Path(self.context.params["vcd"])
         for number in self._waveforms:
             path = first if number == 1 else first.with_stem(f"{first.stem}-{number}")
-            if not (_resuming(self.context) and path.exists()):
+            if not (resuming(self.context) and path.exists()):
                 break
         self._check_waveform(path)
         return path
 
     def _check_waveform(self, path: Path) -> None:
-        force = self.force or _resuming(self.context)
+        force = self.force or resuming(self.context)
         check_output(path, ".vcd", force=force, option="--vcd")
         check_output(frames_file(path), ".json", force=force, option="--vcd")
 
@@ -147,6 +154,8 @@ class RunFile:
 
         board: the board file that was used, kept as text.
         """
+        if self.context.params.get("dry_run"):
+            raise RehearsalEnds
         self._write(dataset, self.path, board, force=self.force)
         self.context.find_root().meta.pop(JOURNAL, None)
         shutil.rmtree(journal_folder(self.path), ignore_errors=True)
@@ -165,7 +174,7 @@ class RunFile:
         try:
             yield keep
         except BaseException as error:
-            if latest is not None:
+            if latest is not None and not self.context.params.get("dry_run"):
                 path = journal_folder(self.path) / INCOMPLETE_FILE
                 reason = f"{type(error).__name__}: {error}".rstrip(": ")
                 self._write(latest.assign_attrs({INCOMPLETE: reason}), path, board, force=True)
@@ -189,12 +198,19 @@ class RunFile:
 
 def begin_live(out: Path, context: typer.Context) -> None:
     """Tell who looks on of the command that will write `out`. Raises `FileError` if another command is writing it."""
+    if context.params.get("dry_run"):
+        return
     try:
         live.begin(out, command_line(context))
     except BlockingIOError:
         raise FileError(
             f"--out {out}: another command is writing it now; choose another name, or wait for it"
         ) from None
+
+
+def backends(parameters: Mapping[str, Any]) -> list[str]:
+    """Where the boards of a command are, by its parameters; without any, on the mock."""
+    return parameters.get("backends") or [parameters.get("backend", "mock")]
 
 
 def journal_folder(path: Path) -> Path:
@@ -211,7 +227,7 @@ def keep_unfinished(path: Path) -> bool:
     return False
 
 
-def _resuming(context: typer.Context) -> bool:
+def resuming(context: typer.Context) -> bool:
     return bool((context.find_root().obj or {}).get(RESUMING))
 
 
@@ -262,8 +278,8 @@ def provenance(context: typer.Context, board: Path | None) -> dict[str, Any]:
 
 
 def words(context: typer.Context) -> list[str]:
-    """The command as it was typed, in words, without the name of the program."""
-    return list(context.find_root().meta[COMMAND])
+    """The command in words, without the name of the program: as typed, with what was set as if it had been."""
+    return [*context.find_root().meta[COMMAND], *words_of(context)]
 
 
 def command_line(context: typer.Context) -> str:

@@ -14,20 +14,15 @@ import numpy as np
 import typer
 import xarray as xr
 
-from drivers.board import load_board
+from lab_scripts.board_choice import BoardsChoice, CorrectionChoice
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError, bad_input
 from lab_scripts.live_events import tell_sampling
 from lab_scripts.observables import observable_table, observables_json, report_mass_gap
 from lab_scripts.options import (
     M2,
-    PAPER,
-    AcceptExpired,
-    AcceptForeign,
+    UNCORRECTED,
     ActionName,
-    BoardFile,
-    Calibration,
-    Corrected,
     FlowChoice,
     Force,
     G,
@@ -35,7 +30,6 @@ from lab_scripts.options import (
     L,
     Lam,
     Out,
-    Seed,
     Threads,
     TimeSites,
     U,
@@ -45,6 +39,7 @@ from lab_scripts.options import (
     set_threads,
 )
 from lab_scripts.runs import RunFile
+from lab_scripts.settings import forget_settings
 
 if TYPE_CHECKING:
     from anf.arrays.analog import Transcript
@@ -114,14 +109,6 @@ def sample(
         ),
     ] = None,
     tune_steps: TuneSteps = 400,
-    backends: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--backend",
-            help="Where a board is, as for xbar program; once for each board.",
-            show_default="a mock board for each array",
-        ),
-    ] = None,
     time_share: Annotated[
         bool,
         typer.Option(
@@ -129,12 +116,10 @@ def sample(
             help="With more arrays than boards, fill boards in turn, in each step, for all proposals at once.",
         ),
     ] = False,
+    *,
+    at: BoardsChoice,
     vcd: Vcd = None,
-    board_file: BoardFile = PAPER,
-    calibration: Calibration = None,
-    accept_expired: AcceptExpired = False,
-    accept_foreign: AcceptForeign = False,
-    seed: Seed = 0,
+    correction: CorrectionChoice,
     threads: Threads = 1,
     force: Force = False,
     json_output: Json = False,
@@ -144,23 +129,31 @@ def sample(
     With --layers simulated or crossbar the digital part is first tuned to the arrays as they came out; the ESS is shown
     before and after.
     """
+    if layers is not Layers.crossbar:
+        # What is set is for boards, and none is opened.
+        forget_settings(context, "calibration", "mock_file", "backends")
     report = Report(as_json=json_output)
     if plan is not None and layers is not Layers.crossbar:
         raise InputError(f"--plan {plan}: is for --layers crossbar, not {layers.value}")
     if survey and (plan is not None or layers is not Layers.crossbar):
         raise InputError("--survey: is for --layers crossbar without --plan, which says where cells are avoided")
-    if (backends or time_share or rest_s) and layers is not Layers.crossbar:
+    if (context.params["backends"] or time_share or rest_s) and layers is not Layers.crossbar:
         raise InputError(
             f"--backend, --time-share, --rest: --layers {layers.value} opens no board; use --layers crossbar"
         )
     run_file = RunFile.open(context, out, force=force)
+    seed, calibration = at.seed, context.params["calibration"]
+    if at.dry_run and layers is not Layers.crossbar:
+        raise InputError(f"--dry-run: --layers {layers.value} opens no board; use --layers crossbar")
+    if context.params["mock_file"] is not None and layers is not Layers.crossbar:
+        raise InputError(f"--mock {at.mock_file}: --layers {layers.value} opens no board; use --layers crossbar")
     if vcd is not None and layers is not Layers.crossbar:
         raise InputError(f"--vcd {vcd}: --layers {layers.value} opens no board; use --layers crossbar")
     if calibration is not None and layers is not Layers.crossbar:
         raise InputError(f"--calibration {calibration}: --layers {layers.value} opens no board; use --layers crossbar")
-    corrected = Corrected.by(calibration, expired=accept_expired, foreign=accept_foreign)
+    corrected = correction.load() if layers is Layers.crossbar else UNCORRECTED
     theory = build_action(action, side, time_sites=time_sites, m2=m2, lam=lam, g=g, u=u)
-    board = load_board(board_file)
+    board = at.board
     set_threads(threads)
     import torch
 
@@ -195,10 +188,9 @@ def sample(
             else:
                 programmed = stack.enter_context(
                     flow_on_boards(
-                        backends or [],
-                        board,
+                        at,
+                        at.backends or [],
                         flow,
-                        seed,
                         run_file,
                         report,
                         plan=plan,
@@ -254,7 +246,7 @@ def sample(
         "proposals_not_finite": drawn.n_nonfinite,
         "problems": "; ".join(drawn.problems),
     }
-    run_file.write(dataset(drawn, statistics), board=board_file if layers is not Layers.digital else None)
+    run_file.write(dataset(drawn, statistics), board=at.board_file if layers is not Layers.digital else None)
 
     observable_table(
         report,

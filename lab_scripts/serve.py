@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from drivers import serve as board_server
+from lab_scripts import logs
 from lab_scripts.console import Report
 from lab_scripts.options import PAPER, BoardFile, Seed
 
@@ -24,9 +25,12 @@ def serve(
     seed: Seed = 0,
 ) -> None:
     """Serve a board to one host at a time until interrupted. Beyond this machine set XBAR_TOKEN, here and there."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    stop = logs.start(people=logging.INFO)
     report = Report(as_json=False)
-    board_server.serve(
-        backend, listen, board_file=board_file, seed=seed, lease_s=lease,
-        ready=lambda board, address: report.say(f"{board} at {address}"),
-    )  # fmt: skip
+    try:
+        board_server.serve(
+            backend, listen, board_file=board_file, seed=seed, lease_s=lease,
+            ready=lambda board, address: report.say(f"{board} at {address}"),
+        )  # fmt: skip
+    finally:
+        stop()

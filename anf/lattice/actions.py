@@ -107,7 +107,7 @@ class Action(ABC):
     @property
     def parameters(self) -> dict[str, float]:
         """The couplings by name, as a run file records them and as `action_from_name` takes them back."""
-        return {name: float(getattr(self, name)) for name in couplings(self.name)}
+        return {name: float(getattr(self, name)) for name in _couplings(type(self))}
 
     @property
     def volume(self) -> int:
@@ -272,7 +272,11 @@ def couplings(name: str) -> tuple[str, ...]:
     """Names of the couplings of an action. Raises ValueError for an unknown one."""
     if name not in ACTIONS:
         raise ValueError(f"action = {name!r} does not exist; choose one of: {', '.join(sorted(ACTIONS))}")
-    return tuple(field.name for field in fields(ACTIONS[name]) if field.name != "shape")  # type: ignore[arg-type]
+    return _couplings(ACTIONS[name])
+
+
+def _couplings(kind: type[Action]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind) if field.name != "shape")  # type: ignore[arg-type]
 
 
 def action_from_name(name: str, shape: int | tuple[int, int], **parameters: float) -> Action:

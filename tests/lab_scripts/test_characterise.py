@@ -56,7 +56,7 @@ def test_a_characterisation_leaves_a_run_a_figure_and_numbers_beside_their_bars(
 
 def test_the_figure_of_a_run_is_drawn_from_it_without_a_board(xbar_json, xbar, tmp_path, mocker):
     xbar_json("characterise", "set-curve", *SMALL["set-curve"], "--out", "run.nc")
-    opened = mocker.patch("lab_scripts.characterise.open_crossbar")
+    opened = mocker.patch("lab_scripts.board_choice.open_crossbar")
     answer = xbar_json("figure", "2e", "--from", "run.nc", "--out", "again.svg")
     opened.assert_not_called()
     assert answer["figure"] == "again.svg"
@@ -121,7 +121,7 @@ def test_a_missed_bar_is_exit_code_1_with_the_run_and_the_figure_written(xbar, t
 def test_what_cannot_be_done_is_refused_before_a_board_is_opened(xbar, tmp_path, mocker, args, code, message):
     (tmp_path / "text.nc").write_text("no run")
     (tmp_path / "taken.png").write_text("somebody's")
-    opened = mocker.patch("lab_scripts.characterise.open_crossbar")
+    opened = mocker.patch("lab_scripts.board_choice.open_crossbar")
     result = xbar(*args)
     assert (result.exit_code, message in result.stderr) == (code, True), result.stderr
     opened.assert_not_called()
@@ -135,7 +135,7 @@ def test_a_board_that_really_waits_is_asked_for_days_only_with_yes(xbar, mocker,
         crossbar.identity = replace(crossbar.identity, kind="zc706", serial="7")
         return crossbar
 
-    mocker.patch("lab_scripts.characterise.open_crossbar", real)
+    mocker.patch("lab_scripts.board_choice.open_crossbar", real)
     pulsed = mocker.spy(Crossbar, "apply_pulses")
     args = ("characterise", "retention", "--cells", 2, "--repeats", 1)
     refused = xbar(*args, "--out", "run.nc")
@@ -148,7 +148,7 @@ def test_a_board_that_really_waits_is_asked_for_days_only_with_yes(xbar, mocker,
 
 
 def test_an_interrupt_leaves_the_outputs_safe_and_a_journal_to_go_on_from(xbar, tmp_path, mocker):
-    module = importlib.import_module("lab_scripts.characterise")
+    module = importlib.import_module("lab_scripts.board_choice")
     opened = mocker.spy(module, "open_crossbar")
     mocker.patch.object(Crossbar, "read_conductance", side_effect=KeyboardInterrupt)
     result = xbar("characterise", "set-curve", "--out", "run.nc")

@@ -43,7 +43,7 @@ def test_a_run_file_holds_result_ideal_and_raw_codes(xbar_json, matrix, inputs):
 def test_inputs_that_the_board_may_not_see_are_refused_before_it_is_opened(
     xbar, tmp_path, mocker, matrix, volts, message
 ):
-    opened = mocker.patch("lab_scripts.mvm.open_crossbar")
+    opened = mocker.patch("lab_scripts.board_choice.open_crossbar")
     np.save(tmp_path / "v.npy", volts)
     result = xbar("mvm", "--weights", matrix, "--inputs", "v.npy", "--out", "m.nc")
     assert (result.exit_code, message in result.stderr) == (2, True), result.stderr

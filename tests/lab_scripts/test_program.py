@@ -67,7 +67,7 @@ def test_equal_seeds_give_equal_conductances(xbar_json, matrix):
 def test_a_target_that_cannot_be_programmed_is_refused_before_a_board_is_opened(
     xbar, tmp_path, mocker, target, code, message
 ):
-    opened = mocker.patch("lab_scripts.program.open_crossbar")
+    opened = mocker.patch("lab_scripts.board_choice.open_crossbar")
     np.save(tmp_path / "bad.npy", target)
     result = xbar("program", "bad.npy", "--out", "p.nc")
     assert (result.exit_code, message in result.stderr) == (code, True), result.stderr
@@ -101,7 +101,7 @@ def test_targets_at_the_ends_of_the_range_are_taken():
 
 
 def test_an_interrupt_leaves_the_outputs_safe_and_a_journal_to_go_on_from(xbar, tmp_path, mocker, matrix):
-    opened = mocker.spy(importlib.import_module("lab_scripts.program"), "open_crossbar")
+    opened = mocker.spy(importlib.import_module("lab_scripts.board_choice"), "open_crossbar")
     read = 0
 
     def interrupted(*args, **kwargs):

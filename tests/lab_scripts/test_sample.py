@@ -11,7 +11,7 @@ from anf.flows.checkpoint import load_flow, save_flow
 from anf.flows.mixer import MixerConfig
 from anf.flows.mixer_flow import MixerFlow, MixerFlowConfig
 from anf.lattice.actions import Phi4
-from drivers.board import load_board
+from lab_scripts.board_choice import BoardChoice
 from lab_scripts.console import Report
 from lab_scripts.deployment import flow_on_boards
 from lab_scripts.exits import InputError
@@ -114,7 +114,7 @@ def test_more_tiles_than_boards_are_refused_with_how_many_are_needed(mocker):
     wide = MixerFlow(MixerFlowConfig(shape=(4, 4), mixer=MixerConfig(channels=48, token_hidden=48, channel_hidden=48)))
     with (
         pytest.raises(InputError, match=r"need \d+ arrays of 32 × 32, but there is 1; open more boards"),
-        flow_on_boards(["zc706"], load_board(), wide, 0, mocker.Mock(), Report(as_json=True)),
+        flow_on_boards(BoardChoice(), ["zc706"], wide, mocker.Mock(), Report(as_json=True)),
     ):
         pass
 

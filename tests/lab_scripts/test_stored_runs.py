@@ -147,9 +147,10 @@ def test_a_replay_that_comes_out_different_is_exit_code_1(two, xbar):
     assert "differ in phi" in result.stderr
 
 
-def test_a_real_board_is_not_pulsed_by_a_replay(two, xbar):
+@pytest.mark.parametrize("where", [{"backend": "tcp://10.0.0.2:7706"}, {"backends": ["mock", "tcp://10.0.0.2:7706"]}])
+def test_a_real_board_is_not_pulsed_by_a_replay(two, xbar, where):
     with h5py.File("h1.nc", "a") as run:
-        run.attrs["configuration"] = json.dumps({"command": "program", "backend": "tcp://10.0.0.2:7706"})
+        run.attrs["configuration"] = json.dumps({"command": "program", **where})
     result = xbar("runs", "replay", "h1.nc")
     assert result.exit_code == 2
     assert "was made on tcp://10.0.0.2:7706, a real board" in result.stderr
