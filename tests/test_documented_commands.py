@@ -78,6 +78,7 @@ def matches(shown: str, came: str) -> bool:
 @pytest.mark.parametrize("page", RUN, ids=name)
 def test_a_page_gives_what_it_shows(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").symlink_to(ROOT / "docs")  # files that pages name
     namespace: dict[str, object] = {"__name__": "__page__"}
     printed: str | None = None
     for language, content in blocks(page):
