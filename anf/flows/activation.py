@@ -13,6 +13,8 @@ pass over it: the activations are what most of the time of a flow is spent on.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -34,7 +36,20 @@ def even_part(z: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     return _Part.apply(z, shift, shift.new_ones(1), False)
 
 
+@contextmanager
+def field_alone() -> Iterator[None]:
+    """Backward passes within this context give no gradients of shifts and gains, which a score does not need; autograd
+    does not tell a function which of its inputs are asked for. They would be wrong, and must not be used."""
+    _Part.field_alone = True
+    try:
+        yield
+    finally:
+        _Part.field_alone = False
+
+
 class _Part(torch.autograd.Function):
+    field_alone = False
+
     @staticmethod
     def forward(ctx, z: torch.Tensor, shift: torch.Tensor, gain: torch.Tensor, odd: bool) -> torch.Tensor:
         z = z.contiguous()
@@ -53,6 +68,13 @@ class _Part(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: torch.Tensor):
         z, e, cosh, sinh, gains = ctx.saved_tensors
+        if _Part.field_alone:
+            wrt_z = torch.empty_like(z)
+            _pull_field(
+                _matrix(z), _matrix(e), _matrix(grad.contiguous()), _matrix(wrt_z), cosh.numpy(), sinh.numpy(),
+                gains.numpy(), ctx.odd,
+            )  # fmt: skip
+            return wrt_z, None, None, None
         wrt_z, wrt_shift, wrt_gain = torch.empty_like(z), torch.empty_like(cosh), torch.empty_like(cosh)
         _pull(
             _matrix(z), _matrix(e), _matrix(grad.contiguous()), _matrix(wrt_z), cosh.numpy(), sinh.numpy(),
@@ -121,3 +143,32 @@ def _pull(
             shifts += q if odd else p
             values += grad[r, k] * inverse * (side if odd else (f + f) * s)
         wrt_shift[r], wrt_gain[r] = gain * shifts, values
+
+
+@_compiled
+def _pull_field(
+    z: np.ndarray,
+    e: np.ndarray,
+    grad: np.ndarray,
+    wrt_z: np.ndarray,
+    cosh: np.ndarray,
+    sinh: np.ndarray,
+    gains: np.ndarray,
+    odd: bool,
+) -> None:
+    one, four = z.dtype.type(1), z.dtype.type(4)
+    for r in range(z.shape[0]):
+        c, top = cosh[r], four * gains[r]
+        if odd:
+            for k in range(z.shape[1]):
+                f = e[r, k]
+                square = f * f
+                inverse = one / (one + square + (f + f) * c)
+                wrt_z[r, k] = top * f * inverse * inverse * grad[r, k] * (f + f + (one + square) * c)
+        else:
+            top *= -sinh[r]
+            for k in range(z.shape[1]):
+                f = e[r, k]
+                square = f * f
+                inverse = one / (one + square + (f + f) * c)
+                wrt_z[r, k] = top * f * inverse * inverse * grad[r, k] * math.copysign(one - square, z[r, k])

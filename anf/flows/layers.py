@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -54,3 +54,13 @@ class BaseLinear(torch.nn.Module):
         """W, or what is held instead, with the LoRA, (n_out, n_in)."""
         weight = self.weight if self.held is None else self.held
         return weight if self.lora is None else weight + self.lora.delta()
+
+
+def side_by_side(layers: Sequence[BaseLinear], x: torch.Tensor) -> torch.Tensor:
+    """Each layer's product with its own part: x (layers, n_in, n_columns) -> (layers, n_out, n_columns), equal sizes.
+
+    The parts need not be contiguous: digital layers read them where they are.
+    """
+    if all(layer.engine is None for layer in layers):
+        return torch.bmm(torch.stack([layer.digital_weight() for layer in layers]), x)
+    return torch.cat([layer.columns(part) for layer, part in zip(layers, x.split(1), strict=True)])

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from anf.flows.activation import even_part, odd_part
 from anf.flows.circulant import circulant_linear
-from anf.flows.layers import BaseLinear
+from anf.flows.layers import BaseLinear, side_by_side
 from anf.lattice.gather import gather
 
 
@@ -77,28 +77,21 @@ class MixerBlock(torch.nn.Module):
     def forward(self, x: torch.Tensor, step: int) -> torch.Tensor:
         """x (tokens, C, batch) -> (tokens, C, batch)."""
         if len(self.w1) > 0:
-            x = x + self._mix_tokens(x, step)
+            x = self._mix_tokens(x, step)
         shift, gain = self.channel_bias + self.channel_time[step].unsqueeze(-1), self.channel_gain_time[step]
         return x + self.w4.columns(odd_part(self.w3.columns(x), shift, gain.unsqueeze(-1)))
 
     def _mix_tokens(self, x: torch.Tensor, step: int) -> torch.Tensor:
         tokens, c, batch = x.shape
-        shift = (self.token_bias + self.token_time[step]).unsqueeze(-1)
-        gain = self.token_gain_time[step].unsqueeze(-1)
-        width = c // len(self.w1)
-        # Split, not sliced: the gradient of a slice is a field of zeros.
-        parts = (x.split(width, 1), shift.split(width, 1), gain.split(width))
-        hidden = [
-            odd_part(w1.columns(part.reshape(1, tokens, -1)).reshape(-1, width, batch), shifted, scaled)
-            for w1, part, shifted, scaled in zip(_base_layers(self.w1), *parts, strict=True)
-        ]
-        return torch.cat(
-            [
-                w2.columns(h.reshape(1, -1, width * batch)).reshape(tokens, width, batch)
-                for w2, h in zip(_base_layers(self.w2), hidden, strict=True)
-            ],
-            1,
-        )
+        heads = len(self.w1)
+        # Each head's channels stay where they are: views, no copies.
+        parts = x.reshape(tokens, heads, -1)
+        hidden = side_by_side(_base_layers(self.w1), parts.transpose(0, 1))
+        shift = (self.token_bias + self.token_time[step]).reshape(-1, heads, c // heads, 1).transpose(0, 1)
+        gain = self.token_gain_time[step].reshape(heads, 1, -1, 1)
+        hidden = odd_part(hidden.reshape(heads, -1, c // heads, batch), shift, gain)
+        mixed = side_by_side(_base_layers(self.w2), hidden.reshape(heads, hidden.shape[1], -1))
+        return (parts + mixed.transpose(0, 1)).reshape(tokens, c, batch)
 
 
 class Mixer(torch.nn.Module):

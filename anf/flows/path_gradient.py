@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from anf.flows.activation import field_alone
 from anf.flows.flow import Target
 
 if TYPE_CHECKING:
@@ -40,9 +41,10 @@ def push_with_score(flow: MixerFlow, z: torch.Tensor) -> tuple[torch.Tensor, tor
                 wrt_odd.append(active)
                 wrt_even.append(wrt_s4)
             log_q -= used.log_det
-        (pulled,) = torch.autograd.grad(
-            (used.odd, used.even), used.frozen, (torch.stack(wrt_odd), torch.stack(wrt_even)), retain_graph=True
-        )
+        with field_alone():
+            (pulled,) = torch.autograd.grad(
+                (used.odd, used.even), used.frozen, (torch.stack(wrt_odd), torch.stack(wrt_even)), retain_graph=True
+            )
         frozen = frozen + pulled
         scores = (frozen, active) if step % 2 else (active, frozen)
     return flow.join(halves), log_q, flow.join(scores)
