@@ -52,7 +52,7 @@ def main() -> int:
                     continue
                 spent[process.pid] = times.user + times.system
 
-    with tempfile.TemporaryDirectory(dir=".") as name, _client(campaign, None, arguments.workers) as client:
+    with tempfile.TemporaryDirectory() as name, _client(campaign, None, arguments.workers) as client:
         folder = Path(name).resolve()
         pids = list(client.run(os.getpid).values())
         threading.Thread(target=watch).start()

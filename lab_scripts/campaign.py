@@ -151,9 +151,11 @@ def run_campaign(client: Client, todo: Sequence[Task], folder: Path, step: Any =
             allowed = [n for n in allowed if n == names[task.board]]
         if not allowed:
             return None
+        # Dask holds names by the address they have now; a worker that is started again has another.
+        where = {} if len(allowed) == len(names) else {"workers": allowed}
         future = client.submit(
             make_run, task.words, task.name, task.file, str(folder), task.board, key=f"{task.name}:{len(tried)}",
-            workers=allowed, resources={BOARD_TAG: 1}, pure=False, retries=0,
+            resources={BOARD_TAG: 1}, pure=False, retries=0, **where,
         )  # fmt: skip
         tried_by[str(future.key)] = tried
         return future
