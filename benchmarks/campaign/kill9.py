@@ -225,7 +225,8 @@ def main() -> int:
     rng = random.Random(arguments.seed)
     remote = max(1, arguments.kills // 4)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=".") as name:
+    Path("runs").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir="runs") as name:
         folder = Path(name).resolve()
         kills, runs, different = local(arguments.kills - remote, rng, folder)
         print(
