@@ -52,8 +52,6 @@ def main() -> int:
                     continue
                 spent[process.pid] = times.user + times.system
 
-    Path("runs").mkdir(exist_ok=True)
-
     with tempfile.TemporaryDirectory() as name, _client(campaign, None, arguments.workers) as client:
         folder = Path(name).resolve()
         pids = list(client.run(os.getpid).values())

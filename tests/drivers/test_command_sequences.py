@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from drivers.interlock import Interlock
+from drivers.pulse_limits import PulseVolts
 
 SETTINGS = settings(
     max_examples=150, stateful_step_count=12, deadline=None, derandomize=True, database=None,
@@ -20,9 +21,9 @@ def test_no_sequence_passes_a_limit_and_every_failure_leaves_the_outputs_safe() 
     run_state_machine_as_test(CommandSequence, settings=SETTINGS)
 
 
-@pytest.mark.parametrize("check", ["_check_kind", "_check_read"])
-def test_without_one_of_the_interlock_s_checks_the_witness_sees_it(mocker, check: str) -> None:
-    mocker.patch.object(Interlock, check)
+@pytest.mark.parametrize(("holder", "check"), [(PulseVolts, "_check_kind"), (Interlock, "_check_read")])
+def test_without_one_of_the_interlock_s_checks_the_witness_sees_it(mocker, holder: type, check: str) -> None:
+    mocker.patch.object(holder, check)
     mocker.patch("firmware_bridge.mock.bridge.LimitCheck.single")
     mocker.patch("firmware_bridge.mock.bridge.LimitCheck.allows", return_value=True)
     with pytest.raises(Violation):
