@@ -39,10 +39,7 @@ class Exclusive:
         except OSError as error:
             holder = _holder(file)
             os.close(file)
-            raise BoardInUse(
-                f"{what} is in use by {holder}; wait until that has ended, or end it (its outputs become safe then); "
-                "nothing was sent to the board"
-            ) from error
+            raise in_use(what, holder) from error
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         try:
             os.ftruncate(file, 0)
@@ -63,6 +60,14 @@ class Exclusive:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def in_use(what: str, holder: str) -> BoardInUse:
+    """What a second process is told."""
+    return BoardInUse(
+        f"{what} is in use by {holder}; wait until that has ended, or end it (its outputs become safe then); "
+        "nothing was sent to the board"
+    )
 
 
 def _open(path: Path) -> int:

@@ -8,6 +8,7 @@ lock on the file (flock) says that the command still lives. docs/dashboard.md ha
 from __future__ import annotations
 
 import base64
+import datetime
 import fcntl
 import json
 import math
@@ -16,6 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,16 @@ Tell = Callable[..., None]
 def live_file(out: Path) -> Path:
     """Where the command that will write `out` tells of itself."""
     return out.with_name(out.name + SUFFIX)
+
+
+def teller(out: Path) -> str:
+    """Who tells of the command that is writing `out`, and since when, as it said when it began."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        with live_file(out).open() as file:
+            said = json.loads(file.readline())
+        since = datetime.datetime.fromtimestamp(said["began"], datetime.timezone.utc).isoformat(timespec="seconds")
+        return f"process {int(said['pid'])} since {since}"
+    return "a process that has only just begun"
 
 
 class Live:

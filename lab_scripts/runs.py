@@ -24,7 +24,7 @@ import numpy as np
 import typer
 import xarray as xr
 
-from firmware_bridge.exclusive import Exclusive
+from firmware_bridge.exclusive import Exclusive, in_use
 from firmware_bridge.journal import has_pulses
 from firmware_bridge.waveform import frames_file
 from lab_scripts import live
@@ -197,15 +197,13 @@ class RunFile:
 
 
 def begin_live(out: Path, context: typer.Context) -> None:
-    """Tell who looks on of the command that will write `out`. Raises `FileError` if another command is writing it."""
+    """Tell who looks on of the command that will write `out`. Raises `BoardInUse` if another command is writing it."""
     if context.params.get("dry_run"):
         return
     try:
         live.begin(out, command_line(context))
     except BlockingIOError:
-        raise FileError(
-            f"--out {out}: another command is writing it now; choose another name, or wait for it"
-        ) from None
+        raise in_use(f"the run {out}", live.teller(out)) from None
 
 
 def backends(parameters: Mapping[str, Any]) -> list[str]:
