@@ -7,10 +7,15 @@ from collections.abc import Callable
 
 import numpy as np
 
+from drivers.connect import open_crossbar
+from drivers.crossbar import Crossbar
 from firmware_bridge.mock.array import Array
-from firmware_bridge.mock.array_params import ArrayParams
+from firmware_bridge.mock.array_params import ArrayParams, WireParams
+from firmware_bridge.mock.board import MockParams
 
 N = 32
+IR_DROP_LIMIT = 1.2
+"""Time of products through wires that have a resistance, over that through wires that have none."""
 SL, ON = np.full(N, 2.5), np.full(N, 5.0)
 
 
@@ -62,6 +67,9 @@ def main() -> None:
     print(f"{'call':<48} {'µs':>9} {'limit':>9}")
     for name, value, limit in cases:
         print(f"{name:<48} {value:9.1f} {limit:9d}{'' if value <= limit else '  ABOVE'}")
+    ratio = _ir_drop_ratio(rng.uniform(-0.1, 0.1, (64, N)))
+    above = "" if ratio <= IR_DROP_LIMIT else "  ABOVE"
+    print(f"{'64 products with IR drop, over those without':<48} {ratio:9.2f} {IR_DROP_LIMIT:9.1f}{above}")
 
 
 def _mean_read_us(array: Array, instants_s: np.ndarray) -> float:
@@ -69,6 +77,19 @@ def _mean_read_us(array: Array, instants_s: np.ndarray) -> float:
     for t_s in instants_s:
         array.response(float(t_s), ON, SL)
     return (time.perf_counter() - begin) / len(instants_s) * 1e6
+
+
+def _ir_drop_ratio(volts: np.ndarray) -> float:
+    """Of the best of many, taken in turn."""
+    ideal = MockParams(array=ArrayParams(wires=WireParams.none()))
+    with open_crossbar("mock", seed=1) as real, open_crossbar("mock", seed=1, mock=ideal) as without:
+
+        def us(crossbar: Crossbar) -> float:
+            return best_us(lambda: crossbar.mvm(volts), repeats=10)
+
+        us(real), us(without)
+        pairs = [(us(real), us(without)) for _ in range(10)]
+    return min(a for a, _ in pairs) / min(b for _, b in pairs)
 
 
 if __name__ == "__main__":
