@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import psutil
 
-from lab_scripts.campaign import _client, run_campaign
+from lab_scripts.campaign import cluster_client, run_campaign
 from lab_scripts.campaign_plan import Boards, Campaign, Commands, tasks
 
 KILLS, LIMIT = 2, 0.90
@@ -52,7 +52,7 @@ def main() -> int:
                     continue
                 spent[process.pid] = times.user + times.system
 
-    with tempfile.TemporaryDirectory() as name, _client(campaign, None, arguments.workers) as client:
+    with tempfile.TemporaryDirectory() as name, cluster_client(campaign, None, arguments.workers) as client:
         folder = Path(name).resolve()
         pids = list(client.run(os.getpid).values())
         threading.Thread(target=watch).start()

@@ -48,7 +48,7 @@ class Outcome:
     said: str = ""
 
 
-def make_run(words: Sequence[str], name: str, file: str, folder: str, board: int | None) -> Outcome:
+def make_run(words: Sequence[str], name: str, file: str, folder: str, board: int | str | None) -> Outcome:
     """One task, in a worker's process: make the run, go on with it, or find that it is there."""
     from distributed import get_worker
 
@@ -59,7 +59,7 @@ def make_run(words: Sequence[str], name: str, file: str, folder: str, board: int
         return Outcome(name, worker, Exit.OK, 0.0, 0.0, there=True)
     backend = MOCK if worker.startswith(MOCK) else worker
     typed = [*words, "--backend", backend, "--out", str(out)]
-    if board is not None and backend == MOCK:
+    if isinstance(board, int):
         typed += ["--seed", str(board)]
     said = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
@@ -114,7 +114,7 @@ def campaign(
     except OSError as error:
         raise FileError(f"--out {out}: {error.strerror}") from error
     began = time.monotonic()
-    with _client(plan, scheduler, workers) as client, report.task(f"{len(todo)} runs") as step:
+    with cluster_client(plan, scheduler, workers) as client, report.task(f"{len(todo)} runs") as step:
         outcomes = run_campaign(client, todo, out.resolve(), step)
     seconds = time.monotonic() - began
     bad = [o for o in outcomes if o.code]
@@ -147,8 +147,8 @@ def run_campaign(client: Client, todo: Sequence[Task], folder: Path, step: Any =
 
     def submit(task: Task, tried: frozenset[str] = frozenset()) -> Future | None:
         allowed = [n for n in names if n not in tried | failed_boards]
-        if task.board is not None and not names[0].startswith(MOCK):
-            allowed = [n for n in allowed if n == names[task.board]]
+        if isinstance(task.board, str):
+            allowed = [n for n in allowed if n == task.board]
         if not allowed:
             return None
         # Dask holds names by the address they have now; a worker that is started again has another.
@@ -161,7 +161,14 @@ def run_campaign(client: Client, todo: Sequence[Task], folder: Path, step: Any =
         return future
 
     tried_by: dict[str, frozenset[str]] = {}
-    running = as_completed([future for task in todo if (future := submit(task)) is not None], with_results=False)
+    begun: list[Future] = []
+    for task in todo:
+        if (first := submit(task)) is not None:
+            begun.append(first)
+        else:
+            said = f"no worker has the board {task.board}; there are {', '.join(names)}"
+            outcomes[task.name] = Outcome(task.name, "", Exit.BOARD, 0.0, 0.0, said=said)
+    running = as_completed(begun, with_results=False)
     for future in running:
         task = by_key[str(future.key).rpartition(":")[0]]
         if future.status == "error":
@@ -199,7 +206,7 @@ def _boards(client: Client) -> list[str]:
 
 
 @contextlib.contextmanager
-def _client(plan: Campaign, scheduler: str | None, workers: int | None) -> Any:
+def cluster_client(plan: Campaign, scheduler: str | None, workers: int | None) -> Any:
     # Read when distributed is imported, here and in the workers.
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "error")
     from distributed import Client, Nanny, SpecCluster

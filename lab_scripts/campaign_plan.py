@@ -8,7 +8,7 @@ import json
 import shlex
 import string
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -75,19 +75,24 @@ class Campaign(BaseModel):
 class Task:
     """One run to be made.
 
-    words: of the command. board: the one that it must be made on, by number; None for any.
+    words: of the command. board: the one that it must be made on, by the seed of a model or the address of a real one;
+    None for any.
     name: of its run file, without suffix; it follows from the other two, files that the words name by their content,
     so that nothing is made twice, and nothing that would now be another run is taken for it. file: with suffix.
     """
 
     words: tuple[str, ...]
-    board: int | None
+    board: int | str | None
 
     @property
     def name(self) -> str:
         asked = [_content(word) for word in self.words]
         digest = hashlib.sha256(json.dumps([asked, self.board]).encode()).hexdigest()[:12]
-        return f"{self.words[0]}-{digest}" if self.board is None else f"{self.words[0]}-board{self.board}-{digest}"
+        return (
+            f"{self.words[0]}-board{self.board}-{digest}"
+            if isinstance(self.board, int)
+            else f"{self.words[0]}-{digest}"
+        )
 
     @property
     def file(self) -> str:
@@ -115,12 +120,12 @@ def load_campaign(path: Path) -> Campaign:
 
 def tasks(campaign: Campaign) -> list[Task]:
     """All of them, in the order of the file. Raises `InputError` if two come to the same."""
-    boards = campaign.boards.mock or len(campaign.boards.addresses)
+    boards: Sequence[int | str] = campaign.boards.addresses or range(campaign.boards.mock)
     found = [
         Task(tuple(shlex.split(commands.command.format(**values))), board)
         for commands in campaign.tasks
         for values in _combinations(commands)
-        for board in (range(boards) if commands.on == "every board" else (None,))
+        for board in (boards if commands.on == "every board" else (None,))
     ]
     if len({task.name for task in found}) != len(found):
         raise InputError("two tasks of the campaign are the same: give each its own --seed, say --seed {seed}")

@@ -15,8 +15,8 @@ from drivers.bridges import open_bridge
 from drivers.calibration_record import CalibrationRecord
 from firmware_bridge.remote.links import Address
 from firmware_bridge.remote.server import Server
-from lab_scripts.campaign import _client, run_campaign
-from lab_scripts.campaign_plan import Boards, Campaign, Commands, load_campaign, tasks
+from lab_scripts.campaign import cluster_client, run_campaign
+from lab_scripts.campaign_plan import Boards, Campaign, Commands, Task, load_campaign, tasks
 from lab_scripts.exits import Exit, FileError, InputError
 from lab_scripts.run_store import differences, open_run
 
@@ -117,7 +117,7 @@ def test_workers_that_are_killed_cost_no_run_and_the_same_campaign_again_makes_n
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
 
-    with _client(campaign, None, 2) as client:
+    with cluster_client(campaign, None, 2) as client:
         thread = threading.Thread(target=kill_all, args=(client.run(os.getpid).values(),))
         thread.start()
         outcomes = run_campaign(client, todo, tmp_path)
@@ -146,17 +146,29 @@ def test_a_board_that_fails_is_left_out_and_its_tasks_move(tmp_path):
             Boards(addresses=("tcp://127.0.0.1:1", server.address)), command="characterise linearity --seed {seed}",
             each={"seed": (1, 2)},
         )  # fmt: skip
-        with _client(campaign, None, None) as client:
+        elsewhere = [Task(("characterise", "linearity"), board) for board in (server.address, "tcp://127.0.0.1:2")]
+        with cluster_client(campaign, None, None) as client:
             outcomes = run_campaign(client, tasks(campaign), tmp_path)
+            at_its_board, without = run_campaign(client, elsewhere, tmp_path)
         stop.set()
         thread.join()
     assert [(o.code, o.worker) for o in outcomes] == [(0, server.address)] * 2
+    # A task of one board is made there or not at all, by the board's address and not by its place in a list.
+    assert (at_its_board.code, at_its_board.worker) == (0, server.address)
+    assert (without.code, without.worker) == (3, "")
+    assert "no worker has the board tcp://127.0.0.1:2; there are tcp://127.0.0.1:" in without.said
+
+
+def test_a_task_of_a_real_board_keeps_its_name_wherever_the_board_stands_in_the_file():
+    there, back = (plan(Boards(addresses=order), command="x", on="every board") for order in (("a", "b"), ("b", "a")))
+    assert {task.board: task.name for task in tasks(there)} == {task.board: task.name for task in tasks(back)}
+    assert len({task.name for task in tasks(there)}) == 2
 
 
 def test_a_fleet_is_calibrated_and_a_task_that_kills_its_workers_is_left_alone(tmp_path, mocker):
     fleet = tasks(plan(Boards(mock=1), command="calibrate self", on="every board"))
     deadly = tasks(plan(Boards(mock=1), command="program AI4S"))
-    with _client(plan(Boards(mock=1), command="x"), None, 1) as client:
+    with cluster_client(plan(Boards(mock=1), command="x"), None, 1) as client:
         client.run_on_scheduler(_forgive_nothing)
         (record,) = run_campaign(client, fleet, tmp_path)
         mocker.patch("lab_scripts.campaign.make_run", _die)
