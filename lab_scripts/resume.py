@@ -14,30 +14,33 @@ import typer
 from firmware_bridge.journal import read, steps
 from lab_scripts.console import Report
 from lab_scripts.exits import FileError
+from lab_scripts.options import Json
 from lab_scripts.runs import COMMAND_FILE, RESUMING, git_revision, journal_folder, versions
 
 
 def resume(
     run: Annotated[Path, typer.Argument(help="Run file that the interrupted command was to write, netCDF.")],
+    json_output: Json = False,
 ) -> None:
     """Go on with a run on boards that was interrupted or killed, from its journals.
 
     What they confirm is not sent to a board again: a verified cell is not pulsed twice. Pulses that were under way are
     taken as given, and the next read shows what they did. On the mock the result is that of a run which was never
-    interrupted, bit for bit.
+    interrupted, bit for bit. With --json stdout is what that command prints with --json.
     """
-    report = Report(as_json=False)
+    report = Report(as_json=json_output)
     folder = journal_folder(run)
     command = _command(run, folder)
-    report.say(shlex.join(["xbar", *command["words"]]))
+    words = command["words"]
+    if json_output and "--json" not in words:
+        words = [*words, "--json"]
+    report.say(shlex.join(["xbar", *words]))
     for journal in sorted(folder.glob("board*.journal")):
         report.say(f"{journal.name}: {_state(journal)}")
     os.chdir(command["folder"])
     from lab_scripts.cli import app
 
-    code = typer.main.get_command(app).main(
-        command["words"], prog_name="xbar", standalone_mode=False, obj={RESUMING: True}
-    )
+    code = typer.main.get_command(app).main(words, prog_name="xbar", standalone_mode=False, obj={RESUMING: True})
     raise typer.Exit(code or 0)
 
 

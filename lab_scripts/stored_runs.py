@@ -150,6 +150,7 @@ def export(
         list[str] | None, typer.Option("--variable", help="Only this one; may be given again.", show_default="all")
     ] = None,
     force: Force = False,
+    json_output: Json = False,
 ) -> None:
     """Export a run for programs that do not read netCDF: .csv (variables over the same dimensions) or .json (all)."""
     if out.suffix not in {f.value for f in Format}:
@@ -160,12 +161,16 @@ def export(
             raise InputError(f"--variable {missing[0]}: {run} has {', '.join(map(str, it.data_vars))}")
         chosen = it[variable] if variable else it
         text = _csv(run, chosen) if out.suffix == Format.csv.value else json.dumps(chosen.to_dict(), default=str)
+        names = [str(name) for name in chosen.data_vars]
     partial = out.with_name(f".{out.name}.partial")
     partial.write_text(text)
     try:
         publish(partial, out, force=force)
     finally:
         partial.unlink(missing_ok=True)
+    report = Report(as_json=json_output)
+    report.say(f"{out}: {', '.join(names)}")
+    report.finish({"run": str(run), "file": str(out), "variables": names, "size": out.stat().st_size})
 
 
 def _csv(run: Path, chosen: xr.Dataset) -> str:

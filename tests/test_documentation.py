@@ -17,13 +17,9 @@ import calibration
 import drivers
 import firmware_bridge
 import lab_scripts
-from anf.arrays.placement import PlacementError
-from anf.flows.checkpoint import CheckpointError
-from anf.training.loop import TrainingDiverged
-from firmware_bridge.errors import BoardError
-from lab_scripts.exits import FileError, InputError, OutsideBound
 
-GUIDED = (BoardError, FileError, InputError, OutsideBound, CheckpointError, PlacementError, TrainingDiverged)
+INTERNAL = {"BoardError", "Resumed", "RehearsalEnds", "Malformed", "WrongVersion", "LinkDown"}
+"""Exceptions that nobody meets: the base of others, and those by which layers tell each other what to do next."""
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 MODULES = sorted(
@@ -51,21 +47,31 @@ def test_the_python_example_of_the_readme_runs():
     assert getattr(namespace["current"], "shape", None) == (32,)
 
 
-def error_classes() -> list[str]:
-    """Every error that ends a command: those of the layers that are not another one's detail."""
-    importable = [importlib.import_module(name) for name in MODULES]
-    found = {
+def error_classes() -> set[str]:
+    """Every exception that is defined here and that a person may meet."""
+    return {
         name
-        for module in importable
+        for module in map(importlib.import_module, MODULES)
         for name, kind in vars(module).items()
-        if isinstance(kind, type) and issubclass(kind, GUIDED) and kind is not BoardError
-    }
-    return sorted(found)
+        if isinstance(kind, type) and issubclass(kind, BaseException) and kind.__module__ == module.__name__
+    } - INTERNAL
 
 
-def test_every_error_has_its_entry_in_the_incident_guide():
-    headings = re.findall(r"^### (.+)$", (ROOT / "docs" / "when-it-goes-wrong.md").read_text(), re.MULTILINE)
-    assert set(error_classes()) - set(headings) == set()
+def guide() -> dict[str, str]:
+    """Entries of the incident guide, by the error."""
+    text = (ROOT / "docs" / "when-it-goes-wrong.md").read_text()
+    return dict(re.findall(r"^### (.+?)$(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
+
+
+def test_every_error_has_its_entry_in_the_incident_guide_and_every_entry_its_error():
+    assert set(guide()) == error_classes()
+
+
+@pytest.mark.parametrize("error", sorted(guide()))
+def test_every_entry_of_the_incident_guide_says_what_to_type(error):
+    means, _, do = guide()[error].partition("**Do:**")
+    assert means.strip(), f"{error}: says nothing of what it means"
+    assert re.search(r"`(xbar|kill|pip install|--backend) ?[^`]*`", do), f"{error}: **Do:** has nothing to type"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from drivers.board import PAPER_BOARD
 from lab_scripts import doctor
+from lab_scripts.cli import app
 from lab_scripts.exits import MEANING, Exit
 from lab_scripts.reference import reference
 
@@ -120,6 +122,25 @@ def test_a_reader_that_goes_away_ends_a_process_without_a_word():
         process.stdout.close()
         assert process.wait(timeout=60) == 4
         assert process.stderr.read() == b""
+
+
+def test_an_error_of_a_process_is_one_line():
+    args = ("program", "AI4S", "--board", "lab.toml", "--out", "p.nc")
+    done = subprocess.run([*XBAR, *args], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("xbar: lab.toml")
+
+
+def test_every_command_that_ends_by_itself_has_json():
+    def without(group, words):
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from without(command, f"{words} {name}")
+            elif not any("--json" in parameter.opts for parameter in command.params):
+                yield f"{words} {name}"
+
+    assert set(without(typer.main.get_command(app), "xbar")) == {"xbar serve", "xbar dashboard"}
 
 
 def test_json_of_a_process_has_stdout_for_itself():

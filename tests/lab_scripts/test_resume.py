@@ -52,6 +52,15 @@ def test_a_resumed_run_is_that_of_one_which_was_never_interrupted(interrupted, x
     assert [p.name for p in Path().iterdir() if "journal" in p.name] == []
 
 
+def test_resume_with_json_gives_what_the_command_gives(interrupted, xbar_json):
+    whole = xbar_json(*PROGRAM, "--out", "whole.nc")
+    interrupted(5, *PROGRAM, "--out", "r.nc")
+    resumed = xbar_json("resume", "r.nc")
+    assert resumed.keys() == whole.keys()
+    assert resumed | {"out": ""} == whole | {"out": ""}
+    assert xbar_json("runs", "compare", "whole.nc", "r.nc")["same"]
+
+
 @pytest.mark.parametrize("at", [1, 2])
 def test_before_the_first_pulse_there_is_nothing_to_go_on_with(interrupted, at):
     stopped = interrupted(at, *PROGRAM, "--out", "r.nc")

@@ -165,13 +165,14 @@ def test_an_input_too_large_to_keep_is_named_with_its_digest(xbar, matrix, mocke
     assert "was too large to be kept, only its digest is" in result.stderr
 
 
-def test_csv_has_units_and_asks_for_variables_of_one_shape(xbar, matrix):
+def test_csv_has_units_and_asks_for_variables_of_one_shape(xbar, xbar_json, matrix):
     np.save("v.npy", np.full((2, 5), 0.05))
     assert xbar("mvm", "--weights", matrix, "--inputs", "v.npy", "--out", "m.nc").exit_code == 0
     refused = xbar("runs", "export", "m.nc", "--out", "m.csv")
     assert refused.exit_code == 2
     assert "failed, g_target_s, g_read_s over (sl, bl): choose by --variable" in refused.stderr
-    assert xbar("runs", "export", "m.nc", "--out", "m.csv", "--variable", "result_a").exit_code == 0
+    said = xbar_json("runs", "export", "m.nc", "--out", "m.csv", "--variable", "result_a")
+    assert said == {"run": "m.nc", "file": "m.csv", "variables": ["result_a"], "size": Path("m.csv").stat().st_size}
     lines = Path("m.csv").read_text().splitlines()
     assert lines[0] == "vector,sl,result_a (A)"
     assert float(lines[1].split(",")[2]) == xr.load_dataset("m.nc")["result_a"].values[0, 0]
