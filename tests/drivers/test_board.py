@@ -1,10 +1,11 @@
 """Board files: what is read, and what is refused by which key."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from drivers.board import PAPER_BOARD, Board, BoardFileError, load_board
+from drivers.board import PAPER_BOARD, Board, BoardFileError, Instruments, LineDesign, Tolerances, load_board
 from firmware_bridge.timing import SequencerTiming
 
 TEXT = PAPER_BOARD.read_text()
@@ -129,3 +130,124 @@ def test_a_board_cannot_be_changed_after_it_was_checked():
 def test_a_board_survives_being_written_down():
     board = load_board()
     assert Board.model_validate(board.model_dump()) == board
+
+
+def with_entry(key, value):
+    """The default board with one entry, by its dotted key, of another value."""
+    *tables, last = key.split(".")
+    data = load_board().model_dump()
+    table = data
+    for name in tables:
+        table = table[name]
+    assert last in table, key
+    table[last] = value
+    return Board.model_validate(data)
+
+
+ABOVE_ZERO = [
+    *("dac.vref_v", "tia.rf_ohm", "settle.dac_s", "settle.mux_s", "levels.wl_on_v", "levels.input_v"),
+    *("levels.verify_v", "transistor.threshold_v", "transistor.saturation_a_per_v", "limits.wl_off_v"),
+    *("limits.read_v", "limits.read_disturb_v", "limits.read_exposure_s", "limits.pulse_interval_s"),
+    *("limits.dose_per_cell_v2s", "limits.host_silence_s", "limits.set.compliance_a", "limits.form.compliance_a"),
+    *("instruments.min_temperature_k", "instruments.max_temperature_k"),
+]
+FROM_ZERO = [
+    *("lines.bl_driver_ohm", "lines.bl_segment_ohm", "lines.sl_segment_ohm", "lines.sl_series_ohm"),
+    *("lines.tolerance", "tolerances.dac_gain", "tolerances.adc_gain", "tolerances.rf", "tolerances.reference"),
+    *("instruments.max_voltage_v", "instruments.max_current_a"),
+]
+SHARES = [key for key in FROM_ZERO if key.startswith("tolerances.") or key == "lines.tolerance"]
+SMALL = 1e-9
+
+
+@pytest.mark.parametrize("key", ABOVE_ZERO)
+def test_what_cannot_be_zero_may_be_small(key):
+    with pytest.raises(ValueError, match="greater than 0"):
+        with_entry(key, 0.0)
+    if key not in ("dac.vref_v", "limits.read_v", "levels.input_v"):  # others' bounds
+        with_entry(key, SMALL)
+
+
+@pytest.mark.parametrize("key", FROM_ZERO)
+def test_what_may_be_zero_cannot_be_less(key):
+    with_entry(key, 0.0)
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
+        with_entry(key, -SMALL)
+
+
+@pytest.mark.parametrize("key", SHARES)
+def test_nothing_is_off_by_all_of_it(key):
+    with_entry(key, 1 - SMALL)
+    with pytest.raises(ValueError, match="less than 1"):
+        with_entry(key, 1.0)
+
+
+def test_counts_are_whole_and_only_forming_may_be_forbidden():
+    with_entry("limits.pulses_per_cell", 1)
+    with_entry("limits.forming_per_cell", 0)
+    for key, value in (("limits.pulses_per_cell", 0), ("limits.forming_per_cell", -1)):
+        with pytest.raises(ValueError, match="greater than"):
+            with_entry(key, value)
+
+
+def test_an_instrument_may_always_give_zero_volts():
+    with_entry("instruments.min_voltage_v", 0.0)
+    with pytest.raises(ValueError, match="less than or equal to 0"):
+        with_entry("instruments.min_voltage_v", SMALL)
+
+
+@pytest.mark.parametrize("value", [0.5, 0.9])
+def test_the_converters_reference_reaches_both_ends_of_its_range(value):
+    with_entry("adc.vref_v", value)
+    with pytest.raises(ValueError, match="or equal to"):
+        with_entry("adc.vref_v", value + (SMALL if value == 0.9 else -SMALL))
+
+
+@pytest.mark.parametrize(
+    ("key", "limit"),
+    [
+        ("levels.input_v", lambda board: board.limits.read_v),
+        ("levels.verify_v", lambda board: board.levels.input_v),
+        # The highest code, and not the span itself.
+        ("levels.wl_on_v", lambda board: board.dac.span_v * 65535 / 65536),
+        ("wiring.vcm_v", lambda board: board.dac.span_v * 65535 / 65536),
+        ("wiring.vform_v", lambda board: board.dac.span_v * 65535 / 65536),
+    ],
+)
+def test_a_level_may_be_at_its_limit_and_not_beyond(key, limit):
+    top = limit(load_board())
+    with_entry(key, top)
+    with pytest.raises(ValueError, match=re.escape(f"{key} = ")):
+        with_entry(key, top * (1 + SMALL))
+
+
+def test_gates_stay_within_the_limit_of_their_lines():
+    data = load_board().model_dump()
+    data["limits"]["wl_v"] = (0.0, 4.8)
+    with pytest.raises(ValueError, match=r"levels.wl_on_v = 4.9 V is above 4.8 V"):
+        Board.model_validate(data)
+
+
+def test_what_instruments_may_do_by_default_is_what_the_manual_says(tmp_path):
+    manual = (Path(__file__).parents[2] / "docs" / "instruments.md").read_text()
+    (shown,) = re.findall(r"^```toml\n(\[instruments\]\n.*?)^```", manual, flags=re.MULTILINE | re.DOTALL)
+    limits = set(Instruments.model_fields) - {"smu", "dmm", "stage"}
+    assert all(f"\n{key} = " in shown for key in limits)
+    path = tmp_path / "board.toml"
+    path.write_text(f"{TEXT}\n{shown}")
+    written = load_board(path).instruments
+    assert written.model_dump(include=limits) == Instruments().model_dump(include=limits)
+
+
+def test_a_file_without_lines_and_tolerances_has_those_of_the_papers_board_but_lines_without_resistance():
+    board = load_board()
+    assert Tolerances() == board.tolerances
+    assert LineDesign() == LineDesign(
+        bl_driver_ohm=0, bl_segment_ohm=0, sl_segment_ohm=0, sl_series_ohm=0, tolerance=board.lines.tolerance
+    )
+
+
+def test_the_name_of_a_chip_fits_the_ledgers_files():
+    with_entry("chip", "x" * 64)
+    with pytest.raises(ValueError, match="at most 64"):
+        with_entry("chip", "x" * 65)

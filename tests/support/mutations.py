@@ -1,0 +1,108 @@
+"""Small changes of a source, one in one line: what `benchmarks/campaign/mutants.py` draws its sample from."""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGES = ("drivers", "firmware_bridge")
+SWAPS: dict[type[ast.AST], tuple[str, str]] = {
+    ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE: (">=", ">"), ast.Eq: ("==", "!="),
+    ast.NotEq: ("!=", "=="), ast.Is: ("is", "is not"), ast.IsNot: ("is not", "is"), ast.In: ("in", "not in"),
+    ast.NotIn: ("not in", "in"), ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*"),
+    ast.FloorDiv: ("//", "*"), ast.Mod: ("%", "+"), ast.LShift: ("<<", ">>"), ast.RShift: (">>", "<<"),
+    ast.BitAnd: ("&", "|"), ast.BitOr: ("|", "&"), ast.And: ("and", "or"), ast.Or: ("or", "and"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change of one line: `old` at `column` becomes `new`; lines count from 1."""
+
+    path: str
+    line: int
+    column: int
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column} {self.old} → {self.new}"
+
+    def source(self, root: Path) -> str:
+        """The whole module with this change."""
+        lines = (root / self.path).read_text().splitlines(keepends=True)
+        text = lines[self.line - 1].encode()
+        assert text[self.column :].startswith(self.old.encode())
+        changed = text[: self.column] + self.new.encode() + text[self.column + len(self.old.encode()) :]
+        lines[self.line - 1] = changed.decode()
+        return "".join(lines)
+
+
+# -- what can be changed -----------------------------------------------------------------------------------------------
+
+
+def places(root: Path, path: Path) -> Iterator[Mutant]:
+    """All mutants of a module: operators, constants, truth values, `not`, calls whose result nobody takes. Annotations,
+    doc strings and what errors say are left alone."""
+    source = path.read_text()
+    lines = source.splitlines()
+    name = str(path.relative_to(root))
+    for node in _nodes(ast.parse(source)):
+        line, column = getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
+        if isinstance(node, ast.Constant) and node.end_lineno == line:
+            old = lines[line - 1].encode()[column : node.end_col_offset].decode()
+            if isinstance(node.value, bool):
+                yield Mutant(name, line, column, old, str(not node.value))
+            elif isinstance(node.value, int | float):
+                yield Mutant(name, line, column, old, f"({old} + 1)")
+        elif isinstance(node, ast.Compare) and len(node.ops) == 1:
+            yield from _between(name, lines, node.left, node.comparators[0], node.ops[0])
+        elif isinstance(node, ast.BinOp):
+            yield from _between(name, lines, node.left, node.right, node.op)
+        elif isinstance(node, ast.BoolOp):
+            yield from _between(name, lines, node.values[0], node.values[1], node.op)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            yield Mutant(name, line, column, "not ", "")
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and node.end_lineno == line:
+            yield Mutant(name, line, column, lines[line - 1].encode()[column : node.end_col_offset].decode(), "pass")
+
+
+def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    for name, value in ast.iter_fields(tree):
+        if name in ("annotation", "returns", "type_params") or isinstance(tree, ast.Raise | ast.JoinedStr):
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST) and not _is_main(child):
+                yield child
+                yield from _nodes(child)
+
+
+def _is_main(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("__name__ == '__main__'", "TYPE_CHECKING")
+
+
+def _between(name: str, lines: Sequence[str], left: ast.expr, right: ast.expr, op: ast.AST) -> Iterator[Mutant]:
+    if type(op) not in SWAPS or left.end_lineno != right.lineno or left.end_col_offset is None:
+        return
+    old, new = SWAPS[type(op)]
+    gap = lines[right.lineno - 1].encode()[left.end_col_offset : right.col_offset].decode()
+    if old in gap:
+        yield Mutant(name, right.lineno, left.end_col_offset + gap.index(old), old, new)
+
+
+def draw(root: Path, n: int, seed: int) -> list[Mutant]:
+    """n mutants, each module in proportion to its places, in a seeded order."""
+    rng = random.Random(seed)
+    by_module = {
+        path: list(places(root, path)) for package in PACKAGES for path in sorted((root / package).rglob("*.py"))
+    }  # fmt: skip
+    total = sum(map(len, by_module.values()))
+    drawn: list[Mutant] = []
+    for found in by_module.values():
+        share = n * len(found) / total
+        drawn += rng.sample(found, min(len(found), int(share) + (rng.random() < share % 1)))
+    rng.shuffle(drawn)
+    return drawn
