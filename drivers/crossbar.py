@@ -34,7 +34,7 @@ LOAD_PASSES = 4
 """Reads of the array from which the loads of the bit lines' drivers are worked out."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Readout:
     """One block of matrix-vector products.
 

@@ -22,7 +22,7 @@ import numpy as np
 from firmware_bridge.mock.array_params import WireParams
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Wires:
     """Resistances of one chip's lines, Ω: of each bit line's driver (n_bl,) and each source line's end (n_sl,), and of
     the segments."""

@@ -1,0 +1,230 @@
+"""The sequencer's limits: each at its bound and one beyond, and streams judged as their single instructions are."""
+
+import numpy as np
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from random_programs import any_mvms, any_pulse_tables, any_timings
+
+from firmware_bridge.bridge import SequencerLimits
+from firmware_bridge.errors import LimitError, ProtocolError
+from firmware_bridge.isa import Mvm, Pulse, Pulses, Sample, Shift, SpiRead, SpiWrite, Wait
+from firmware_bridge.limit_check import LimitCheck
+from firmware_bridge.program import Clock, Program
+from firmware_bridge.timing import SequencerTiming
+
+LDAC, GAIN_2, GAIN_1 = 0x050010, 0x0400FF, 0x040000
+TIMING = SequencerTiming()
+
+
+def dac(*frames, mask=0b1):
+    return SpiWrite(mask, frames)
+
+
+def refusal(limits, *instructions):
+    """What the first instruction that is refused is refused for; None if all pass."""
+    check, clock = LimitCheck(limits), Clock(TIMING)
+    try:
+        for instruction in instructions:
+            check.single(instruction, clock.issue(instruction))
+    except LimitError as error:
+        return error
+    return None
+
+
+CODES = SequencerLimits(code=((0, 0xFFFF),) * 9 + ((100, 200),))  # DAC 1, channel 1
+
+
+@pytest.mark.parametrize("code", [100, 150, 200])
+def test_a_code_within_its_channels_range_passes(code):
+    assert refusal(CODES, dac(0x090000 | code, mask=0b10)) is None
+
+
+@pytest.mark.parametrize("code", [99, 201])
+def test_a_code_one_beyond_is_refused_by_chip_and_channel(code):
+    error = refusal(CODES, dac(0x090000 | code, mask=0b10))
+    assert (error.parameter, error.value, error.limit) == ("code of DAC 1, channel 1", code, (100, 200))
+
+
+def test_each_frame_is_judged_for_the_chip_that_receives_it():
+    assert refusal(CODES, dac(0x090000, 0x090064, mask=0b11)) is None
+    assert refusal(CODES, dac(0x090064, 0x090000, mask=0b11)).parameter == "code of DAC 1, channel 1"
+    assert refusal(CODES, dac(0x090000, mask=0b100)) is None
+
+
+def test_other_channels_and_those_beyond_the_end_are_free():
+    for register, mask in ((8, 0b10), (10, 0b10), (15, 0b10), (9, 0b1), (9, 0b100)):
+        assert refusal(CODES, dac(register << 16 | 0xFFFF, mask=mask)) is None
+
+
+def test_limits_of_codes_forbid_to_load_all_channels_at_once():
+    assert refusal(CODES, dac(0x060096, mask=0b1)).parameter == "register of DAC 0"
+    assert refusal(SequencerLimits(), dac(0x060096)) is None
+
+
+def test_a_register_that_is_not_among_the_allowed_is_refused():
+    limits = SequencerLimits(registers=1 << 15 | 1 << 5)
+    assert refusal(limits, dac(0x0F1234), dac(LDAC)) is None
+    for register in (0, 4, 6, 14, 16, 31):
+        error = refusal(limits, dac(register << 16))
+        assert (error.parameter, error.value, error.limit) == ("register of DAC 0", register, (0, 15))
+        assert "0x5, 0xf may be written" in str(error)
+
+
+def test_registers_that_no_chip_has_are_free_where_nothing_is_limited():
+    assert refusal(SequencerLimits(), dac(0x7F0000)) is None
+
+
+def test_what_is_read_is_never_refused():
+    limits = SequencerLimits(code=((1, 1),) * 8, registers=1, gain_code=0xFF)
+    assert refusal(limits, SpiRead(0b1, (0x840000,)), dac(0x880000)) is None
+    assert refusal(limits, SpiRead(0b1, (0x040000,))) is not None  # no read, whatever carries it
+
+
+def test_the_gain_may_be_written_as_it_is_and_not_otherwise():
+    limits = SequencerLimits(gain_code=0xFF)
+    assert refusal(limits, dac(GAIN_2)) is None
+    error = refusal(limits, dac(0x0401FF))
+    assert (error.parameter, error.value, error.limit) == ("GAIN of DAC 0", 0x1FF, (0xFF, 0xFF))
+    assert refusal(SequencerLimits(), dac(GAIN_1)) is None
+    assert refusal(SequencerLimits(gain_code=0), dac(GAIN_2)) is not None
+
+
+def test_the_length_of_a_shift_is_the_chains_or_free():
+    limits = SequencerLimits(sr_bits=16)
+    assert refusal(limits, Shift(16, 0xFFFF)) is None
+    for bits in (15, 17):
+        error = refusal(limits, Shift(bits, 0))
+        assert (error.value, error.limit) == (bits, (16, 16))
+    assert refusal(SequencerLimits(), Shift(15, 0)) is None
+
+
+@pytest.mark.parametrize(("width", "passes"), [(4, False), (5, True), (9, True), (10, False)])
+def test_a_width_may_be_at_both_ends_of_its_range(width, passes):
+    error = refusal(SequencerLimits(pulse_width=(5, 9)), Pulse(width))
+    assert (error is None) is passes
+    if not passes:
+        assert (error.value, error.limit) == (width, (5, 9))
+
+
+@pytest.mark.parametrize(("wait", "passes"), [(90, False), (91, True)])
+def test_pulses_keep_their_distance_from_start_to_start(wait, passes):
+    # A pulse of 5 cycles, the fetch of the wait (2 words), its cycles, the fetch of the next pulse (1 word).
+    limits = SequencerLimits(pulse_interval=5 + 2 + 91 + 1)
+    pulses = (Pulse(5), Wait(wait), Pulse(5))
+    distance = Clock(TIMING)
+    starts = [distance.issue(instruction) for instruction in pulses]
+    assert (starts[2] - starts[0] >= limits.pulse_interval) is passes
+    error = refusal(limits, *pulses)
+    assert (error is None) is passes
+    if not passes:
+        assert (error.value, error.limit) == (98, 99)
+        assert "below the minimum" in str(error)
+
+
+def test_the_first_pulse_waits_for_nothing():
+    assert refusal(SequencerLimits(pulse_interval=1 << 31), Pulse(5)) is None
+
+
+# -- streams -----------------------------------------------------------------------------------------------------------
+
+streams = st.one_of(any_mvms(max_count=3), any_pulse_tables(max_count=3))
+
+
+@st.composite
+def limits_near(draw, stream):
+    """Limits of which a stream keeps or breaks each by one."""
+    off = st.sampled_from([0, 0, 0, 1, -1])
+
+    def around(values, top, least=0):
+        low, high = (int(values.min()), int(values.max())) if values.size else (least, top)
+        low, high = min(max(low + draw(off), least), top), min(max(high + draw(off), least), top)
+        return min(low, high), max(low, high)
+
+    held = draw(st.integers(0, 64))
+    widths, interval = (1, (1 << 24) - 1), 0
+    if isinstance(stream, Pulses) and stream.count:
+        widths = around(stream.widths, (1 << 24) - 1, 1)
+        starts = stream.schedule(TIMING).start
+        interval = max(int(np.diff(starts).min(initial=1 << 31)) + draw(off), 0)
+    sr_bits = stream.sr_bits + draw(off) if isinstance(stream, Mvm) else 16
+    return SequencerLimits(
+        code=(around(stream.codes, 0xFFFF),) * held,
+        gain_code=draw(st.sampled_from([None, 0xFF])),
+        registers=draw(st.sampled_from([0xFFFF, 0xFFFF, 0xFF35, 0xFF20, 0x7F35, 0xFE35])),
+        pulse_width=widths,
+        pulse_interval=interval,
+        sr_bits=draw(st.sampled_from([0, sr_bits, sr_bits])),
+    )
+
+
+@st.composite
+def judged(draw):
+    stream = draw(streams)
+    frame = draw(st.sampled_from([LDAC, LDAC, LDAC, GAIN_2, GAIN_1, 0x08FFFF, 0x850000, 0x100000]))
+    changed = {**{name: getattr(stream, name) for name in stream.__dataclass_fields__}, "ldac_frame": frame}
+    stream = type(stream)(**changed)
+    return stream, draw(limits_near(stream)), draw(st.sampled_from([None, -50, -5000]))
+
+
+def singles(stream, limits, last_pulse, start):
+    """A check that met the single instructions of a stream, and whether it refused one."""
+    check, clock = LimitCheck(limits), Clock(TIMING, start)
+    check.last_pulse = last_pulse
+    for instruction in stream.expand():
+        begin = clock.issue(instruction)
+        try:
+            check.single(instruction, begin)
+        except LimitError:
+            return check, True
+    return check, False
+
+
+@settings(max_examples=250, deadline=None)
+@given(judged())
+def test_a_stream_is_allowed_if_none_of_its_single_instructions_is_refused(drawn):
+    stream, limits, last_pulse = drawn
+    _, refused = singles(stream, limits, last_pulse, 0)
+    check = LimitCheck(limits)
+    check.last_pulse = last_pulse
+    allowed = check.allows(stream, TIMING, 0)
+    event(f"{type(stream).__name__} {'refused' if refused else 'passes'}")
+    assert not (allowed and refused)
+    if stream.dac_mask:  # a stream to no chip may be spelled out in vain
+        assert allowed is not refused
+
+
+@settings(max_examples=50, deadline=None)
+@given(streams, st.integers(0, 10_000), any_timings)
+def test_a_stream_that_was_executed_counts_as_its_single_pulses(stream, start, timing):
+    check, clock, last = LimitCheck(SequencerLimits()), Clock(timing, start), None
+    for instruction in stream.expand():
+        begin = clock.issue(instruction)
+        last = begin if isinstance(instruction, Pulse) else last
+    check.count(stream, timing, start)
+    assert check.last_pulse == last
+    follower = LimitCheck(SequencerLimits())
+    follower.follow(Program([Wait(7), stream]), timing, start - 7 - Wait(7).n_words)
+    assert follower.last_pulse == last
+
+
+def test_a_program_that_was_executed_elsewhere_leaves_its_last_pulse():
+    check = LimitCheck(SequencerLimits())
+    check.last_pulse = 3
+    check.follow(Program([Wait(10), Sample(1)]), TIMING, 100)
+    assert check.last_pulse == 3
+    check.follow(Program([Pulse(5), Wait(10), Pulse(7), Wait(10)]), TIMING, 100)
+    clock = Clock(TIMING, 100)
+    assert check.last_pulse == [clock.issue(i) for i in (Pulse(5), Wait(10), Pulse(7))][-1]
+
+
+def test_the_gatewares_refusal_is_explained_by_what_the_mock_would_say():
+    limits = SequencerLimits(pulse_interval=1000, sr_bits=16)
+    check = LimitCheck(limits)
+    assert check.explain(Program([Shift(16, 0), Shift(15, 0)]), TIMING, 0).parameter == "bits of a SHIFT"
+    check.last_pulse = 0
+    error = check.explain(Program([Pulse(5)]), TIMING, 500)
+    assert (error.value, error.limit) == (500 + Pulse(5).n_words, 1000)
+    assert check.last_pulse == 0  # to explain is not to execute
+    with pytest.raises(ProtocolError, match="a limit that it does not exceed"):
+        check.explain(Program([Pulse(5)]), TIMING, 1000)
