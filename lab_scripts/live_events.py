@@ -123,15 +123,16 @@ def tell_observables(sampler: str, action: str, estimates: Mapping[str, Estimate
     """Observables with errors. sampler: hmc, or what the layers were. action: its title, the same for all samplers.
 
     names: what the observables are called, in the order of the table."""
-    if not live.listening():
-        return
-    live.tell(
-        "observables", sampler=sampler, action=action,
-        rows=[
-            live.finite({
-                "name": names[key], "value": float(e.value), "error": float(e.error), "tau_int": float(e.tau_int),
-                "expected": None if e.expected is None else float(e.expected),
-            })
-            for key, e in ((key, estimates[key]) for key in names if key in estimates)
-        ],
-    )  # fmt: skip
+    if live.listening():
+        live.tell("observables", sampler=sampler, action=action, rows=observable_rows(estimates, names))
+
+
+def observable_rows(estimates: Mapping[str, Estimate], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Observables as a page shows them."""
+    return [
+        live.finite({
+            "name": names[key], "value": float(e.value), "error": float(e.error), "tau_int": float(e.tau_int),
+            "expected": None if e.expected is None else float(e.expected),
+        })
+        for key, e in ((key, estimates[key]) for key in names if key in estimates)
+    ]  # fmt: skip

@@ -59,6 +59,15 @@ def shown(action: Action, estimates: Mapping[str, Estimate]) -> dict[str, Estima
     return {name: estimates[name] for name in NAMES if name in estimates and name not in _NOT_OF.get(action.name, ())}
 
 
+def action_of(run: xr.Dataset) -> Action:
+    """The action that a run of `xbar sample` or `xbar hmc` has sampled."""
+    made_with = json.loads(run.attrs["configuration"])
+    return build_action(
+        made_with["action"], made_with["side"], time_sites=made_with.get("time_sites"),
+        **{name: made_with[name] for name in _COUPLINGS},
+    )  # fmt: skip
+
+
 def of_run(run: xr.Dataset) -> dict[str, Estimate]:
     """The observables of a run of `xbar sample` or `xbar hmc`, from its configurations; none of any other run."""
     made_with = json.loads(run.attrs.get("configuration", "{}"))
@@ -66,10 +75,7 @@ def of_run(run: xr.Dataset) -> dict[str, Estimate]:
         return {}
     from anf.measurement.observables import summarise
 
-    action = build_action(
-        made_with["action"], made_with["side"], time_sites=made_with.get("time_sites"),
-        **{name: made_with[name] for name in _COUPLINGS},
-    )  # fmt: skip
+    action = action_of(run)
     state = run["state"].to_numpy() if "state" in run else None
     return shown(action, summarise(action, run["phi"].to_numpy(), state=state))
 

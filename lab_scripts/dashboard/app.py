@@ -12,9 +12,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
 from starlette.requests import HTTPConnection
 
+from lab_scripts.dashboard.references import References
 from lab_scripts.dashboard.watch import AbortRefused, LiveRun, Watch
 from lab_scripts.exits import FileError
 from lab_scripts.report.page import report_page
@@ -38,10 +40,10 @@ _REPORT_POLICY = (
 """A report has its style and its pictures in itself, and no script."""
 
 
-def build(folder: Path, token: str) -> FastAPI:
-    """The dashboard of the runs in `folder`, for who shows `token`."""
-    watch = Watch(folder)
+def build(watch: Watch, token: str) -> FastAPI:
+    """The dashboard of the runs that are watched, for who shows `token`."""
     news = _News()
+    references = References(watch.folder)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -63,18 +65,6 @@ def build(folder: Path, token: str) -> FastAPI:
             response.headers.setdefault(name, value)
         return response
 
-    @app.get("/")
-    async def page() -> Response:
-        return FileResponse(PAGE / "index.html")
-
-    @app.get("/style.css")
-    async def style() -> Response:
-        return FileResponse(PAGE / "style.css")
-
-    @app.get("/app.js")
-    async def script() -> Response:
-        return FileResponse(PAGE / "app.js")
-
     @app.post("/session")
     async def session(request: Request) -> Response:
         shown = (await request.body())[:1024].decode(errors="replace")
@@ -88,13 +78,20 @@ def build(folder: Path, token: str) -> FastAPI:
     def report(request: Request, name: str) -> Response:
         if not may_look(request):
             return JSONResponse({"error": "open the dashboard first: it asks for the token"}, status_code=403)
-        path = folder / name
+        path = watch.folder / name
         if path.name != name or path.suffix != ".nc":
             return JSONResponse({"error": "there is no such run"}, status_code=404)
         try:
             return HTMLResponse(report_page(path), headers={"Content-Security-Policy": _REPORT_POLICY})
         except FileError as error:
             return JSONResponse({"error": str(error)}, status_code=404)
+
+    @app.get("/reference")
+    def reference(request: Request, action: str) -> Response:
+        if not may_look(request):
+            return JSONResponse({"error": "open the dashboard first: it asks for the token"}, status_code=403)
+        rows = references.of(action)
+        return Response(status_code=204) if rows is None else JSONResponse(rows)
 
     @app.websocket("/live")
     async def live(socket: WebSocket) -> None:
@@ -108,6 +105,8 @@ def build(folder: Path, token: str) -> FastAPI:
         with suppress(WebSocketDisconnect):
             await page.serve()
 
+    # Last: whatever is not above is a file of the page.
+    app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
 
 

@@ -36,6 +36,7 @@ def dashboard(
     import uvicorn
 
     from lab_scripts.dashboard.app import build
+    from lab_scripts.dashboard.watch import Watch
 
     with listen_at(address) as listener:
         host, port = listener.getsockname()[:2]
@@ -43,6 +44,6 @@ def dashboard(
         # A token that was given is not repeated: terminals are seen by others.
         report.say(f"{folder} at {place}" + ("" if token else f"#{shown}"))
         config = uvicorn.Config(
-            build(folder, shown), log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1
+            build(Watch(folder), shown), log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1
         )
         uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,101 @@
+"""The panels beside the map: products, sampling, board, calibration, journal, with the numbers of real runs."""
+
+import re
+
+import numpy as np
+import pytest
+from needs import needs_chromium
+from page_text import as_table, numbers, pairs, shows
+from playwright.sync_api import expect
+
+from drivers.board import load_board
+from drivers.calibration_record import CalibrationRecord
+
+pytestmark = needs_chromium
+
+
+@pytest.fixture(scope="session")
+def mvm(recorded, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mvm")
+    rng = np.random.default_rng(0)
+    np.save(folder / "w.npy", rng.uniform(30e-6, 90e-6, (6, 8)))
+    np.save(folder / "x.npy", rng.uniform(-0.1, 0.1, (40, 8)))
+    return recorded("mvm", "--weights", folder / "w.npy", "--inputs", folder / "x.npy", out="mvm.nc")
+
+
+def test_products_stand_beside_what_they_should_be(page, tell, mvm):
+    tell(mvm).on()
+    run = mvm.run
+    shows(page, "#products-title", "Products: 6×8, 40 vectors")
+    error_na = (run.result_a - run.ideal_a).to_numpy().ravel() * 1e9
+    said = pairs(page, "#product-numbers")
+    assert said["rms error"] == f"{np.sqrt(np.mean(error_na**2)):.1f}nA"
+    assert said["largest shown"] == f"{np.abs(error_na).max():.1f}nA"
+    assert said["products"] == "240"
+    as_table(page, "#products-as-table")
+    shown = numbers(page, "#product-values")
+    assert shown[:, 0] == pytest.approx(run.ideal_a.to_numpy().ravel() * 1e6, abs=6e-4)
+    assert shown[:, 1] == pytest.approx(run.result_a.to_numpy().ravel() * 1e6, abs=6e-4)
+    assert shown[:, 2] == pytest.approx(error_na, abs=0.06)
+
+
+def test_the_board_is_named_with_its_limits_and_how_often_it_was_pulsed(page, tell, mvm):
+    told = tell(mvm)
+    told.on(until=lambda line: line["kind"] == "read" and line["cycle"] == 4)
+    read = mvm.of_kind("read")[3]
+    expect(page.locator("#map")).to_have_attribute("data-reads", "4")
+    said = pairs(page, "#board-status")
+    assert said["status"] == "held by this run"
+    assert said["pulses so far"].startswith(f"{read['pulses']}, most on a cell ")
+    limits, board = pairs(page, "#limits"), load_board()
+    assert limits["reads"] == f"±{board.limits.read_v:g} V"
+    assert limits["SET"].startswith(f"≤ {board.limits.set.amplitude_v[1]:g} V, gate ≤ {board.limits.set.gate_v[1]:g} V")
+    assert pairs(page, "#calibration-rows") == {"record": "none: nothing is corrected"}
+    told.on()
+    shows(page, "#run-state", "done")
+    assert pairs(page, "#board-status")["status"] == "let go of, outputs safe"
+
+
+@pytest.fixture(scope="session")
+def calibration(recorded):
+    return recorded("calibrate", "self", out="record.json")
+
+
+def test_the_record_that_corrects_a_board_is_shown_with_its_age(page, tell, recorded, calibration):
+    tell(recorded("program", "AI4S", "--calibration", calibration.out, out="corrected.nc")).on()
+    record = CalibrationRecord.load(calibration.out)
+    shows(page, "#run-state", "done")
+    said = pairs(page, "#calibration-rows")
+    assert said["record of"] == record.serial
+    assert said["made"].startswith(record.created.strftime("%Y-%m-%d %H:%M UTC, "))
+    assert said["made"].endswith("ago")
+    assert re.match(r"for another (89|90)\.\d days", said["holds"])
+    assert said["corrects"].split(", ") == sorted(record.estimates)
+
+
+def said_value(text):
+    """Of a value with its error, as the field writes it."""
+    return float(text.partition("(")[0].replace("−", "-"))
+
+
+def test_a_samplers_observables_stand_beside_those_of_hmc_that_the_folder_holds(page, tell, recorded):
+    hmc = recorded("hmc", "--configs", 2000, out="hmc.nc")
+    flow = recorded("sample", "--configs", 1000, out="sample.nc")
+    tell(hmc, "hmc.nc").on()
+    shows(page, "#run-state", "done")
+    page.reload()
+    tell(flow, "sample.nc").on()
+    shows(page, "#run-name", "sample.nc")
+    expect(page.locator("#observables thead")).to_contain_text("HMC")
+    own, reference = ({row["name"]: row for row in it.of_kind("observables")[-1]["rows"]} for it in (flow, hmc))
+    for row in page.locator("#observables tbody tr").all():
+        name, value, tau, other, apart, *_ = row.locator("th, td").all_text_contents()
+        assert float(tau) == pytest.approx(own[name]["tau_int"], abs=0.006)
+        assert said_value(value) == pytest.approx(own[name]["value"], abs=0.1 * own[name]["error"])
+        assert said_value(other) == pytest.approx(reference[name]["value"], abs=0.1 * reference[name]["error"])
+        sigma = np.hypot(own[name]["error"], reference[name]["error"])
+        pull = (own[name]["value"] - reference[name]["value"]) / sigma
+        assert float(apart.replace("−", "-").removesuffix(" σ")) == pytest.approx(pull, abs=0.06)
+    said = pairs(page, "#sampling-numbers")
+    assert float(said["ESS"]) == pytest.approx(flow.run.attrs["ess"], abs=6e-4)
+    assert float(said["acceptance"]) == pytest.approx(flow.run.attrs["acceptance"], abs=6e-4)
