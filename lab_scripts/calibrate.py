@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import typer
 
 from calibration.board_calibration.bench import Bench, bench_calibration
+from calibration.board_calibration.notes import Notebook
 from calibration.board_calibration.products import FULL_SCALE_LIMIT, NOISE_LIMIT, check_products
 from calibration.board_calibration.reference import reference_calibration
 from calibration.board_calibration.results import Findings
@@ -30,7 +32,7 @@ from lab_scripts.options import (
     Force,
     Json,
 )
-from lab_scripts.runs import begin_live, check_output
+from lab_scripts.runs import NOTEBOOK_FILE, RunFile
 
 RecordOut = Annotated[Path, typer.Option("--out", help="Calibration record to write: NAME.json.")]
 Temperature = Annotated[float | None, typer.Option("--temperature", help="Of the board, K, for the record.")]
@@ -55,12 +57,11 @@ def self_(
 ) -> None:
     """What the board can know without instruments: offsets, ratios of DAC gains, linearity, driver resistances."""
     report = Report(as_json=json_output)
-    check_output(out, ".json", force=force)
-    begin_live(out, context)
-    with at.open() as crossbar:
+    run_file = RunFile.open(context, out, force=force, suffix=".json")
+    with _begun(at, run_file) as crossbar:
         with report.task("self-calibration") as step:
             findings = self_calibration(crossbar, step)
-        _finish(at, report, crossbar, findings, ("self",), (), out, temperature, valid_days)
+        _finish(at, report, crossbar, findings, ("self",), (), run_file, temperature, valid_days)
 
 
 @calibrate.command()
@@ -79,16 +80,18 @@ def reference(
 ) -> None:
     """The same, and amperes per code, with a resistor that you hang at each source line in turn."""
     report = Report(as_json=json_output)
-    check_output(out, ".json", force=force)
-    begin_live(out, context)
+    run_file = RunFile.open(context, out, force=force, suffix=".json")
     with ExitStack() as stack:
-        crossbar = stack.enter_context(at.open())
-        resistor = (
-            stack.enter_context(mock_bench(crossbar, seed=at.seed)) if at.backend == MOCK or at.dry_run else Hands()
-        )
+        crossbar = stack.enter_context(_begun(at, run_file))
+        resistor: MockBench | Hands = Hands()
+        notes = None
+        if at.backend == MOCK or at.dry_run:
+            resistor = stack.enter_context(mock_bench(crossbar, seed=at.seed))
+        else:
+            notes = stack.enter_context(_notebook(run_file, report, crossbar, f"a resistor of {ohm:g} Ω"))
         with report.task("calibration with a resistor") as step:
-            findings = reference_calibration(crossbar, resistor, ohm, uncertainty, step)
-        _finish(at, report, crossbar, findings, ("self", "reference"), (), out, temperature, valid_days)
+            findings = reference_calibration(crossbar, resistor, ohm, uncertainty, step, notes)
+        _finish(at, report, crossbar, findings, ("self", "reference"), (), run_file, temperature, valid_days)
 
 
 @calibrate.command()
@@ -112,8 +115,7 @@ def bench(
 ) -> None:
     """Everything in volts and amperes: you move probes of a multimeter and a source-measure unit as you are asked."""
     report = Report(as_json=json_output)
-    check_output(out, ".json", force=force)
-    begin_live(out, context)
+    run_file = RunFile.open(context, out, force=force, suffix=".json")
     named = addresses(at.board)
     where = {"dmm": dmm or named.get("dmm"), "smu": smu or named.get("smu")}
     for role, address in where.items():
@@ -124,7 +126,7 @@ def bench(
     if (where["dmm"] == MOCK) != (where["smu"] == MOCK):
         raise InputError("--dmm, --smu: the mock's bench has both instruments or none; give mock for both")
     with ExitStack() as stack:
-        crossbar = stack.enter_context(at.open())
+        crossbar = stack.enter_context(_begun(at, run_file))
         probes: MockBench | Hands = Hands()
         if at.dry_run or where["dmm"] == MOCK:
             probes = there = stack.enter_context(mock_bench(crossbar, seed=at.seed))
@@ -132,9 +134,13 @@ def bench(
         meter = stack.enter_context(open_dmm(str(where["dmm"])))
         source = stack.enter_context(open_smu(str(where["smu"]), limits=at.board.instruments))
         on_bench = Bench(meter, source, probes)
+        notes = None
+        if isinstance(probes, Hands):
+            who = ", ".join(f"{i.maker} {i.model} {i.serial}" for i in on_bench.used())
+            notes = stack.enter_context(_notebook(run_file, report, crossbar, who))
         with report.task("calibration on a bench") as step:
-            findings = bench_calibration(crossbar, on_bench, step)
-        _finish(at, report, crossbar, findings, ("bench",), on_bench.used(), out, temperature, valid_days)
+            findings = bench_calibration(crossbar, on_bench, step, notes)
+        _finish(at, report, crossbar, findings, ("bench",), on_bench.used(), run_file, temperature, valid_days)
 
 
 @calibrate.command()
@@ -189,6 +195,24 @@ def mvm(
         )
 
 
+def _begun(at: BoardChoice, run_file: RunFile) -> Crossbar:
+    """The board; from here on there is something to resume."""
+    if not at.dry_run:
+        run_file.begin()
+    return at.open()
+
+
+@contextmanager
+def _notebook(run_file: RunFile, report: Report, crossbar: Crossbar, means: str) -> Iterator[Notebook]:
+    """Where what a person does is noted. The mock's bench costs nobody anything, and begins anew with its process."""
+    identity = crossbar.identity
+    notebook = Notebook(run_file.begin() / NOTEBOOK_FILE, f"{identity.kind} {identity.serial}, with {means}")
+    if notebook.count:
+        report.say(f"{notebook.count} measurements are noted already")
+    with closing(notebook):
+        yield notebook
+
+
 def _finish(
     at: BoardChoice,
     report: Report,
@@ -196,7 +220,7 @@ def _finish(
     findings: Findings,
     methods: tuple[str, ...],
     instruments: tuple[InstrumentUsed, ...],
-    out: Path,
+    run_file: RunFile,
     temperature: float | None,
     valid_days: float,
 ) -> None:
@@ -208,9 +232,10 @@ def _finish(
         temperature_k=temperature,
         valid_for=datetime.timedelta(days=valid_days),
     )
-    record.save(out)
-    _show(report, record, {"out": str(out), "board_time_s": crossbar.board_time_s})
-    report.say(f"{out}; {crossbar.board_time_s:.2f} s of board time")
+    record.save(run_file.path)
+    run_file.finished()
+    _show(report, record, {"out": str(run_file.path), "board_time_s": crossbar.board_time_s})
+    report.say(f"{run_file.path}; {crossbar.board_time_s:.2f} s of board time")
 
 
 def _show(report: Report, record: CalibrationRecord, more: dict[str, Any]) -> None:

@@ -36,6 +36,10 @@ COMMAND = "lab_scripts.command"
 """Key of the command line, a list of words, in the root context's `meta`."""
 OUTPUT_OPTIONS = ("--out", "--figure", "--vcd", "--log-file")
 """Options that name a file to be written; every other word that is a file is an input."""
+CHECKPOINT_FILE = "training.checkpoint"
+"""Beside the command of a training: its state."""
+NOTEBOOK_FILE = "notebook"
+"""Beside the command of a calibration by hand: what was measured."""
 COMMAND_FILE = "command.json"
 """Beside the journals of a run: its command, where it was typed, and what it was made with."""
 LOCK_FILE = "lock"
@@ -49,7 +53,7 @@ INPUTS = "inputs"
 RESUMING = "resuming"
 """Key in the root context's `obj` by which `xbar resume` says that a command goes on with its journals."""
 JOURNAL = "lab_scripts.journal"
-"""Key in the root context's `meta` of the run file whose journals have been begun."""
+"""Key in the root context's `meta` of the file whose run was begun and is not finished."""
 LARGEST_INPUT = 16 << 20
 """A larger file is kept by its digest alone, bytes."""
 
@@ -80,7 +84,8 @@ class InputFile:
 
 @dataclass(frozen=True)
 class RunFile:
-    """A run file to be: checked when the command begins, so that an hour's run does not end at a missing folder.
+    """What a command will write, a run file or a flow or a record: checked when it begins, so that an hour's run does
+    not end at a missing folder.
 
     inputs: the files that the command line names, as they were when the run began.
     """
@@ -93,9 +98,9 @@ class RunFile:
     _waveforms: Iterator[int] = field(default_factory=functools.partial(itertools.count, 1))
 
     @classmethod
-    def open(cls, context: typer.Context, path: Path, *, force: bool) -> RunFile:
+    def open(cls, context: typer.Context, path: Path, *, force: bool, suffix: str = ".nc") -> RunFile:
         """Raises `FileError` if nothing can be written at `path`, or something is there and `force` was not given."""
-        run_file = cls(check_output(path, ".nc", force=force), force, context, tuple(input_files(words(context))))
+        run_file = cls(check_output(path, suffix, force=force), force, context, tuple(input_files(words(context))))
         begin_live(path, context)
         folder = journal_folder(path)
         if folder.exists() and not resuming(context):
@@ -115,8 +120,9 @@ class RunFile:
             run_file._check_waveform(Path(vcd))
         return run_file
 
-    def next_journal(self) -> Path:
-        """Where the next board that this run opens writes its journal. They are gone once the run file is there."""
+    def begin(self) -> Path:
+        """The folder with what is needed to go on with the run, and nothing else yet but its command. It is gone once
+        the run is `finished`. Any number of times."""
         folder = journal_folder(self.path)
         if not folder.exists():
             folder.mkdir()
@@ -124,12 +130,24 @@ class RunFile:
                 "words": words(self.context), "folder": os.getcwd(), "git_revision": git_revision(),
                 "versions": versions(), "inputs": {str(it.path): it.sha256 for it in self.inputs},
             }  # fmt: skip
-            (folder / COMMAND_FILE).write_text(json.dumps(record))
+            # Whole or not there: nobody goes on with half a command.
+            partial = folder / f"{COMMAND_FILE}.partial"
+            partial.write_text(json.dumps(record))
+            partial.rename(folder / COMMAND_FILE)
         if JOURNAL not in self.context.find_root().meta:
             lock = Exclusive.take(folder / LOCK_FILE, f"the run {self.path}")
             self.context.call_on_close(lock.close)
         self.context.find_root().meta[JOURNAL] = self.path
-        return folder / f"board{next(self._boards)}.journal"
+        return folder
+
+    def finished(self) -> None:
+        """What was asked for is written: nothing is left to go on with."""
+        self.context.find_root().meta.pop(JOURNAL, None)
+        shutil.rmtree(journal_folder(self.path), ignore_errors=True)
+
+    def next_journal(self) -> Path:
+        """Where the next board that this run opens writes its journal."""
+        return self.begin() / f"board{next(self._boards)}.journal"
 
     def next_waveform(self) -> Path | None:
         """Where the next board that this run opens records its pins, if it is asked to: --vcd, numbered from the second
@@ -157,8 +175,7 @@ class RunFile:
         if self.context.params.get("dry_run"):
             raise RehearsalEnds
         self._write(dataset, self.path, board, force=self.force)
-        self.context.find_root().meta.pop(JOURNAL, None)
-        shutil.rmtree(journal_folder(self.path), ignore_errors=True)
+        self.finished()
 
     @contextmanager
     def keeping(self, *, board: Path | None = None) -> Iterator[Keep]:
@@ -212,15 +229,16 @@ def backends(parameters: Mapping[str, Any]) -> list[str]:
 
 
 def journal_folder(path: Path) -> Path:
-    """Where the journals of the run are, while it is not finished, whose run file will be at `path`."""
+    """Where the journals of a run are, and all else that it can be gone on with, until its file is at `path`."""
     return path.with_name(f"{path.name}.journal")
 
 
 def keep_unfinished(path: Path) -> bool:
-    """Whether there is something to go on with; if no board was given a pulse, the journals go, and there is not."""
+    """Whether there is something to go on with: pulses, or whatever else was kept. If not, the folder goes."""
     folder = journal_folder(path)
-    if any(has_pulses(journal) for journal in folder.glob("board*.journal")):
-        return True
+    for each in folder.iterdir():
+        if each.name not in (COMMAND_FILE, LOCK_FILE) and (each.suffix != ".journal" or has_pulses(each)):
+            return True
     shutil.rmtree(folder, ignore_errors=True)
     return False
 

@@ -28,7 +28,7 @@ from lab_scripts.options import (
     build_action,
     set_threads,
 )
-from lab_scripts.runs import check_output, command_line
+from lab_scripts.runs import CHECKPOINT_FILE, RunFile, check_output, command_line, journal_folder, resuming
 
 if TYPE_CHECKING:
     from anf.flows.flow import Flow
@@ -109,7 +109,6 @@ def train(
         int | None, typer.Option("--features", help="Mixer: features per site at the output.", show_default=RECIPE)
     ] = None,
     evaluate_on: EvaluateOn = 65_536,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted run.")] = False,
     seed: Seed = 0,
     threads: Threads = 1,
     force: Force = False,
@@ -117,7 +116,7 @@ def train(
 ) -> None:
     """Train a flow by the reverse KL divergence alone, and write it to a flow file.
 
-    While it runs, its state is in OUT.checkpoint; --resume goes on from there, to the same bits. Under torchrun
+    Its state is kept while it runs: xbar resume OUT goes on from there, to the same bits. Under torchrun
     (torchrun --no-python --nproc-per-node N xbar train ...) the processes share each batch.
     """
     report = Report(as_json=json_output)
@@ -139,6 +138,7 @@ def train(
     from anf.training import recipes
     from anf.training.parallel import here
 
+    run_file = RunFile.open(context, out, force=force, suffix=".safetensors") if here().leads else None
     flow: Flow
     with bad_input():
         if kind is FlowKind.field:
@@ -161,19 +161,18 @@ def train(
             noise_steps=noise_steps,
             stop_at_ess=stop_at_ess,
         )
-    checkpoint = out.with_suffix(".checkpoint")
     with report.task("Training") as step:
         result = training.train(
-            flow, theory, config, checkpoint=checkpoint, resume=resume, threads=threads,
+            flow, theory, config, **_checkpoint(context, out, run_file), threads=threads,
             progress=lambda at, loss, ess, _: step(at, config.steps, f"loss {loss:.4f}, ESS {ess:.3f}"),
         )  # fmt: skip
-    if not here().leads:
+    if run_file is None:
         return
     summary = _evaluated(report, flow, theory, result, evaluate_on, seed)
     summary["curve"] = recipes.thinned(result.curve)
     summary["training"] = config.model_dump()
     save_flow(out, flow, theory, seed=seed, command=command_line(context), ess=summary["ess"], summary=summary)
-    checkpoint.unlink()
+    run_file.finished()
     _finish(report, out, summary)
 
 
@@ -214,7 +213,7 @@ def finetune(
     Writes an adapter to --out; the base file that it belongs to is put beside it, if it is not there already.
     """
     report = Report(as_json=json_output)
-    check_output(out, ".safetensors", force=force)
+    run_file = RunFile.open(context, out, force=force, suffix=".safetensors")
     theory = build_action(action, side, time_sites=time_sites, m2=m2, lam=lam, g=g, u=u)
     set_threads(threads)
     from anf.arrays import adaptation
@@ -236,7 +235,7 @@ def finetune(
     report.say(f"from {path.name}: {record.parameters}")
     with report.task("Fine-tuning") as step:
         result = tune(
-            flow, theory, config, groups=chosen, threads=threads,
+            flow, theory, config, groups=chosen, **_checkpoint(context, out, run_file), threads=threads,
             progress=lambda at, loss, ess, _: step(at, config.steps, f"loss {loss:.4f}, ESS {ess:.3f}"),
         )  # fmt: skip
     summary = _evaluated(report, flow, theory, result, evaluate_on, seed)
@@ -247,7 +246,15 @@ def finetune(
     save_flow(
         out, flow, theory, seed=seed, command=command_line(context), ess=summary["ess"], summary=summary, base=base
     )
+    run_file.finished()
     _finish(report, out, summary | {"base": str(base)})
+
+
+def _checkpoint(context: typer.Context, out: Path, run_file: RunFile | None) -> dict[str, Any]:
+    """Where a training keeps its state, and whether it goes on from there: killed before its first checkpoint it begins
+    again. run_file: that of the process that writes."""
+    state = (journal_folder(out) if run_file is None else run_file.begin()) / CHECKPOINT_FILE
+    return {"checkpoint": state, "resume": resuming(context) and state.exists()}
 
 
 def _changed(model: Model, **changes: Any) -> Model:

@@ -1,7 +1,7 @@
 """kill -9 at random instants, and on with `xbar resume`: on the mock, and on a board that outlives its host.
 
-``local``: programming, characterisation and sampling on the mock, killed again and again until one attempt comes
-through; the run file must be, bit for bit, that of a run which was never interrupted.
+``local``: programming, characterisation, calibration, sampling and training on the mock, killed again and again until
+one attempt comes through; what it writes must be, bit for bit, that of a run which was never interrupted.
 
 ``outliving``: programming on a mock board behind TCP in another process, so that the chip keeps what a killed host has
 sent. What the board executed is held against what the journal says: of the programs with pulses at most the one that
@@ -13,6 +13,7 @@ python benchmarks/campaign/kill9.py --kills 200
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -26,6 +27,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from anf.flows.checkpoint import read_tensors
 from drivers.board import PAPER_BOARD, load_board
 from drivers.bridges import open_bridge
 from firmware_bridge.bridge import Bridge, Identity, Result, SequencerConfig
@@ -36,13 +38,20 @@ from firmware_bridge.remote.links import Address
 from firmware_bridge.remote.server import Server
 from lab_scripts.cli import main as xbar
 from lab_scripts.run_store import differences, open_run
-from lab_scripts.runs import journal_folder
+from lab_scripts.runs import COMMAND_FILE, journal_folder
 
 COMMANDS = (
     ("program", "AI4S", "--seed", "3"),
     ("characterise", "endurance", "--seed", "4"),
+    ("calibrate", "self", "--seed", "3"),
     ("sample", "--lam", "5.5", "--layers", "crossbar", "--configs", "200", "--tune-steps", "10", "--seed", "5"),
+    ("train", "--L", "2", "--flow", "mixer", "--couplings", "2", "--channels", "2", "--hidden", "2", "--batch", "64",
+     "--steps", "1500", "--evaluate", "500", "--seed", "6"),
 )  # fmt: skip
+SUFFIX = {"calibrate": ".json", "train": ".safetensors"}
+"""Of what a command writes; a run otherwise."""
+TIMES = ("created", "valid_until")
+"""Of a calibration record: when it was made."""
 MOST_KILLS = 3
 """Of one run; then it is left to end."""
 
@@ -105,10 +114,23 @@ def until_done(words: Sequence[str], out: Path, typical_s: float, rng: random.Ra
 
 
 def _again(words: Sequence[str], out: Path) -> list[str]:
-    """What a user types next: on with what was begun; anew if nothing was sent yet."""
-    folder = journal_folder(out)
-    begun = (folder / "command.json").exists() and any(folder.glob("*.journal"))
+    """What a user types next: on with what was begun."""
+    begun = (journal_folder(out) / COMMAND_FILE).exists()
     return ["resume", str(out)] if begun else [*words, "--out", str(out), "--force"]
+
+
+def differing(one: Path, other: Path) -> list[str]:
+    """In what two files of one kind differ, but for times of day and durations."""
+    if one.suffix == ".nc":
+        with open_run(one) as a, open_run(other) as b:
+            return list(differences(a, b))
+    if one.suffix == ".json":
+        first, second = (json.loads(path.read_text()) for path in (one, other))
+        return [k for k in first.keys() | second.keys() if k not in TIMES and first.get(k) != second.get(k)]
+    (first, _), (second, _) = read_tensors(one), read_tensors(other)
+    return [
+        k for k in first.keys() | second.keys() if k not in first or k not in second or not first[k].equal(second[k])
+    ]
 
 
 # -- on the mock -------------------------------------------------------------------------------------------------------
@@ -118,15 +140,14 @@ def local(kills: int, rng: random.Random, folder: Path) -> tuple[int, int, int]:
     """Kills, runs that came through them, and runs among these that differ from the uninterrupted one in any bit."""
     whole, typical_s = {}, {}
     for i, words in enumerate(COMMANDS):
-        whole[i] = folder / f"whole{i}.nc"
+        whole[i] = folder / f"whole{i}{SUFFIX.get(words[0], '.nc')}"
         typical_s[i] = run([*words, "--out", str(whole[i])])
     done = runs = different = 0
     while done < kills:
         i = runs % len(COMMANDS)
-        out = folder / f"run{runs}.nc"
+        out = folder / f"run{runs}{whole[i].suffix}"
         done += until_done(COMMANDS[i], out, typical_s[i], rng, lambda: None)
-        with open_run(whole[i]) as a, open_run(out) as b:
-            found = list(differences(a, b))
+        found = differing(whole[i], out)
         for difference in found:
             print(f"{' '.join(COMMANDS[i])}: {difference}", flush=True)
         different += bool(found)

@@ -34,12 +34,13 @@ def dac_channels(crossbar: Crossbar, bench: Bench, findings: Findings, steps: St
     board, n = crossbar.board, DAC_CHANNELS * crossbar.board.wiring.n_dacs
     codes = np.rint(np.array(DAC_SHARES) * (dac80508.FULL_SCALE - 1))
     held = [np.full(n, code, np.uint16) for code in codes]
-    seen = np.empty((n, len(codes)))
-    for channel in steps.over(range(n), "DAC channels"):
+
+    def at(channel: int) -> Array:
         bench.probes.connect("dmm", f"DAC{channel}")
         with crossbar.held(held) as levels:
-            for k, _ in enumerate(levels):
-                seen[channel, k] = bench.dmm.dc_voltage(VOLTS.full_scale, nplc=1).value
+            return np.array([bench.dmm.dc_voltage(VOLTS.full_scale, nplc=1).value for _ in levels])
+
+    seen = steps.noted(range(n), "DAC channels", at)
     design = np.column_stack([np.ones_like(codes), codes, *dac_inl_basis(codes)])
     lsb_v = board.dac.span_v / dac80508.FULL_SCALE
     solved, *_ = np.linalg.lstsq(design / design.max(axis=0), seen.T, rcond=None)
@@ -85,24 +86,28 @@ def bit_line_drivers(crossbar: Crossbar, bench: Bench, findings: Findings, steps
     slope = (1 + findings.estimates["dac.gain"].value[channels]) * board.dac.span_v / dac80508.FULL_SCALE
     rest = np.rint((vcm_v - findings.estimates["dac.offset_v"].value[channels]) / slope)
     swing = np.rint(board.levels.verify_v / slope)
-    seen, spread = np.empty((n_bl, 2, 2)), []
-    current, noise = np.empty((2, n_bl))
     correction = Correction.of(findings.record(crossbar, ("bench",)), board)
-    for line in steps.over(range(n_bl), "bit lines"):
+
+    def at(line: int) -> Array:
+        """Volts at the channel and at the line, at both levels; the current between these and its error, A; deviations"""
+        volts, spread = [], []
         pair = np.tile(rest, (2, 1))
         pair[:, line] += (swing[line], -swing[line])
         held = [_all_channels(crossbar, row) for row in pair]
-        for p, point in enumerate((f"DAC{channels[line]}", f"BL{line}")):
+        for point in (f"DAC{channels[line]}", f"BL{line}"):
             bench.probes.connect("dmm", point)
             with crossbar.held(held, connect=True) as levels:
-                for k, _ in enumerate(levels):
+                for _ in levels:
                     reading = bench.dmm.dc_voltage(VOLTS.full_scale, nplc=10, samples=DRIVER_SAMPLES)
-                    seen[line, p, k] = reading.value
+                    volts.append(reading.value)
                     spread.append(reading.standard_deviation)
         codes = mean_codes(crossbar, pair, LINE_REPEATS)
         both = correction.linear_code(codes.mean) * correction.amperes_per_code
-        current[line] = (both[0] - both[1]).sum()
-        noise[line] = np.sqrt(2 * ((codes.error[0] * correction.amperes_per_code) ** 2).sum())
+        noise = np.sqrt(2 * ((codes.error[0] * correction.amperes_per_code) ** 2).sum())
+        return np.array([*volts, (both[0] - both[1]).sum(), noise, *spread])
+
+    found = steps.noted(range(n_bl), "bit lines", at)
+    seen, current, noise, spread = found[:, :4].reshape(n_bl, 2, 2), found[:, 4], found[:, 5], found[:, 6:]
     sigma_v = float(np.sqrt(np.mean(np.square(spread)) / DRIVER_SAMPLES))
     moved, drop = seen[:, 0, 0] - seen[:, 0, 1], (seen[:, 0, 0] - seen[:, 0, 1]) - (seen[:, 1, 0] - seen[:, 1, 1])
     volts_per_code = moved / (2 * swing)
@@ -148,19 +153,19 @@ def mux_resistances(crossbar: Crossbar, bench: Bench, findings: Findings, steps:
     n_bl = crossbar.shape[1]
     zero = findings.estimates["bl.zero_code"].value
     held = [_all_channels(crossbar, np.rint(zero))]
+
+    def at(point: str) -> Array:
+        bench.probes.connect("dmm", point)
+        reading = bench.dmm.resistance(OHMS_RANGE, nplc=1, samples=4)
+        return np.array([reading.value, reading.standard_deviation / 2])
+
     for name, points in (("mux.bl_ohm", [f"MUX_BL{j}" for j in range(n_bl)]), ("mux.reference_ohm", ["MUX_REF"])):
-        values, deviations = [], []
         with crossbar.held(held, connect=True) as levels:
             next(levels)
-            for point in steps.over(points, "muxes"):
-                bench.probes.connect("dmm", point)
-                reading = bench.dmm.resistance(OHMS_RANGE, nplc=1, samples=4)
-                values.append(reading.value)
-                deviations.append(reading.standard_deviation / 2)
-        value = np.array(values)
+            value, deviation = steps.noted(points, "muxes", at).T
         findings.add(
             name,
-            estimate("Ω", value, np.sqrt(np.mean(np.square(deviations))), DMM, shared={
+            estimate("Ω", value, np.sqrt(np.mean(deviation**2)), DMM, shared={
                 "dmm ohms gain": uniform(value * OHMS.of_reading),
                 "dmm ohms offset": uniform(np.full(len(value), OHMS.offset)),
             }),

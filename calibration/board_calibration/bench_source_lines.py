@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,11 +22,11 @@ from calibration.board_calibration.self_calibration import ROWS_OFF
 from drivers import ads8324
 from drivers.correction import inl_basis
 from drivers.crossbar import Crossbar
-from drivers.instruments.accuracy import Reading, Span
+from drivers.instruments.accuracy import Span
 from drivers.instruments.dmm import DC_VOLTAGE
 
 if TYPE_CHECKING:
-    from calibration.board_calibration.bench import Bench
+    from calibration.board_calibration.bench import Bench, Common
 
 CURRENT_STEPS = (-1.0, -0.65, -0.3, 0.3, 0.65, 1.0)
 """Currents into a source line, over the largest that every amplifier and converter bears."""
@@ -41,17 +41,6 @@ VOLTS = DC_VOLTAGE.span_for(10.0)
 DMM, SMU = "DMM", "SMU"
 
 
-class LineReadings(NamedTuple):
-    """One source line. zero: output without current from outside; then one value for each current."""
-
-    zero: Reading
-    current_a: Array
-    sense_v: Array
-    output_v: Array
-    code: Array
-    code_error: float
-
-
 class SourceLines:
     """Amplifiers and converters: currents from the SMU, the amplifiers' outputs on the DMM, codes beside them."""
 
@@ -62,16 +51,14 @@ class SourceLines:
         self._currents = np.array(CURRENT_STEPS) * REACH * board.adc.vref_v / (board.tia.rf_ohm * widest)
         self._range_a = float(np.abs(self._currents).max())
 
-    def measure(self, findings: Findings, vcm: Reading, steps: Steps) -> None:
+    def measure(self, findings: Findings, vcm: Common, steps: Steps) -> None:
         """sl.amperes_per_code, tia.*, adc.* and sl.series_ohm."""
-        lines = [self._line(i) for i in steps.over(range(self._crossbar.shape[0]), "source lines")]
-        current, sense_v, output_v, code = (
-            np.array([getattr(line, name) for line in lines]) for name in ("current_a", "sense_v", "output_v", "code")
-        )
-        error = np.array([line.code_error for line in lines])
+        seen = steps.noted(range(self._crossbar.shape[0]), "source lines", self._line)
+        zero_v, zero_deviation_v, error = seen[:, :3].T
+        current, sense_v, output_v, code = seen[:, 3:].reshape(len(seen), 4, -1).transpose(1, 0, 2)
         span = self._bench.smu.CURRENT.span_for(self._range_a)
         smu, dmm = "smu current gain", "dmm volts gain"
-        self._converters(findings, current, output_v - vcm.value, code, error, span)
+        self._converters(findings, current, output_v - vcm.volts, code, error, span)
         rf, rf_error = _slopes(current, output_v, "tia.rf_ohm")
         findings.add(
             "tia.rf_ohm",
@@ -79,9 +66,8 @@ class SourceLines:
                 smu: uniform(rf * span.of_reading), dmm: uniform(-rf * VOLTS.of_reading),
             }),
         )  # fmt: skip
-        offset_v = np.array([line.zero.value for line in lines]) - vcm.value
-        variance = np.mean([line.zero.standard_deviation**2 for line in lines])
-        scatter = np.sqrt(variance / ZERO_SAMPLES + vcm.standard_deviation**2 / vcm.samples)
+        offset_v = zero_v - vcm.volts
+        scatter = np.hypot(np.sqrt(np.mean(zero_deviation_v**2) / ZERO_SAMPLES), vcm.error)
         findings.add(
             "tia.offset_v",
             estimate("V", offset_v, scatter, DMM, shared={dmm: uniform(offset_v * VOLTS.of_reading)}),
@@ -95,7 +81,9 @@ class SourceLines:
             }),
         )  # fmt: skip
 
-    def _line(self, line: int) -> LineReadings:
+    def _line(self, line: int) -> Array:
+        """Output without current from outside and its deviation, V; the error of the codes; then for each current what
+        flows, A, the voltages at the line and at the output, V, and the code."""
         crossbar, bench = self._crossbar, self._bench
         rest = np.full(crossbar.shape[1], vcm_code(crossbar.board))
         bench.probes.connect("smu", f"SL{line}")
@@ -116,7 +104,7 @@ class SourceLines:
         bench.probes.connect("smu", None)
         self._refuse_stray(line, np.array(current), np.array(output_v))
         deviation = float(np.sqrt(np.mean(np.square(error))))
-        return LineReadings(zero, np.array(current), np.array(sense_v), np.array(output_v), np.array(code), deviation)
+        return np.array([zero.value, zero.standard_deviation, deviation, *current, *sense_v, *output_v, *code])
 
     def _refuse_stray(self, line: int, current: Array, output_v: Array) -> None:
         rf = -float(np.polynomial.polynomial.polyfit(current, output_v, 1)[1])

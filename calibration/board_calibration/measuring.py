@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,17 +108,41 @@ def estimate(unit: str, value: Array, scatter: Array, rests_on: str, **more: Any
     return Estimate(unit=unit, value=value, scatter=np.broadcast_to(scatter, value.shape), rests_on=rests_on, **more)
 
 
+class Notes(Protocol):
+    """What has been measured by hand, so that a calibration that is begun again need not ask for it twice."""
+
+    def keep(self, name: str, measure: Callable[[], Array]) -> Array:
+        """The numbers (n,) that are noted under `name`; if there are none, those that `measure` gives, noted now."""
+
+
+class NoNotes:
+    """Everything is measured."""
+
+    def keep(self, name: str, measure: Callable[[], Array]) -> Array:
+        """What `measure` gives."""
+        return measure()
+
+
 class Steps:
     """Progress of a calibration through named steps of about equal length."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
+    def __init__(self, progress: Progress, total: int, notes: Notes | None = None) -> None:
         self._progress, self._total, self._done = progress, total, 0
+        self._notes = NoNotes() if notes is None else notes
 
-    def over(self, items: list | range, note: str) -> Iterator:
+    def over(self, items: Sequence, note: str) -> Iterator:
         """Items, each a step."""
         for item in items:
             yield item
             self.step(note)
+
+    def noted(self, items: Sequence[int | str], note: str, measure: Callable[[Any], Array]) -> Array:
+        """What `measure` gives for each item, (items, n): each a step, and by hand, so that it is noted."""
+        return np.array([self.keep(f"{note} {i}", functools.partial(measure, i)) for i in self.over(items, note)])
+
+    def keep(self, name: str, measure: Callable[[], Array]) -> Array:
+        """As `Notes.keep`."""
+        return self._notes.keep(name, measure)
 
     def step(self, note: str) -> None:
         """One more is done."""

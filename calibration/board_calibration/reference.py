@@ -10,6 +10,7 @@ from calibration.board_calibration.gates import driver_resistance
 from calibration.board_calibration.measuring import (
     Array,
     CalibrationError,
+    Notes,
     Progress,
     Steps,
     estimate,
@@ -41,11 +42,17 @@ class Resistor(Protocol):
 
 
 def reference_calibration(
-    crossbar: Crossbar, resistor: Resistor, ohm: float, expanded_ohm: float, progress: Progress = silent
+    crossbar: Crossbar,
+    resistor: Resistor,
+    ohm: float,
+    expanded_ohm: float,
+    progress: Progress = silent,
+    notes: Notes | None = None,
 ) -> Findings:
     """What the board alone can know, and amperes per code of every source line from a resistor of `ohm` Ω.
 
     expanded_ohm: Ω, its uncertainty as certificates state it (k = 2, normal).
+    notes: of an earlier attempt on the same board with the same resistor.
 
     Raises `LimitError` for a resistor that the amplifiers cannot bear or hardly see, `CalibrationError` for one that is
     not where it should be, or drifts.
@@ -58,7 +65,7 @@ def reference_calibration(
         )
     if not 0 < expanded_ohm < 0.1 * ohm:
         raise LimitError("uncertainty", expanded_ohm, (0.0, 0.1 * ohm), "Ω", advice="that of its certificate, k = 2")
-    findings, steps = Findings(), Steps(progress, STEPS + 2 * n_sl)
+    findings, steps = Findings(), Steps(progress, STEPS + 2 * n_sl, notes)
     measure_alone(crossbar, findings, steps)
     _amperes(crossbar, resistor, ohm, expanded_ohm, findings, steps)
     findings.try_to(driver_resistance, crossbar, findings, steps)
@@ -77,16 +84,16 @@ def _amperes(
     correction = Correction.of(findings.record(crossbar, ("self",)), board)
     bl = np.arange(n_sl) % n_bl
 
-    def codes_moved(line: int) -> tuple[float, float]:
+    def codes_moved(line: int) -> Array:
         """Codes by which a source line moves, and their standard error."""
         resistor.connect_resistor(line, int(bl[line]), ohm)
         pair = np.tile(rest, (2, 1))
         pair[:, bl[line]] += (swing[bl[line]], -swing[bl[line]])
         seen = mean_codes(crossbar, pair, REPEATS, ROWS_OFF)
         linear = correction.linear_code(seen.mean)[:, line]
-        return float(linear[0] - linear[1]), float(seen.error[0, line] * np.sqrt(2))
+        return np.array([linear[0] - linear[1], seen.error[0, line] * np.sqrt(2)])
 
-    moved = np.array([codes_moved(line) for line in steps.over(range(n_sl), "resistor at source lines")])
+    moved = steps.noted(range(n_sl), "resistor at source lines", codes_moved)
     again, error = codes_moved(0)
     resistor.connect_resistor(0, 0, np.inf)
     drift = abs(again / moved[0, 0] - 1)

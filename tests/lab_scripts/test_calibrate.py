@@ -9,6 +9,7 @@ from spread_boards import CONDUCTING
 
 from drivers.calibration_record import CalibrationRecord
 from drivers.crossbar import Crossbar
+from lab_scripts.hands import Hands
 
 
 @pytest.fixture
@@ -70,6 +71,27 @@ def test_a_person_is_asked_for_each_move_and_without_one_nothing_is_measured(xba
     result = xbar("calibrate", "reference", "--ohm", 1000, "--uncertainty", 0.2, "--out", "r.json")
     assert result.exit_code == 2
     assert "from BL0 to SL0: nobody is there to do it" in result.stderr
+
+
+def test_who_is_called_away_goes_on_at_the_line_where_it_was(xbar, mocker):
+    """A mock board whose bench is a person's."""
+    asked = []
+
+    class CalledAway(Hands):
+        def _ask(self, what):
+            asked.append(what)
+            if len(asked) % 3 == 0:
+                raise KeyboardInterrupt
+
+    mocker.patch("lab_scripts.calibrate.MOCK", "elsewhere")
+    mocker.patch("lab_scripts.calibrate.Hands", CalledAway)
+    begun = xbar("calibrate", "reference", "--ohm", 1000, "--uncertainty", 0.2, "--out", "r.json")
+    assert begun.exit_code == 130
+    assert "xbar resume r.json" in begun.stderr
+    resumed = xbar("resume", "r.json")
+    assert resumed.exit_code == 130
+    assert "2 measurements are noted already" in resumed.stdout
+    assert [int(what.split("SL")[1]) for what in asked] == [0, 1, 2, 2, 3, 4]
 
 
 def test_an_interrupt_leaves_no_record(xbar, mocker, tmp_path):

@@ -50,9 +50,12 @@ def test_an_interrupted_training_resumes_to_the_bits_of_an_uninterrupted_one(xba
     patch = mocker.patch.object(training._Run, "_one_step", interrupted)
     result = xbar("train", *SMALL, "--steps", 40, "--out", "cut.safetensors")
     assert result.exit_code == 130
-    assert sorted(path.name for path in Path().iterdir()) == ["cut.checkpoint", "whole.safetensors"]
+    assert sorted(path.name for path in Path().iterdir()) == ["cut.safetensors.journal", "whole.safetensors"]
+    assert "xbar resume cut.safetensors" in result.stderr
     mocker.stop(patch)
-    xbar_json("train", *SMALL, "--steps", 40, "--resume", "--out", "cut.safetensors")
+    assert "a run that did not end" in xbar("train", *SMALL, "--steps", 40, "--out", "cut.safetensors").stderr
+    assert xbar("resume", "cut.safetensors").exit_code == 0
+    assert sorted(path.name for path in Path().iterdir()) == ["cut.safetensors", "whole.safetensors"]
     whole, cut = (read_tensors(Path(f"{name}.safetensors"))[0] for name in ("whole", "cut"))
     assert all(np.array_equal(whole[name], cut[name]) for name in whole)
 
