@@ -19,14 +19,15 @@ from lab_scripts.runs import COMMAND_FILE, RESUMING, git_revision, journal_folde
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(help="Run file that the interrupted command was to write, netCDF.")],
+    run: Annotated[Path, typer.Argument(help="File that the interrupted command was to write.")],
     json_output: Json = False,
 ) -> None:
-    """Go on with a run on boards that was interrupted or killed, from its journals.
+    """Go on with what was interrupted or killed: a run on boards, a calibration, a training.
 
-    What they confirm is not sent to a board again: a verified cell is not pulsed twice. Pulses that were under way are
-    taken as given, and the next read shows what they did. On the mock the result is that of a run which was never
-    interrupted, bit for bit. With --json stdout is what that command prints with --json.
+    What a run's journals confirm is not sent to a board again: a verified cell is not pulsed twice. Pulses that were
+    under way are taken as given, and the next read shows what they did. On the mock the result is that of a run which
+    was never interrupted, bit for bit. Of a calibration by hand no probe is moved again; a training goes on from its
+    checkpoint. With --json stdout is what that command prints with --json.
     """
     report = Report(as_json=json_output)
     folder = journal_folder(run)

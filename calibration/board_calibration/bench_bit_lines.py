@@ -89,7 +89,7 @@ def bit_line_drivers(crossbar: Crossbar, bench: Bench, findings: Findings, steps
     correction = Correction.of(findings.record(crossbar, ("bench",)), board)
 
     def at(line: int) -> Array:
-        """Volts at the channel and at the line, at both levels; the current between these and its error, A; deviations"""
+        """Channel and line at both levels, V; the current between these and its error, A; deviations of the volts."""
         volts, spread = [], []
         pair = np.tile(rest, (2, 1))
         pair[:, line] += (swing[line], -swing[line])
