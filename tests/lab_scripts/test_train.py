@@ -74,6 +74,27 @@ def test_fine_tuning_writes_an_adapter_with_its_base_beside_it(xbar_json, flows,
     assert record.lora_ranks
 
 
+def test_fine_tuning_resumes_to_the_bits_of_an_uninterrupted_one(xbar, xbar_json, flows, mocker):
+    recipe, step = recipes.adapter_training, training._Run._one_step
+    often = {"report_every": 5, "checkpoint_every": 5}
+    mocker.patch.object(recipes, "adapter_training", lambda *a, **k: recipe(*a, **k).model_copy(update=often))
+    words = ("finetune", "--L", 2, "--lam", 6, "--flow", flows[0], "--steps", 12, "--batch", 64, "--evaluate", 200)
+    xbar_json(*words, "--out", "whole.safetensors")
+
+    def interrupted(run):
+        if run.step == 7:
+            raise KeyboardInterrupt
+        return step(run)
+
+    patch = mocker.patch.object(training._Run, "_one_step", interrupted)
+    assert xbar(*words, "--out", "cut.safetensors").exit_code == 130
+    mocker.stop(patch)
+    assert xbar("resume", "cut.safetensors").exit_code == 0
+    whole, cut = (read_tensors(Path(f"{name}.safetensors"))[0] for name in ("whole", "cut"))
+    assert whole.keys() == cut.keys()
+    assert all(np.array_equal(whole[name], cut[name]) for name in whole)
+
+
 def test_fine_tuning_trains_what_it_was_told_to_and_says_how_much_of_the_weights_that_is(xbar_json, xbar, flows):
     common = ("finetune", "--L", 2, "--flow", flows[0], "--steps", 5, "--batch", 64, "--evaluate", 200)
     answer = xbar_json(*common, "--train", "lora", "--out", "lora.safetensors")
