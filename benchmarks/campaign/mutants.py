@@ -63,11 +63,14 @@ class _Contexts:
     """Tells coverage which test is running, and keeps what each took."""
 
     def __init__(self, measured: coverage.Coverage) -> None:
-        self.measured, self.seconds, self.failed = measured, dict[str, float](), set[str]()
+        self.measured, self.seconds = measured, dict[str, float]()
+        self.failed, self.skipped = set[str](), set[str]()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             self.failed.add(report.nodeid)
+        if report.skipped:
+            self.skipped.add(report.nodeid)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -88,15 +91,23 @@ class Known:
     lines: dict[str, dict[int, list[str]]]
     """path -> line -> tests that execute it; "" stands for the import."""
 
+    @functools.cached_property
+    def onlookers(self) -> set[str]:
+        """Tests that execute nothing: they look at what imports have made."""
+        return set(self.seconds).difference(*(tests for module in self.lines.values() for tests in module.values()))
+
     def tests(self, mutant: Mutant) -> list[str]:
         """Those that a mutant meets, in their order. A line that runs at import only stands in no test's context; it
-        meets those that execute anything of its module, and without any such those of the module's folder."""
+        meets those that execute anything of its module, or else those of the module's folder, and the onlookers."""
         module = self.lines.get(mutant.path, {})
-        found = {test for test in module.get(mutant.line, []) if test in self.seconds}
-        if not found and "" in module.get(mutant.line, []):
+        first, last = mutant.statement
+        # Python tells of no line within a constant that goes over several.
+        executed = module.get(mutant.line) or [test for n in range(first, last + 1) for test in module.get(n, [])]
+        found = {test for test in executed if test in self.seconds}
+        if not found and "" in executed:
             found = {test for tests in module.values() for test in tests if test in self.seconds}
             folder = f"tests/{Path(mutant.path).parent}/"
-            found = found or {test for test in self.seconds if test.startswith(folder)}
+            found = self.onlookers | (found or {test for test in self.seconds if test.startswith(folder)})
         own = f"test_{Path(mutant.path).stem}.py"
         order = sorted(found, key=lambda test: (Path(test.partition("::")[0]).name != own, self.seconds[test]))
         spent, chosen = 0.0, list[str]()
@@ -123,7 +134,7 @@ def who_executes(cache: Path) -> Known:
             code = pytest.main([*TESTS, *OPTIONS], plugins=[plugin])
             measured.stop()
             data = measured.get_data()
-            seconds = {test: s for test, s in plugin.seconds.items() if test not in plugin.failed}
+            seconds = {test: s for test, s in plugin.seconds.items() if test not in plugin.failed | plugin.skipped}
             number = {test: n for n, test in enumerate(["", *seconds])}
             lines = {
                 os.path.relpath(file, ROOT): {

@@ -20,13 +20,17 @@ SWAPS: dict[type[ast.AST], tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """A change of one line: `old` at `column` becomes `new`; lines count from 1."""
+    """A change of one line: `old` at `column` becomes `new`; lines count from 1.
+
+    statement: first and last line of the statement that it changes, its body left out.
+    """
 
     path: str
     line: int
     column: int
     old: str
     new: str
+    statement: tuple[int, int]
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}:{self.column} {self.old} → {self.new}"
@@ -48,49 +52,68 @@ def places(root: Path, path: Path) -> Iterator[Mutant]:
     """All mutants of a module: operators, constants, truth values, `not`, calls whose result nobody takes. Annotations,
     doc strings and what errors say are left alone."""
     source = path.read_text()
-    lines = source.splitlines()
+    lines = [line.encode() for line in source.splitlines()]
     name = str(path.relative_to(root))
-    for node in _nodes(ast.parse(source)):
-        line, column = getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
-        if isinstance(node, ast.Constant) and node.end_lineno == line:
-            old = lines[line - 1].encode()[column : node.end_col_offset].decode()
-            if isinstance(node.value, bool):
-                yield Mutant(name, line, column, old, str(not node.value))
-            elif isinstance(node.value, int | float):
-                yield Mutant(name, line, column, old, f"({old} + 1)")
-        elif isinstance(node, ast.Compare) and len(node.ops) == 1:
-            yield from _between(name, lines, node.left, node.comparators[0], node.ops[0])
-        elif isinstance(node, ast.BinOp):
-            yield from _between(name, lines, node.left, node.right, node.op)
-        elif isinstance(node, ast.BoolOp):
-            yield from _between(name, lines, node.values[0], node.values[1], node.op)
-        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            yield Mutant(name, line, column, "not ", "")
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and node.end_lineno == line:
-            yield Mutant(name, line, column, lines[line - 1].encode()[column : node.end_col_offset].decode(), "pass")
+    for node, statement in _nodes(ast.parse(source), (1, 1)):
+        for line, column, old, new in _changes(lines, node):
+            yield Mutant(name, line, column, old, new, statement)
 
 
-def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
+def _changes(lines: Sequence[bytes], node: ast.AST) -> Iterator[tuple[int, int, str, str]]:
+    """(line, column, old, new)"""
+    line, column = getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
+    if isinstance(node, ast.Constant) and node.end_lineno == line:
+        old = lines[line - 1][column : node.end_col_offset].decode()
+        if isinstance(node.value, bool):
+            yield line, column, old, str(not node.value)
+        elif isinstance(node.value, int | float):
+            yield line, column, old, f"({old} + 1)"
+    elif isinstance(node, ast.Compare) and len(node.ops) == 1:
+        yield from _between(lines, node.left, node.comparators[0], node.ops[0])
+    elif isinstance(node, ast.BinOp):
+        yield from _between(lines, node.left, node.right, node.op)
+    elif isinstance(node, ast.BoolOp):
+        yield from _between(lines, node.values[0], node.values[1], node.op)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield line, column, "not ", ""
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and node.end_lineno == line:
+        yield line, column, lines[line - 1][column : node.end_col_offset].decode(), "pass"
+
+
+def _between(
+    lines: Sequence[bytes], left: ast.expr, right: ast.expr, op: ast.AST
+) -> Iterator[tuple[int, int, str, str]]:
+    if type(op) not in SWAPS or left.end_lineno != right.lineno or left.end_col_offset is None:
+        return
+    old, new = SWAPS[type(op)]
+    gap = lines[right.lineno - 1][left.end_col_offset : right.col_offset].decode()
+    if old in gap:
+        yield right.lineno, left.end_col_offset + gap.index(old), old, new
+
+
+def _nodes(tree: ast.AST, statement: tuple[int, int]) -> Iterator[tuple[ast.AST, tuple[int, int]]]:
+    """All that may be changed, with the lines of its statement."""
     for name, value in ast.iter_fields(tree):
         if name in ("annotation", "returns", "type_params") or isinstance(tree, ast.Raise | ast.JoinedStr):
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST) and not _is_main(child):
-                yield child
-                yield from _nodes(child)
+                span = _lines(child) if isinstance(child, ast.stmt) else statement
+                yield child, span
+                yield from _nodes(child, span)
+
+
+def _lines(statement: ast.stmt) -> tuple[int, int]:
+    first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
+    inside = getattr(statement, "body", None) or getattr(statement, "cases", None)
+    if inside is None:
+        return first, statement.end_lineno or first
+    begin = inside[0].lineno if isinstance(inside[0], ast.stmt) else inside[0].pattern.lineno
+    return first, max(first, begin - 1)
 
 
 def _is_main(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) in ("__name__ == '__main__'", "TYPE_CHECKING")
-
-
-def _between(name: str, lines: Sequence[str], left: ast.expr, right: ast.expr, op: ast.AST) -> Iterator[Mutant]:
-    if type(op) not in SWAPS or left.end_lineno != right.lineno or left.end_col_offset is None:
-        return
-    old, new = SWAPS[type(op)]
-    gap = lines[right.lineno - 1].encode()[left.end_col_offset : right.col_offset].decode()
-    if old in gap:
-        yield Mutant(name, right.lineno, left.end_col_offset + gap.index(old), old, new)
 
 
 def draw(root: Path, n: int, seed: int) -> list[Mutant]:
