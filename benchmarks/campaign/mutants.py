@@ -1,9 +1,9 @@
 """Mutation testing of `drivers` and `firmware_bridge`: one thing is changed in one line; do the tests notice?
 
 A seeded sample of mutants, each module by its number of places. One run of the tests beforehand says which of them
-execute which line, and what each takes; a mutant meets the tests that execute its line until one fails: first those
-of its module's own test file, then the quickest. A mutant that no test executes, or that all pass, has survived and
-is printed. Every tenth time the same tests meet the module unchanged too: none may fail then.
+execute which line, and what each takes; a mutant meets the tests that execute its line until one fails: the quickest,
+those of its module's own test file before all others. A mutant that no test executes, or that all pass, has survived
+and is printed. Every tenth time the same tests meet the module unchanged too: none may fail then.
 
 An interrupted run goes on where it was: results stay in `runs/`, and count as long as the mutant's module and the tests
 that it meets are the same.
@@ -109,14 +109,25 @@ class Known:
             folder = f"tests/{Path(mutant.path).parent}/"
             found = self.onlookers | (found or {test for test in self.seconds if test.startswith(folder)})
         own = f"test_{Path(mutant.path).stem}.py"
-        order = sorted(found, key=lambda test: (Path(test.partition("::")[0]).name != own, self.seconds[test]))
-        spent, chosen = 0.0, list[str]()
-        for test in order:
+        spent, chosen = 0.0, defaultdict[str, list[str]](list)
+        for test in sorted(found, key=lambda test: (_file(test).name != own, self.seconds[test])):
             spent += self.seconds[test]
             if chosen and spent > MOST_S:
                 break
-            chosen.append(test)
-        return chosen
+            chosen[str(_file(test))].append(test)
+        # Tests of one file together, as they may share what is costly.
+        cost = {file: sum(self.seconds[test] for test in tests) for file, tests in chosen.items()}
+        files = sorted(chosen, key=lambda file: (Path(file).name != own, cost[file]))
+        return [test for file in files for test in sorted(chosen[file], key=self.order.__getitem__)]
+
+    @functools.cached_property
+    def order(self) -> dict[str, int]:
+        """In which they ran."""
+        return {test: n for n, test in enumerate(self.seconds)}
+
+
+def _file(test: str) -> Path:
+    return Path(test.partition("::")[0])
 
 
 def who_executes(cache: Path) -> Known:
@@ -242,7 +253,7 @@ def load_libraries() -> None:
 def noticed(mutant: Mutant | None, tests: Sequence[str], known: Known) -> str | None:
     """The first of `tests` that fails in a process of its own, if one does. One that takes many times as long as
     unchanged, by its CPU time or by the clock, has noticed."""
-    limit_s = 30 + 5 * sum(known.seconds[test] for test in tests)
+    limit_s = 10 + 3 * sum(known.seconds[test] for test in tests)
     hear, tell = os.pipe()
     pid = os.fork()
     if not pid:
@@ -253,7 +264,7 @@ def noticed(mutant: Mutant | None, tests: Sequence[str], known: Known) -> str | 
         os.dup2(null, 2)
         if mutant is not None:
             sys.meta_path.insert(0, _Changed(mutant))
-        files = dict.fromkeys(test.partition("::")[0] for test in tests)
+        files = dict.fromkeys(str(_file(test)) for test in tests)
         os._exit(int(pytest.main([*files, *OPTIONS, "-x"], plugins=[_Chosen(tests, known, tell)])))
     os.close(tell)
     deadline = time.monotonic() + 10 * limit_s
@@ -310,7 +321,7 @@ def main() -> int:
     try:
         for tried, mutant in enumerate(drawn, 1):
             tests = known.tests(mutant)
-            files = sorted({ROOT / test.partition("::")[0] for test in tests})
+            files = sorted({ROOT / _file(test) for test in tests})
             key = _digest(str(mutant), ROOT / mutant.path, *files)
             if key not in before:
                 before[key] = noticed(mutant, tests, known) if tests else None

@@ -95,3 +95,21 @@ def test_a_board_whose_address_cannot_be_had_is_made_safe(mocker):
     with pytest.raises(InterruptedError):
         serve("mock", "tcp://127.0.0.1:0", board_file=PAPER_BOARD, seed=0, lease_s=10.0, ready=print)
     bridge.close.assert_called_once_with()
+
+
+def test_a_board_is_served_once_its_address_is_had_with_the_token_of_the_environment(mocker, monkeypatch):
+    bridge = mocker.patch.object(module, "open_bridge").return_value
+    bridge.identify.return_value.kind, bridge.identify.return_value.serial = "mock", "mock-5"
+    server = mocker.patch.object(module, "Server").return_value
+    server.__enter__.return_value, server.address = server, "tcp://127.0.0.1:9"
+    seen = []
+    server.serve.side_effect = lambda: seen.append("served")
+    monkeypatch.setenv("XBAR_TOKEN", "secret")
+    serve(
+        "mock", "tcp://127.0.0.1:0", board_file=PAPER_BOARD, seed=5, lease_s=10.0,
+        ready=lambda board, address: seen.append((board, address)),
+    )  # fmt: skip
+    assert seen == [("mock mock-5", "tcp://127.0.0.1:9"), "served"]
+    assert server.__exit__.called
+    assert module.open_bridge.call_args.kwargs["seed"] == 5
+    assert module.Server.call_args.kwargs == {"token": "secret", "lease_s": 10.0}

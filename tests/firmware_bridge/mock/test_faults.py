@@ -1,11 +1,14 @@
 """Faults at the mock board's pins, lines and cells: what each does, and that none of them is told to the drivers."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
 from drivers.connect import mock_board, open_crossbar
 from firmware_bridge.errors import LimitError
 from firmware_bridge.mock.faults.base import Fault
+from firmware_bridge.mock.faults.catalogue import CATALOGUE
 from firmware_bridge.mock.faults.lines import (
     BrokenLine,
     DriftJump,
@@ -146,3 +149,22 @@ def test_what_is_mended_behaves_as_before(crossbar):
     before, _ = currents(crossbar, StuckMux(adc=2, channel=0))
     mock_board(crossbar).faults.clear()
     assert changed(before, crossbar.mvm(INPUTS)) == []
+
+
+FOR_GOOD = ("drift", "reference mux on the forming level")  # cells have changed then
+
+
+@pytest.mark.parametrize("fault", [name for name in CATALOGUE if not any(what in name for what in FOR_GOOD)])
+def test_what_acts_is_gone_once_it_is_over(fault):
+    with open_crossbar("mock", seed=3) as crossbar:
+        board = mock_board(crossbar)
+        crossbar.mvm(INPUTS)
+        before = crossbar.mvm(INPUTS)
+        board.faults.add(CATALOGUE[fault](from_s=crossbar.board_time_s, until_s=crossbar.board_time_s + 0.1))
+        with contextlib.suppress(LimitError):
+            crossbar.mvm(INPUTS)
+        assert len(board.faults.acting) == 1
+        crossbar.wait(0.2)
+        crossbar.safe()  # chips that missed something are told everything anew
+        crossbar.mvm(INPUTS)
+        assert changed(before, crossbar.mvm(INPUTS)) == []
