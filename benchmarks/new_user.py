@@ -34,9 +34,9 @@ new MutationObserver(() => drawn++).observe(document.querySelector('#map'), {att
 def typed(readme: str) -> tuple[list[str], list[str]]:
     """Lines that the section has typed at its first terminal, the one that stays open, and at the second."""
     section = readme.partition(f"{SECTION}\n")[2].partition("\n## ")[0]
-    blocks = [block.splitlines() for block in re.findall(r"^```\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)]
-    typed_in = [b for b in blocks if re.match(r"(make|source|mkdir|xbar) ", b[0])]
-    return typed_in[0], [line for block in typed_in[1:] for line in block]
+    first, *others = re.findall(r"^```\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    second = [line.removeprefix("$ ") for block in others for line in block.splitlines()]
+    return first.splitlines(), [line for line in second if line.startswith(("source ", "xbar "))]
 
 
 @dataclass

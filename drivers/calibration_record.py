@@ -42,7 +42,7 @@ class InstrumentUsed(BaseModel):
 
 
 class CalibrationRecord(BaseModel):
-    """What a calibration found. Quantities and their units: docs/calibration.md, "Quantities"."""
+    """What a calibration found. Quantities and their units: docs/calibration.md, "The model"."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

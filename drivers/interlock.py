@@ -94,6 +94,7 @@ class Interlock:
 
     # -- Bridge ----------------------------------------------------------------------------------------------------
     def identify(self) -> Identity:
+        """Who the board is."""
         return self.bridge.identify()
 
     def configure(self, config: SequencerConfig) -> None:

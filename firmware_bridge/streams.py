@@ -109,6 +109,7 @@ class Mvm(_CodeStream):
 
     @property
     def n_positions(self) -> int:
+        """Mux positions per vector."""
         return len(self.positions)
 
     def payload(self) -> Words:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import doctest
+import functools
 import importlib
-import io
 import pkgutil
 import re
-from pathlib import Path
 
 import pytest
+from pages import PAGES, ROOT, name
 
 import anf
 import calibration
@@ -20,8 +19,11 @@ import lab_scripts
 
 INTERNAL = {"BoardError", "Resumed", "RehearsalEnds", "Malformed", "WrongVersion", "LinkDown"}
 """Exceptions that nobody meets: the base of others, and those by which layers tell each other what to do next."""
-ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+ALL = sorted({*PAGES, *ROOT.glob("*.md")})
+SOURCES = [
+    ROOT / name
+    for name in ("anf", "benchmarks", "calibration", "docs", "drivers", "firmware_bridge", "lab_scripts", "tests")
+]
 MODULES = sorted(
     module.name
     for package in (anf, calibration, drivers, firmware_bridge, lab_scripts)
@@ -31,20 +33,11 @@ MODULES = sorted(
 
 def test_examples_in_docstrings_give_what_they_say():
     attempted = 0
-    for name in MODULES:
-        result = doctest.testmod(importlib.import_module(name))
-        assert result.failed == 0, name
+    for module in MODULES:
+        result = doctest.testmod(importlib.import_module(module))
+        assert result.failed == 0, module
         attempted += result.attempted
     assert attempted > 0
-
-
-def test_the_python_example_of_the_readme_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    namespace: dict[str, object] = {}
-    with contextlib.redirect_stdout(io.StringIO()) as out:
-        exec(code, namespace)
-    assert "cells programmed" in out.getvalue()
-    assert getattr(namespace["current"], "shape", None) == (32,)
 
 
 def error_classes() -> set[str]:
@@ -74,8 +67,36 @@ def test_every_entry_of_the_incident_guide_says_what_to_type(error):
     assert re.search(r"`(xbar|kill|pip install|--backend) ?[^`]*`", do), f"{error}: **Do:** has nothing to type"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_point_to_files_that_are_there(page):
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+@pytest.mark.parametrize("page", ALL, ids=name)
+def test_links_point_to_files_and_headings_that_are_there(page):
+    for target, heading in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", page.read_text()):
         if "://" not in target:
-            assert (page.parent / target).exists(), target
+            there = page.parent / target if target else page
+            assert there.exists(), target
+            assert not heading or heading in anchors(there.read_text()), f"{target}#{heading}"
+
+
+def anchors(text: str) -> set[str]:
+    """Names that headings of a page have in links to them."""
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_modules_and_names_of_the_code_that_a_page_mentions_are_there(page):
+    packages = "anf|calibration|drivers|firmware_bridge|lab_scripts"
+    for mentioned in re.findall(rf"`((?:{packages})(?:\.\w+)+)[^`]*`", page.read_text()):
+        pkgutil.resolve_name(mentioned)
+
+
+@functools.cache
+def files() -> set[str]:
+    """Every file of the repository, by its path and by its name."""
+    found = [path for folder in SOURCES for path in (ROOT / folder).rglob("*.*") if "__pycache__" not in path.parts]
+    return {it for path in found for it in (str(path.relative_to(ROOT)), path.name)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_files_of_the_code_that_a_page_mentions_are_there(page):
+    for mentioned in re.findall(r"`([\w./-]+\.(?:py|sv|v|h|xdc|tcl))(?:::\w+)?`", page.read_text()):
+        assert mentioned in files(), mentioned

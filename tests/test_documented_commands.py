@@ -5,67 +5,35 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import runpy
 import shlex
-from collections.abc import Iterator
-from pathlib import Path
+import sys
 from typing import Any
 
 import pytest
-import typer.main
 import typer.testing
+from pages import PAGES, ROOT, UNRUN, Line, blocks, check, lines, name, tomllib
 
 from lab_scripts.cli import app
 
-ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
-FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-RUN = [page for page in PAGES if re.search(r"^\$ xbar", page.read_text(), re.MULTILINE) or page.parent.name == "how-to"]
+DOCS = [page for page in PAGES if page.is_relative_to(ROOT / "docs")]
+RUN = [
+    page
+    for page in PAGES
+    if any(language == "python" or content.startswith("$ ") for language, content in blocks(page))
+]
 """Pages whose blocks are executed."""
 
 
-def name(page: Path) -> str:
-    return str(page.relative_to(ROOT))
-
-
-def blocks(page: Path) -> list[tuple[str, str]]:
-    """(language, content) of the fenced blocks of a page."""
-    return FENCED.findall(page.read_text())
-
-
-def commands(page: Path) -> Iterator[list[str]]:
-    """Words of every command line of `xbar` in the blocks of a page, without what comments on them."""
-    for language, content in blocks(page):
-        if language in ("", "console", "bash"):
-            for line in content.splitlines():
-                line = re.split(r"\s{2,}(?=\S)|\s+#", line.removeprefix("$ "), maxsplit=1)[0]
-                if line.startswith("xbar "):
-                    yield shlex.split(line)
-
-
-def parse(words: list[str]) -> None:
-    """Raises the parser's error for a command or an option that is not there."""
-    at: Any = typer.main.get_command(app)
-    path, rest = [words[0]], words[1:]
-    while hasattr(at, "commands"):
-        assert rest, f"{shlex.join(words)}: names no command"
-        assert rest[0] in at.commands, f"{shlex.join(words)}: there is no command {rest[0]}"
-        path.append(rest[0])
-        at, rest = at.commands[rest[0]], rest[1:]
-        if "--help" in rest:
-            return
-    at.make_context(" ".join(path), rest).close()
-
-
-@pytest.mark.parametrize("page", [page for page in PAGES if any(commands(page))], ids=name)
-def test_every_command_that_a_page_shows_exists_with_its_options(page):
-    for words in commands(page):
-        if not set("".join(words)) & set("…[]"):
-            try:
-                parse(words)
-            except Exception as error:
-                if isinstance(error, AssertionError):
-                    raise
-                pytest.fail(f"{name(page)}: {shlex.join(words)}: {getattr(error, 'message', error)}")
+@pytest.mark.parametrize("page", [page for page in PAGES if any(lines(page))], ids=name)
+def test_every_command_that_a_page_names_exists_with_its_options(page):
+    wrong = []
+    for line in lines(page):
+        try:
+            check(line)
+        except AssertionError as error:
+            wrong.append(str(error))
+    assert not wrong, "\n".join(wrong)
 
 
 def matches(shown: str, came: str) -> bool:
@@ -75,46 +43,98 @@ def matches(shown: str, came: str) -> bool:
     return re.fullmatch(pattern, tidy[1], re.DOTALL) is not None
 
 
+def typed(line: str) -> str:
+    """What a line of `xbar`, or of a module of Python, prints. It must end well."""
+    words = shlex.split(line, comments=True)
+    if words[:2] == ["python", "-m"]:
+        before, sys.argv = sys.argv, words[1:]
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            try:
+                sys.argv = words[2:]
+                runpy.run_module(words[2], run_name="__main__")
+            finally:
+                sys.argv = before
+        return out.getvalue()
+    assert words[0] == "xbar", f"only xbar and python -m are run: {line}"
+    result = typer.testing.CliRunner().invoke(app, words[1:])
+    assert result.exit_code == 0, f"{line}: {result.stderr}"
+    return result.stdout
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules.*:RuntimeWarning")
 @pytest.mark.parametrize("page", RUN, ids=name)
 def test_a_page_gives_what_it_shows(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").symlink_to(ROOT / "docs")  # files that pages name
-    namespace: dict[str, object] = {"__name__": "__page__"}
+    (tmp_path / "runs").mkdir()
+    namespace: dict[str, Any] = {"__name__": "__page__"}
     printed: str | None = None
     for language, content in blocks(page):
         if language == "python":
-            with contextlib.redirect_stdout(io.StringIO()) as out:
-                exec(compile(content, name(page), "exec"), namespace)
-            printed = out.getvalue()
+            printed = python(content, name(page), namespace)
             continue
         if language == "toml":
             continue
         if printed and not content.startswith("$ "):
-            assert matches(content, printed), f"{name(page)}: shown:\n{content}\ncame:\n{printed}"
+            assert matches(content, printed), f"shown:\n{content}\ncame:\n{printed}"
         printed = None
-        for step in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", content, re.MULTILINE):
-            line, shown = step
-            words = shlex.split(line, comments=True)
-            assert words[0] == "xbar", f"{name(page)}: only xbar is run: {line}"
-            result = typer.testing.CliRunner().invoke(app, words[1:])
-            assert result.exit_code == 0, f"{name(page)}: {line}: {result.stderr}"
-            if shown.strip():
-                assert matches(shown, result.stdout), f"{name(page)}: {line}: shown:\n{shown}\ncame:\n{result.stdout}"
+        for line, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", content, re.MULTILINE):
+            came = typed(line)
+            assert not shown.strip() or matches(shown, came), f"{line}: shown:\n{shown}\ncame:\n{came}"
+
+
+def python(content: str, page: str, namespace: dict[str, Any]) -> str:
+    """What a block prints. Of one that needs what is not here the imports alone are done."""
+    code = compile(content, page, "exec")
+    if content.startswith(UNRUN):
+        imports = [line for line in content.splitlines() if line.startswith(("import ", "from "))]
+        exec("\n".join(imports), namespace)
+        return ""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(code, namespace)
+    return out.getvalue()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_block_of_toml_can_be_read(page):
+    for language, content in blocks(page):
+        if language == "toml":
+            tomllib.loads(content)
+
+
+@pytest.mark.parametrize("page", DOCS, ids=name)
 def test_the_readme_leads_to_every_page(page):
-    if page.name[:2].isdigit() or page.name == "README.md":
-        return  # decisions are reached by their folder
+    if page.name[:2].isdigit() or page.name == "README.md" or page.parent.name == "reference":
+        return  # decisions and the reference are reached by their folders
     index = (ROOT / "docs" / "README.md").read_text()
     assert f"]({page.relative_to(ROOT / 'docs')})" in index, f"docs/README.md has no line for {name(page)}"
     assert "(docs/README.md)" in (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("line", ["xbar nothing", "xbar program AI4S", "xbar hmc --out h.nc --lambda 5", "xbar runs"])
-def test_a_command_that_does_not_exist_is_seen(line):
-    with pytest.raises(Exception, match=r"command|Missing parameter|No such option"):
-        parse(shlex.split(line))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "xbar nothing", "xbar program AI4S", "xbar hmc --out h.nc --lambda 5", "xbar runs", "make nothing",
+        "python benchmarks/nothing.py", "python benchmarks/bench_flows.py --nothing", "python -c 'a b'",
+        "python -m drivers.serve --nothing", "python benchmarks/bench_array.py --nothing", "python -m drivers.nothing",
+        "pytest tests/nothing.py", "pytest -m fast tests", "torchrun --no-python xbar nothing", "dask nothing",
+        "torchrun --nothing xbar hmc --out h.nc", "pip install 'xbar[nothing]'", "pip install -r nothing.txt",
+    ],
+)  # fmt: skip
+def test_a_command_that_does_not_exist_is_seen(text):
+    with pytest.raises(AssertionError):
+        check(Line(text, whole=True))
+
+
+@pytest.mark.parametrize("text", ["xbar nothing", "xbar hmc --lambda", "xbar hmc --configs many", "xbar --nothing"])
+def test_a_mention_of_what_does_not_exist_is_seen(text):
+    with pytest.raises(AssertionError):
+        check(Line(text, whole=False))
+
+
+@pytest.mark.parametrize("text", ["xbar", "xbar hmc", "xbar runs", "xbar place MODEL --arrays N", "xbar sample --rest"])
+def test_a_mention_may_leave_out_what_is_required(text):
+    check(Line(text, whole=False))
 
 
 def test_what_is_not_the_same_is_seen():

@@ -91,6 +91,7 @@ class Estimate:
 
     @property
     def energy_j(self) -> float:
+        """Energy of a configuration on arrays, J."""
         return self.cells_j + self.periphery_j + self.lora_j
 
     @property

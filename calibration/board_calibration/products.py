@@ -24,6 +24,7 @@ class ProductCheck:
 
     @property
     def passed(self) -> bool:
+        """Whether the error is within both bounds."""
         return self.error_a <= min(FULL_SCALE_LIMIT * self.full_scale_a, NOISE_LIMIT * self.noise_a)
 
 

@@ -87,6 +87,7 @@ class AdcTiming:
 
     @property
     def cs_low_s(self) -> float:
+        """Time that CS is low for a conversion, s."""
         return self.clocks * self.period_s - self.cs_high_s
 
 

@@ -24,20 +24,28 @@ class Span(Protocol):
     """One range of an error table: a reading is off by at most ± (of_reading · |value| + offset)."""
 
     @property
-    def full_scale(self) -> float: ...
+    def full_scale(self) -> float:
+        """Largest value of the range, in the unit of the quantity."""
+
     @property
-    def of_reading(self) -> float: ...
+    def of_reading(self) -> float:
+        """Share of the reading."""
+
     @property
-    def offset(self) -> float: ...
+    def offset(self) -> float:
+        """In the unit of the quantity."""
 
 
 class ErrorTable(Protocol):
     """How wrong one function of an instrument may be: its data sheet's accuracy table."""
 
     @property
-    def quantity(self) -> str: ...
+    def quantity(self) -> str:
+        """What it measures or sources, in words."""
+
     @property
-    def spans(self) -> Sequence[Span]: ...
+    def spans(self) -> Sequence[Span]:
+        """Its ranges, smallest first."""
 
 
 class ScpiInstrument(ABC):
