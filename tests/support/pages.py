@@ -187,6 +187,9 @@ def _script(path: Path, arguments: list[str], run: Callable[[], object]) -> None
             run()
     except _Parsed:
         return
+    except SystemExit as error:
+        assert not error.code, f"{path.name} does not take {arguments}"
+        return
     finally:
         argparse.ArgumentParser.parse_args = original  # type: ignore[method-assign]
         sys.path[:], sys.argv = before
@@ -213,7 +216,7 @@ def torchrun(words: list[str], whole: bool = True) -> None:
 
     parsed = get_args_parser().parse_args(words)
     assert parsed.training_script == "xbar"
-    xbar(parsed.training_script_args)
+    xbar(parsed.training_script_args, whole)
 
 
 def dask(words: list[str], whole: bool = True) -> None:
