@@ -188,8 +188,9 @@ def _script(path: Path, arguments: list[str], run: Callable[[], object]) -> None
     except _Parsed:
         return
     except SystemExit as error:
-        assert not error.code, f"{path.name} does not take {arguments}"
-        return
+        if error.code:
+            raise
+        return  # --help
     finally:
         argparse.ArgumentParser.parse_args = original  # type: ignore[method-assign]
         sys.path[:], sys.argv = before
