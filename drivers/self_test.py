@@ -29,6 +29,13 @@ BARELY_ON_V = 0.95
 OFFSET_A = 0.4e-6
 """Largest current at zero input, A: ten codes; the mean of `ZEROS` conversions scatters by a hundredth of it."""
 ZEROS = 64
+PASSES = 4
+"""Reads of the array, for the noise of its mean."""
+JOINED = 2.0
+"""Squared difference of two lines, in that of one line read twice, below which they are one: 0.5 to 1.1 for lines that
+are joined, above 3 for lines that were programmed alike."""
+DISTINCT = 50.0
+"""Variance of the cells of a line, in that of their noise, from which it can be told from others."""
 LINE_SIGMAS = 8.0
 CELLS_S = 0.5e-6
 """Change that relaxation and telegraph noise may make besides what the first two reads showed, S rms over the cells."""
@@ -59,8 +66,8 @@ class SelfTest:
 def self_test(crossbar: Crossbar) -> SelfTest:
     """Converters, chain, muxes, amplifiers: all that can be told of a board without knowing what its array holds.
 
-    The array is read as by `Crossbar.read_conductance`, and by nothing stronger: nothing is pulsed. An array that
-    conducts nowhere, or alike everywhere, cannot tell muxes and converters apart; `tested` says so then.
+    The array is read as by `Crossbar.read_conductance`, and by nothing stronger: nothing is pulsed. Lines that conduct
+    too little, or all alike, cannot be told apart, and nothing is known of them; `tested` says so then.
     Raises `SelfTestError`.
     """
     before, tested = crossbar.cycles, {}
@@ -117,62 +124,84 @@ def _analog(crossbar: Crossbar) -> dict[str, str]:
             )
     patterns = crossbar.patterns
     step = board.levels.verify_v / board.dac.span_v * 65536
-    codes = {
-        share: crossbar.convert(np.rint(rest[0] + share * step * patterns.signs).astype(np.uint16)).astype(float)
-        for share in (1.0, 0.5)
-    }
-    full, half = (np.abs(c - c.mean(axis=0)) for c in (codes[1.0], codes[0.5]))
-    moved = full.max(axis=0)
-    responds = moved > RESPONDS_CODE
-    tested = {"ADC zero": f"within ±{ZERO_CODE} codes", "reference mux": "on the common mode"}
-    if responds.mean() < 0.5:
-        return tested | {"ADC span, muxes": "not tested: the array conducts too little"}
-    for a in range(wiring.n_adcs):
-        lines = adc == a
-        if not responds[lines].any():
-            raise SelfTestError(
-                f"ADC {a}", f"codes that move by more than {RESPONDS_CODE}", f"{moved[lines].max():.0f}",
-                f"others move by {np.median(moved):.0f}", "check its DOUT, DCLOCK and CS, and the mux before it",
-            )  # fmt: skip
-    ratio = half.max(axis=0)[responds] / moved[responds]
-    worst = int(np.abs(ratio - 0.5).argmax())
-    if abs(ratio[worst] - 0.5) > 0.5 * LINEAR + 8 / moved[responds][worst]:
-        line = int(np.flatnonzero(responds)[worst])
+    full, half = (
+        crossbar.convert(np.tile(np.rint(rest[0] + v * patterns.signs).astype(np.uint16), (n, 1))).astype(float)
+        for v, n in ((step, PASSES), (step / 2, 1))
+    )
+    passes = full.reshape(PASSES, len(patterns.signs), n_sl)
+    full = passes.mean(axis=0)
+    changes = np.ptp(passes.reshape(-1, n_sl), axis=0)
+    if np.median(changes) > 0 and not changes.all():
+        line = int(changes.argmin())
         raise SelfTestError(
-            f"ADC {adc[line]}, SL {line}", "half the code at half the input", f"{ratio[worst]:.3f} of it",
+            f"ADC {adc[line]}, SL {line}", "codes that have noise", f"code {full[0, line]:.0f} each time",
+            f"others change by {np.median(changes):.0f}", "check its DOUT, DCLOCK and CS, and the mux before it",
+        )  # fmt: skip
+    moved = np.abs(full - full.mean(axis=0)).max(axis=0)
+    ratio = np.abs(half - half.mean(axis=0)).max(axis=0) / np.maximum(moved, 1.0)
+    responds = moved > RESPONDS_CODE
+    nonlinear = np.where(responds, np.abs(ratio - 0.5) - 8 / np.maximum(moved, 1.0), -np.inf)
+    line = int(nonlinear.argmax())
+    if nonlinear[line] > 0.5 * LINEAR:
+        raise SelfTestError(
+            f"ADC {adc[line]}, SL {line}", "half the code at half the input", f"{ratio[line]:.3f} of it",
             f"±{LINEAR:.0%}", "it saturates early: check its reference and supply",
         )  # fmt: skip
-    cells = patterns.solution @ codes[1.0]
-    apart = np.sqrt(((cells[:, :, None] - cells[:, None, :]) ** 2).mean(axis=0))
-    other = adc[:, None] != adc[None, :]
-    usual = float(np.median(apart[other]))
-    # Of two reads of one line: white noise of the solution, two codes.
-    tested["ADC span"] = f"linear to {LINEAR:.0%}"
-    if usual < 20.0 / np.sqrt(len(patterns.signs)):
-        return tested | {"muxes, lines": "not tested: rows are alike"}
-    same = np.where(other | np.eye(n_sl, dtype=bool), np.inf, apart)
-    i, j = np.unravel_index(int(same.argmin()), same.shape)
-    if same[i, j] < 0.1 * usual:
-        raise SelfTestError(
-            f"mux before ADC {adc[i]}", f"SL {i} and SL {j} to differ as others do", f"{same[i, j]:.2g} codes",
-            f"others differ by {usual:.2g}", "it does not switch: check its select lines and the 595 chain",
-        )  # fmt: skip
-    apart = np.sqrt(((cells[:, None] - cells[None]) ** 2).mean(axis=2)) + np.diag(np.full(n_bl, np.inf))
+    cells = np.einsum("bp,kps->ksb", patterns.solution, passes)
+    mean, noise = cells.mean(axis=0), cells.var(axis=0, ddof=1) / PASSES
+    told_sl = _refuse_joined(
+        mean, noise, "SL", adc[:, None] == adc[None, :],
+        "their mux does not switch, or they are joined: check its select lines and the 595 chain, look for a short",
+    )  # fmt: skip
+    told_bl = _refuse_joined(mean.T, noise.T, "BL", np.ones((n_bl, n_bl), bool), "they are joined: look for a short")
+    told_wl = _rows(crossbar, rest, np.rint(rest[0] + step * patterns.signs[:4]).astype(np.uint16))
+    return {
+        "ADC zero": f"within ±{ZERO_CODE} codes",
+        "reference mux": "on the common mode",
+        "ADC span": _share(f"linear to {LINEAR:.0%}", "SL", responds, "conduct too little"),
+        "muxes": _share("all different", "SL", told_sl, "are too much like others of one ADC"),
+        "bit lines": _share("all different", "BL", told_bl, "are too much alike"),
+        "word lines": _share("each alone", "WL", told_wl, "conduct too little"),
+    }
+
+
+def _share(found: str, kind: str, tested: NDArray[np.bool_], why: str) -> str:
+    """What was found, and of which lines nothing could be."""
+    if tested.all():
+        return found
+    if not tested.any():
+        return f"not tested: all {kind}s {why}"
+    return f"{found}; not tested: {int((~tested).sum())} of {len(tested)} {kind}s, which {why}"
+
+
+def _refuse_joined(cells: Array, noise: Array, kind: str, pairs: NDArray[np.bool_], advice: str) -> NDArray[np.bool_]:
+    """Raises `SelfTestError` for two lines of `pairs` that differ by no more than the noise of one and the same line.
+
+    cells, noise: (n, cells of a line), codes, and the variance of that mean. Returns (n,) which lines could be judged:
+    of lines whose cells are alike to the noise, or of a board without any, nobody can say. Lines that are programmed
+    alike differ by more, since what write-verify leaves is no smaller than the noise of its reads.
+    """
+    own, noise = cells.var(axis=1), noise.mean(axis=1)
+    judged = (own > DISTINCT * noise) & (noise > 0)
+    both = np.where(judged, noise, 1.0)[:, None] + np.where(judged, noise, 1.0)[None, :]
+    # Line by line: an array of all pairs and cells may be large.
+    apart = np.stack([((cells - one) ** 2).mean(axis=1) for one in cells]) / both
+    apart = np.where(pairs & judged[:, None] & judged[None, :] & ~np.eye(len(cells), dtype=bool), apart, np.inf)
     i, j = np.unravel_index(int(apart.argmin()), apart.shape)
-    if apart[i, j] < 0.1 * np.median(apart):
+    if apart[i, j] < JOINED:
         raise SelfTestError(
-            f"BL {i} and BL {j}", "to differ as others do", f"{apart[i, j]:.2g} codes",
-            f"others differ by {np.median(apart):.2g}", "they are joined: look for a short",
+            f"{kind} {i} and {kind} {j}", "cells that differ", f"{np.sqrt(apart[i, j] * both[i, j]):.2g} codes apart",
+            f"noise alone makes {np.sqrt(both[i, j]):.2g}, cells of a line differ by {np.sqrt(own[i]):.2g}", advice,
         )  # fmt: skip
-    _rows(crossbar, rest, np.rint(rest[0] + step * patterns.signs[:4]).astype(np.uint16))
-    return tested | {"muxes, lines": f"{n_sl} source and {n_bl} bit lines, all different; each word line alone"}
+    return judged
 
 
-def _rows(crossbar: Crossbar, rest: NDArray[np.uint16], drive: NDArray[np.uint16]) -> None:
+def _rows(crossbar: Crossbar, rest: NDArray[np.uint16], drive: NDArray[np.uint16]) -> NDArray[np.bool_]:
     """Every two word lines differ in some bit of their number: with the rows of one value of a bit on, all of them must
-    conduct as they do together, and no other."""
+    conduct as they do together, and no other. Returns (n_sl,) which of them conduct enough for that to be seen."""
     n_sl = crossbar.shape[0]
-    together = crossbar.convert(drive).astype(float)
+    together = crossbar.convert(drive) - crossbar.convert(rest).mean(axis=0)
+    limit = LEAK_CODE + LINEAR * np.abs(together).max()
     for bit in range((n_sl - 1).bit_length()):
         for value in (0, 1):
             on = np.array([i >> bit & 1 == value for i in range(n_sl)])
@@ -180,15 +209,14 @@ def _rows(crossbar: Crossbar, rest: NDArray[np.uint16], drive: NDArray[np.uint16
                 continue
             state = ReadState(rows=tuple(np.flatnonzero(on)))
             seen = crossbar.convert(drive, state) - crossbar.convert(rest, state).mean(axis=0)
-            expected = (together - crossbar.convert(rest).mean(axis=0)) * on
-            off = np.abs(seen - expected).max(axis=0)
+            off = np.abs(seen - together * on).max(axis=0)
             line = int(off.argmax())
-            if off[line] > LEAK_CODE + LINEAR * np.abs(together).max():
+            if off[line] > limit:
                 raise SelfTestError(
                     f"WL {line}", "as with all rows on" if on[line] else "off", f"{off[line]:.0f} codes away",
-                    f"±{LEAK_CODE + LINEAR * np.abs(together).max():.0f}",
-                    "its driver is stuck, or it is joined with another word line",
+                    f"±{limit:.0f}", "its driver is stuck, or it is joined with another word line",
                 )  # fmt: skip
+    return np.abs(together).max(axis=0) > limit
 
 
 class Watch:
