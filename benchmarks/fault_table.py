@@ -25,7 +25,8 @@ off, muxes released, DACs reset.
 
 What the self-test cannot tell at opening looks like an array that conducts little, or like another array: broken lines,
 an open mux, supplies within the span, cells that moved. It names the lines of which it could not tell, and does not
-refuse them: cells that were never formed look so. It shows when the array is programmed, calibrated, or taken for known.
+refuse them: cells that were never formed look so. It shows when the array is programmed, calibrated, or taken for
+known.
 
 *Harmless*: nothing is said, and all products after the first batch are bit-identical to those of a board without
 the fault. *Within the band*: the cells moved by less than programming leaves them off their targets; a sampler pays

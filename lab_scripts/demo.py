@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from anf.lattice.actions import Action
     from anf.measurement.comparison import Row
     from anf.samplers.hmc import HmcResult
-    from anf.samplers.proposals import Samples
+    from anf.samplers.sampling import Samples
 
 LAMS = (5.0, 5.5)
 HMC_CHAINS = 128
@@ -162,19 +162,22 @@ def _sample_point(
     from anf.measurement.comparison import compare
     from anf.measurement.observables import summarise
     from anf.samplers import hmc
-    from anf.samplers.proposals import propose, sample
-    from lab_scripts.deployment import tune_flow
+    from anf.samplers.proposals import propose
+    from anf.samplers.sampling import sample
+    from lab_scripts.deployment import tune_flow, watched
 
     name = f"λ = {theory.parameters['lam']:g}"
     engines = programmed.crossbar()
     ess_digital = propose(flow, theory, 4 * ESS_PROPOSALS, seed=seed).ess
     with report.task(f"{name}: ESS before LoRA") as step, deployed(flow, {}, engines):
         ess_before = propose(flow, theory, ESS_PROPOSALS, seed=seed, progress=step).ess
-    if tune_steps:
-        tune_flow(flow, theory, programmed.simulated, Tuning(steps=tune_steps), seed, report)
+    tuning = Tuning(steps=tune_steps) if tune_steps else None
+    if tuning is not None:
+        tune_flow(flow, theory, programmed.simulated, tuning, seed, report)
+    watch = watched(programmed, flow, theory, tuning, seed, report)
     cycles, board_time_s = programmed.cycles, programmed.board_time_s
     with report.task(f"{name}: sampling on the array") as step, deployed(flow, {}, engines):
-        drawn = sample(flow, theory, configs, seed=seed, progress=step)
+        drawn = sample(flow, theory, configs, seed=seed, look=watch.look, renew=watch.renew, progress=step).complete()
     cycles, board_time_s = programmed.cycles - cycles, programmed.board_time_s - board_time_s
     with report.task(f"{name}: HMC") as step:
         reference = hmc.run(theory, HMC_CHAINS, max(10, 4 * configs // HMC_CHAINS), thin=2, seed=seed, progress=step)

@@ -12,6 +12,7 @@ from anf.arrays.drive import Drive
 from anf.arrays.mapped import map_flow
 from anf.arrays.placement import Placement
 from anf.arrays.tuning import Tuning, tune
+from anf.arrays.watched import Watched
 from anf.flows.flow import Flow
 from anf.lattice.actions import Action
 from lab_scripts.board_choice import BoardOptions
@@ -75,10 +76,30 @@ def flow_on_boards(
         yield programmed
 
 
-def tune_flow(flow: Flow, action: Action, engines: EngineFactory, tuning: Tuning, seed: int, report: Report) -> None:
-    """LoRA against arrays, with a bar."""
+def tune_flow(
+    flow: Flow,
+    action: Action,
+    engines: EngineFactory,
+    tuning: Tuning,
+    seed: int,
+    report: Report,
+    before: EngineFactory | None = None,
+) -> None:
+    """LoRA against arrays, with a bar. before: arrays that it was tuned to already."""
     with report.task("Tuning LoRA") as step:
-        tune(flow, action, engines, tuning, seed=seed, progress=_tuning_progress(step, tuning.steps))
+        tune(flow, action, engines, tuning, before=before, seed=seed, progress=_tuning_progress(step, tuning.steps))
+
+
+def watched(
+    programmed: Deployment, flow: Flow, action: Action, tuning: Tuning | None, seed: int, report: Report
+) -> Watched:
+    """Arrays under watch while they are sampled with; where they move, the flow is tuned to them if it was before."""
+
+    def retune(before: Deployment, now: Deployment) -> None:
+        assert tuning is not None
+        tune_flow(flow, action, now.simulated, tuning, seed, report, before.simulated)
+
+    return Watched(programmed, None if tuning is None else retune)
 
 
 def _tuning_progress(step: Step, steps: int):

@@ -74,9 +74,13 @@ def of_run(run: xr.Dataset) -> dict[str, Estimate]:
     if made_with.get("command") not in ("sample", "hmc") or "phi" not in run:
         return {}
     from anf.measurement.observables import summarise
+    from anf.samplers.sampling import chains_of
 
-    action = action_of(run)
-    state = run["state"].to_numpy() if "state" in run else None
+    action, state = action_of(run), None
+    if "state" in run:
+        # Runs of earlier releases have one chain.
+        segment = run["segment"].to_numpy() if "segment" in run else np.zeros(run.sizes["proposal"], int)
+        state = chains_of(run["state"].to_numpy(), segment)
     return shown(action, summarise(action, run["phi"].to_numpy(), state=state))
 
 

@@ -14,9 +14,10 @@ import numpy as np
 import typer
 import xarray as xr
 
+from firmware_bridge.errors import BoardError
 from lab_scripts.board_choice import BoardsChoice, CorrectionChoice
 from lab_scripts.console import Report
-from lab_scripts.exits import InputError, bad_input
+from lab_scripts.exits import InputError, OutsideBound, bad_input
 from lab_scripts.live_events import tell_sampling
 from lab_scripts.observables import observable_table, observables_json, report_mass_gap
 from lab_scripts.options import (
@@ -38,7 +39,7 @@ from lab_scripts.options import (
     build_action,
     set_threads,
 )
-from lab_scripts.runs import RunFile
+from lab_scripts.runs import INCOMPLETE, RunFile
 from lab_scripts.settings import forget_settings
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     from anf.arrays.drive import Drive
     from anf.flows.flow import Flow
     from anf.flows.layers import Engine
-    from anf.samplers.proposals import Samples
+    from anf.samplers.guard import Segment
+    from anf.samplers.sampling import Samples
 
 
 class Layers(str, Enum):
@@ -127,7 +129,8 @@ def sample(
     """Propose with a flow, accept by Metropolis-Hastings: phi(proposal, x, y), log_q, action, and state(draw).
 
     With --layers simulated or crossbar the digital part is first tuned to the arrays as they came out; the ESS is shown
-    before and after.
+    before and after. The run watches its identities and its boards: where arrays have moved it reads them again, tunes,
+    and begins another chain (segment(proposal)); at a fault it ends there, and what was drawn before is kept.
     """
     if layers is not Layers.crossbar:
         # What is set is for boards, and none is opened.
@@ -163,8 +166,8 @@ def sample(
     from anf.flows.checkpoint import shipped
     from anf.flows.deployed import deployed
     from anf.samplers.proposals import BATCH, measure_ess_forward, propose
-    from anf.samplers.proposals import sample as draw
-    from lab_scripts.deployment import flow_on_boards, tune_flow
+    from anf.samplers.sampling import sample as draw
+    from lab_scripts.deployment import flow_on_boards, tune_flow, watched
     from lab_scripts.flows import flow_for
 
     chosen: str | Path | None = flow_choice
@@ -177,7 +180,8 @@ def sample(
         "ess_forward_digital": measure_ess_forward(flow, theory, seed=seed),
     }  # fmt: skip
     drives = _drives(flow, drive_quantile, seed)
-    batch = BATCH
+    tuning = Tuning(steps=tune_steps) if tune_steps else None
+    batch, watch = BATCH, None
     with ExitStack() as stack:
         engines: Mapping[str, Engine]
         if layers is not Layers.digital:
@@ -215,15 +219,16 @@ def sample(
                     "weights_patched": programmed.patched,
                     "cells_failed": sum(int((r.failure > 0).sum()) for r in programmed.programming),
                 }
-            if tune_steps:
+            if tuning is not None:
                 with report.task("ESS before tuning") as step, deployed(flow, {}, engines):
                     untuned = propose(flow, theory, ESS_PROPOSALS, seed=seed, batch=batch, progress=step)
                     statistics["ess_before_tuning"] = untuned.ess
-                tune_flow(flow, theory, modelled, Tuning(steps=tune_steps), seed, report)
+                tune_flow(flow, theory, modelled, tuning, seed, report)
             if layers is Layers.crossbar:
                 at_once = programmed.read_again()
                 statistics["drift_s"] = float(programmed.drift_s(at_once).max())
                 programmed.refuse_drifted(at_once)
+                watch = watched(at_once, flow, theory, tuning, seed, report)
                 cycles, board_time_s = programmed.cycles, programmed.board_time_s
                 # Engines whose transcript begins here.
                 engines = sampling = programmed.crossbar()
@@ -231,10 +236,12 @@ def sample(
         for drive in drives.values():
             drive.clipped = drive.driven = 0
         with report.task("Sampling") as step:
-            drawn = draw(flow, theory, configs, seed=seed, batch=batch, progress=step)
+            looks = {} if watch is None else {"look": watch.look, "renew": watch.renew}
+            drawn = draw(flow, theory, configs, seed=seed, batch=batch, progress=step, **looks)
         if drives:
             statistics["clipped_fraction"] = json.dumps({name: d.clipped_fraction for name, d in drives.items()})
-        if layers is Layers.crossbar:
+        if watch is not None:
+            statistics |= {"looks": watch.looks, "renewals": watch.renewals, "watch_cycles": watch.cycles}
             statistics |= {"cycles": programmed.cycles - cycles, "board_time_s": programmed.board_time_s - board_time_s}
             statistics |= {"programming_cycles": cycles, "programming_board_time_s": board_time_s}
             transcripts = {name: engine.transcript for name, engine in sampling.items()}
@@ -245,24 +252,32 @@ def sample(
         "acceptance": drawn.acceptance,
         "proposals_not_finite": drawn.n_nonfinite,
         "problems": "; ".join(drawn.problems),
+        "segments": json.dumps([_told(s) for s in drawn.segments]),
     }
+    if drawn.stopped is not None:
+        statistics[INCOMPLETE] = str(drawn.stopped)
     run_file.write(dataset(drawn, statistics), board=at.board_file if layers is not Layers.digital else None)
 
     observable_table(
         report,
-        f"{action_title(theory)}: {configs} proposals, {layers.value} layers",
+        f"{action_title(theory)}: {len(drawn.state)} proposals, {layers.value} layers",
         theory,
         drawn.estimates,
         drawn.reweighted,
         sampler=f"flow, {layers.value} layers",
     )
     tell_sampling(
-        proposals=configs,
+        proposals=len(drawn.state),
         ess=statistics["ess"],
         acceptance=drawn.acceptance,
         ess_before_tuning=statistics.get("ess_before_tuning"),
         tau_int=drawn.estimates["abs_M"].tau_int,
     )
+    for number, segment in enumerate(drawn.segments[:-1]):
+        report.say(
+            f"segment {number} ended after {segment.kept} proposals, {segment.dropped} more were dropped: "
+            f"{segment.stopped}; the arrays were read again, and a new chain begun"
+        )
     if drawn.problems:
         report.say(f"the chain is not to be trusted yet: {statistics['problems']}")
     gap = report_mass_gap(report, drawn.proposals.phi[drawn.state])
@@ -290,6 +305,18 @@ def sample(
             **gap,
         }
     )
+    if drawn.stopped is not None:
+        kind = BoardError if isinstance(drawn.stopped, BoardError) else OutsideBound
+        raise kind(
+            f"sampling ended after {len(drawn.state)} of {configs} proposals, which {out} keeps: {drawn.stopped}"
+        ) from drawn.stopped
+
+
+def _told(segment: Segment) -> dict[str, Any]:
+    return {
+        "proposals": segment.kept, "dropped": segment.dropped,
+        "ended_by": None if segment.stopped is None else str(segment.stopped),
+    }  # fmt: skip
 
 
 def _transcript_table(report: Report, transcripts: dict[str, Transcript], configs: int, period_s: float) -> None:
@@ -333,6 +360,11 @@ def dataset(drawn: Samples, statistics: dict[str, Any]) -> xr.Dataset:
                 ("draw",),
                 drawn.state.astype(np.int32),
                 {"units": "1", "long_name": "proposal that the Markov chain is in"},
+            ),
+            "segment": (
+                ("proposal",),
+                drawn.segment.astype(np.int32),
+                {"units": "1", "long_name": "stretch with the arrays as they were, with a chain of its own"},
             ),
         },
         attrs=statistics,

@@ -26,7 +26,7 @@ from anf.flows.flow import Flow
 from anf.flows.layers import Engine
 from calibration.write_verify import Snapshot, WriteVerifyConfig, WriteVerifyResult, program
 from drivers.crossbar import Crossbar
-from firmware_bridge.errors import BoardError
+from drivers.self_test import SelfTestError
 
 Progress = Callable[[int, Snapshot], None]
 """progress(array, where it stands) after each cycle of write-verify."""
@@ -37,8 +37,8 @@ DRIFT_LIMIT_S = 2e-6
 (0.5 µS), ten times what write-verify aims at."""
 
 
-class ArrayDrifted(BoardError):
-    """An array is not any more what was read back: which, by how much, and what to do."""
+class ArrayDrifted(SelfTestError):
+    """An array is not any more what was read back."""
 
 
 @dataclass(frozen=True)
@@ -120,14 +120,17 @@ class Deployment:
         return np.sqrt((change**2).sum(axis=(1, 2)) / held.sum(axis=(1, 2)))
 
     def refuse_drifted(self, now: Deployment, limit_s: float = DRIFT_LIMIT_S) -> None:
-        """Raises `ArrayDrifted` for an array that has changed by more than `limit_s` rms since this read-back."""
+        """Raises `ArrayDrifted`, with the outputs safe, for an array that has changed by more than `limit_s` rms since
+        this read-back."""
         drift_s = self.drift_s(now)
-        if (worst := int(drift_s.argmax())) >= 0 and drift_s[worst] > limit_s:
+        if drift_s[worst := int(drift_s.argmax())] > limit_s:
+            for crossbar in self.crossbars:
+                crossbar.safe()
             raise ArrayDrifted(
-                f"array {worst} changed by {drift_s[worst] * 1e6:.2f} µS rms since it was read back, allowed are "
-                f"{limit_s * 1e6:g} µS: program it again; if it goes on, look for what disturbs it (xbar characterise "
-                "retention, read-disturb)"
-            )
+                f"array {worst}", "what was read back", f"changed by {drift_s[worst] * 1e6:.2f} µS rms",
+                f"±{limit_s * 1e6:g} µS",
+                "program it again; if that goes on, look for the cause (xbar characterise retention, read-disturb)",
+            )  # fmt: skip
 
     @property
     def cycles(self) -> int:

@@ -12,13 +12,15 @@ from anf.arrays.array_model import ArrayErrors, ModelledArrays, model_arrays
 from anf.arrays.mapped import base_weights, map_flow
 from anf.arrays.simulated import ArrayNoise
 from anf.arrays.tuning import Tuning, tune
+from anf.arrays.watched import Watched
 from anf.flows.deployed import deployed
 from anf.flows.flow import Flow
 from anf.flows.layers import Engine
 from anf.lattice.actions import Action
 from anf.measurement.observables import Estimate, summarise
 from anf.samplers import hmc
-from anf.samplers.proposals import propose, sample
+from anf.samplers.proposals import propose
+from anf.samplers.sampling import sample
 from drivers.board import Board
 from drivers.crossbar import Crossbar
 
@@ -75,7 +77,7 @@ def compare(
     crossbars: as many as the flow needs; they are surveyed first, and faulty cells avoided. With none the arrays are
     simulated with all errors of `ArrayErrors.all`. What weights in faulty cells lack is added digitally, on boards and
     in the model. tuning: None leaves the digital part as it is.
-    Raises what `survey`, `map_flow`, `deploy` and `tune` raise.
+    Raises what `survey`, `map_flow`, `deploy`, `tune` and `sample` raise, and what stops sampling on the way.
     """
     say = progress or (lambda _: None)
     say("software")
@@ -100,8 +102,9 @@ def compare(
         say("tuning")
         tune(flow, action, arrays.simulated, tuning, seed=seed)
     say("hardware")
+    look = Watched(arrays).look if isinstance(arrays, Deployment) else lambda: None
     with deployed(flow, {}, used := engines()):
-        hardware = sample(flow, action, proposals, seed=seed + 1)
+        hardware = sample(flow, action, proposals, seed=seed + 1, look=look).complete()
     spent = [engine.transcript for engine in used.values() if isinstance(engine, CrossbarEngine)]
     cycles = sum(transcript.cycles for transcript in spent)
     say("HMC")

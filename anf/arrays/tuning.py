@@ -37,6 +37,7 @@ def tune(
     engines: EngineFactory,
     tuning: Tuning,
     *,
+    before: EngineFactory | None = None,
     noise: ArrayNoise | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -47,7 +48,8 @@ def tune(
     matrices, so that a stuck cell, which is an error of rank one, is made up for before the first step. Ranks go where
     they take away most for their weights (docs/decisions/0085).
 
-    engines: `Deployment.simulated` of programmed arrays, or `ModelledArrays.simulated`.
+    engines: `Deployment.simulated` of programmed arrays, or `ModelledArrays.simulated`. before: the same of what the
+        digital part has been tuned to already; without it, to the base weights.
     Raises what `anf.training.finetuning.finetune` raises; ValueError for steps, batch or rate out of range.
     """
     config = TrainingConfig(
@@ -59,7 +61,9 @@ def tune(
         checkpoint_every=10,
     )
     generator = torch.Generator().manual_seed(seed + 1)
-    correct(flow, held_weights(flow, engines), tuning.share)
+    correct(
+        flow, held_weights(flow, engines), tuning.share, before=None if before is None else held_weights(flow, before)
+    )
     return finetune(
         flow,
         action,
@@ -78,13 +82,21 @@ def held_weights(flow: Flow, engines: EngineFactory) -> dict[str, torch.Tensor]:
     }
 
 
-def correct(flow: Flow, held: Mapping[str, torch.Tensor], share: float) -> None:
+def correct(
+    flow: Flow,
+    held: Mapping[str, torch.Tensor],
+    share: float,
+    *,
+    before: Mapping[str, torch.Tensor] | None = None,
+) -> None:
     """Give the layers, in place of the LoRA that they have, the best correction for the weights `held` in arrays that
-    LoRA within `share` of all weights can be. Raises ValueError for a share outside [0, 1)."""
+    LoRA within `share` of all weights can be. before: weights that the LoRA they have was made for, without it the base
+    weights. Raises ValueError for a share outside [0, 1)."""
     layers = flow.base_layers()
     missing = {}
     for name, layer in layers.items():
-        wanted = layer.weight if layer.lora is None else layer.weight + layer.lora.delta()
+        made_for = layer.weight if before is None else before[name]
+        wanted = made_for if layer.lora is None else made_for + layer.lora.delta()
         missing[name] = (wanted - held[name]).detach()
     ranks = spread_ranks(missing, {name: layer.weight.detach() for name, layer in layers.items()}, share)
     for name, layer in layers.items():

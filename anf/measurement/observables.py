@@ -7,18 +7,21 @@ signs: HMC with sign flips, and Metropolis–Hastings on a flow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from anf.lattice import kernels
 from anf.lattice.actions import Action, Array, bond_sum
-from anf.measurement.statistics import ess, gamma_method, normalised_weights
+from anf.measurement.statistics import ess, gamma_method, normalised_weights, weighted_error
 
 _BLOCK_SITES = 1 << 20
 
 _IDENTITIES = {"virial": 1.0, "zero_mode": 1.0}
+
+States = np.ndarray | Sequence[np.ndarray]
+"""Metropolis–Hastings chains as indices into proposals: ``(draw,)``, ``(chain, draw)``, or chains ``(draw,)``."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def inverse_correlation_length(correlator: np.ndarray) -> float:
 
 
 def summarise(
-    action: Action, phi: Array, *, log_weights: np.ndarray | None = None, state: np.ndarray | None = None
+    action: Action, phi: Array, *, log_weights: np.ndarray | None = None, state: States | None = None
 ) -> dict[str, Estimate]:
     """Estimates of all observables of configurations at hand, by name: `estimate` of their series.
 
@@ -144,13 +147,13 @@ def measure_series(action: Action, phi: Array) -> Series:
 
 
 def estimate(
-    action: Action, series: Series, *, log_weights: np.ndarray | None = None, state: np.ndarray | None = None
+    action: Action, series: Series, *, log_weights: np.ndarray | None = None, state: States | None = None
 ) -> dict[str, Estimate]:
     """Estimates of all observables, by name, from one of
 
     * Markov chains: series ``(chain, draw)`` or ``(draw,)``; Γ-method errors, chains as replica;
     * proposals with a Metropolis–Hastings chain: series ``(proposal,)``, state ``(draw,)`` or ``(chain, draw)`` of
-      indices into them;
+      indices into them, or chains ``(draw,)`` of different lengths; chains as replica;
     * independent proposals with weights: series ``(proposal,)``, log_weights ``(proposal,)``; ratio estimates Σ w O
       / Σ w, error by the delta method, so that the fluctuation of the denominator counts.
 
@@ -186,7 +189,7 @@ def estimate(
 _Analysis = Callable[[str, tuple[np.ndarray, ...], Callable[[np.ndarray], float], "float | None"], Estimate]
 
 
-def _analysis(slices: np.ndarray, log_weights: np.ndarray | None, state: np.ndarray | None) -> _Analysis:
+def _analysis(slices: np.ndarray, log_weights: np.ndarray | None, state: States | None) -> _Analysis:
     """How a function of means of per-configuration series becomes an `Estimate`, for the kind of sample at hand.
 
     slices ``(..., Lx)``: to see how many configurations there are, and which of them diverged."""
@@ -201,17 +204,15 @@ def _analysis(slices: np.ndarray, log_weights: np.ndarray | None, state: np.ndar
             raise ValueError(f"log_weights has shape {weights.shape}; there are {n} proposals")
         effective = weights.size * ess(log_weights)
         used = weights > 0
+    visited, begins = np.zeros(0, int), np.zeros(0, int)
     if state is not None:
-        state = np.asarray(state)
-        if (
-            state.dtype.kind not in "iu"
-            or state.ndim not in (1, 2)
-            or state.size == 0
-            or state.min() < 0
-            or state.max() >= n
+        chains = list(np.atleast_2d(state)) if isinstance(state, np.ndarray) else [np.asarray(c) for c in state]
+        if not chains or any(
+            c.dtype.kind not in "iu" or c.ndim != 1 or c.size == 0 or c.min() < 0 or c.max() >= n for c in chains
         ):
             raise ValueError(f"state must be indices 0 … {n - 1} of proposals, shape (draw,) or (chain, draw)")
-        used = np.isin(np.arange(n), state)
+        visited, begins = np.concatenate(chains), np.cumsum([len(c) for c in chains])[:-1]
+        used = np.isin(np.arange(n), visited)
     bad = int((~np.isfinite(slices.sum(-1)[used])).sum())
     if bad:
         raise ValueError(f"phi: {bad} of the configurations that count are not finite; the sampler diverged")
@@ -223,17 +224,15 @@ def _analysis(slices: np.ndarray, log_weights: np.ndarray | None, state: np.ndar
         if weights is not None:
             mean = (stack * weights).mean(-1)
         else:
-            stack = stack if state is None else stack[:, state]
+            stack = stack if state is None else stack[:, visited]
             mean = stack.reshape(len(stack), -1).mean(-1)
         value = float(np.real(function(mean)))
         if not np.isfinite(value):
             return Estimate(name, float("nan"), float("nan"), float("nan"), 0.0, expected)
         fluctuation = np.tensordot(_gradient(function, mean), stack - mean.reshape(-1, *[1] * (stack.ndim - 1)), 1)
         if weights is not None and effective is not None:
-            influence = weights * fluctuation
-            error = float(np.sqrt(np.mean(influence**2) / max(influence.size - 1, 1)))
-            return Estimate(name, value, error, 0.5, effective, expected)
-        result = gamma_method(fluctuation)
+            return Estimate(name, value, weighted_error(weights, fluctuation), 0.5, effective, expected)
+        result = gamma_method(fluctuation if state is None else np.split(fluctuation, begins))
         return Estimate(name, value, result.error, result.tau_int, result.n_effective, expected)
 
     return analyse

@@ -3,6 +3,7 @@ proposals."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     import pyerrors
 
-_MIN_DRAWS = 10
+MIN_DRAWS = 10
+"""Of a chain that an error can be found of."""
 WINDOW = 2.0
 """S of the Γ method: the assumed ratio of the decay time of ρ to τ_int."""
 
@@ -35,16 +37,19 @@ class GammaResult:
     rho: np.ndarray
 
 
-def gamma_method(series: np.ndarray) -> GammaResult:
+def gamma_method(series: np.ndarray | Sequence[np.ndarray]) -> GammaResult:
     """Γ method with automatic windowing (Wolff, hep-lat/0306017, S = 2), as `pyerrors` implements it.
 
-    series: ``(draw,)`` or ``(chain, draw)``, at least 10 draws. Chains are replica of one ensemble.
+    series: ``(draw,)`` or ``(chain, draw)``, at least 10 draws; or chains ``(draw,)`` of different lengths, the longest
+        of at least 10. Chains are replica of one ensemble.
     Raises ValueError for too few draws and for values that are not finite.
     """
     chains = _chains(series)
-    value = float(chains.mean())
-    if np.ptp(chains) == 0.0:
-        return GammaResult(value, float("nan"), float("inf"), float("nan"), 0, 0.0, np.ones(chains.shape[1] // 2))
+    draws = np.concatenate(chains)
+    value = float(draws.mean())
+    if np.ptp(draws) == 0.0:
+        longest = max(map(len, chains))
+        return GammaResult(value, float("nan"), float("inf"), float("nan"), 0, 0.0, np.ones(longest // 2))
     obs = markov_observable(chains)
     obs.gamma_method(S=WINDOW)
     tau = float(obs.e_tauint["chain"])
@@ -54,25 +59,25 @@ def gamma_method(series: np.ndarray) -> GammaResult:
         tau,
         float(obs.e_dtauint["chain"]),
         int(obs.e_windowsize["chain"]),
-        chains.size / (2.0 * tau),
+        draws.size / (2.0 * tau),
         obs.e_rho["chain"],
     )
 
 
-def markov_observable(series: np.ndarray) -> pyerrors.Obs:
+def markov_observable(series: np.ndarray | Sequence[np.ndarray]) -> pyerrors.Obs:
     """The series of `gamma_method` as an observable of `pyerrors`, for what that library does with several of them."""
     # It costs a second to import, which commands that need no errors should not pay.
     import pyerrors
 
     chains = _chains(series)
-    value = float(chains.mean())
+    value = float(np.concatenate(chains).mean())
     # Fluctuations about the mean of *all* chains: about each chain's own mean, short chains would read too small an
     # error.
-    deltas = list(chains - value)
+    deltas = [chain - value for chain in chains]
     n_digits = len(str(len(deltas)))
     names = [f"chain|{k:0{n_digits}d}" for k in range(len(deltas))]
-    length = [range(1, chains.shape[1] + 1)] * len(deltas)
-    return pyerrors.Obs(deltas, names, idl=length, means=[0.0] * len(deltas)) + value
+    lengths = [range(1, len(chain) + 1) for chain in chains]
+    return pyerrors.Obs(deltas, names, idl=lengths, means=[0.0] * len(deltas)) + value
 
 
 def covariance(series: np.ndarray, window: int) -> np.ndarray:
@@ -92,15 +97,23 @@ def covariance(series: np.ndarray, window: int) -> np.ndarray:
     return total / deltas[0].size
 
 
-def _chains(series: np.ndarray) -> np.ndarray:
-    chains = np.atleast_2d(np.asarray(series, dtype=np.float64))
-    if chains.ndim != 2 or chains.shape[1] < _MIN_DRAWS:
+def _chains(series: np.ndarray | Sequence[np.ndarray]) -> list[np.ndarray]:
+    rows = np.atleast_2d(series) if isinstance(series, np.ndarray) else series
+    chains = [np.asarray(row, dtype=np.float64) for row in rows]
+    if any(chain.ndim != 1 for chain in chains) or max(map(len, chains), default=0) < MIN_DRAWS:
         raise ValueError(
-            f"series has shape {np.shape(series)}; needs (draw,) or (chain, draw) with at least {_MIN_DRAWS} draws"
+            f"series has shape {[chain.shape for chain in chains]}; needs (draw,) or (chain, draw) with at least "
+            f"{MIN_DRAWS} draws"
         )
-    if not np.isfinite(chains).all():
-        raise ValueError(f"series holds {int((~np.isfinite(chains)).sum())} values that are not finite")
+    if bad := sum(int((~np.isfinite(chain)).sum()) for chain in chains):
+        raise ValueError(f"series holds {bad} values that are not finite")
     return chains
+
+
+def weighted_error(weights: np.ndarray, fluctuation: np.ndarray) -> float:
+    """Error of Σ w O / Σ w by the delta method: weights ``(n,)`` of mean 1, fluctuation ``(n,)`` O − ⟨O⟩."""
+    influence = weights * fluctuation
+    return float(np.sqrt(np.mean(influence**2) / max(influence.size - 1, 1)))
 
 
 def ess(log_weights: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""A sampling run that watches itself: identities, weights, and the board behind it, after every batch.
+"""A sampling run that watches itself: identities, weights, and the board behind it.
 
 What is looked at often will look bad now and then. The bands hold the false-alarm rate of a whole run: with m
 statistics at K looks each is refused beyond the two-sided normal quantile of ALARM / (m K). By the union bound a run
@@ -8,41 +8,61 @@ statistic is normal: they are means over `MIN_EFFECTIVE` effective proposals or 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
+import torch
 from scipy.stats import norm
 
 from anf.flows.flow import Flow
 from anf.lattice.actions import Action
-from anf.measurement.observables import estimate, measure_series
-from anf.samplers.proposals import Proposals, propose
+from anf.measurement.observables import measure
+from anf.measurement.statistics import MIN_DRAWS, normalised_weights, weighted_error
+from anf.samplers.proposals import BATCH, Progress, Proposals, propose
 from drivers.self_test import SelfTestError
+from firmware_bridge.errors import BoardError, LimitError
 
 ALARM = 1e-3
 """False alarms per run."""
 MIN_EFFECTIVE = 500
 """Effective proposals before anything is judged."""
-IDENTITIES = ("virial", "zero_mode")
-EXPECTED_ZERO = ("M",)
-"""Zero by the symmetry φ → −φ."""
-DRIFT = "mean log weight of the last batch"
-"""What a change of the array moves."""
-_STATISTICS = len(IDENTITIES) + len(EXPECTED_ZERO) + 1
+LOOKS = 64
+"""Looks at a run, at most: what is thrown away at a fault is a small part of it, and so is the time to look."""
+EXPECTED = {"virial": 1.0, "zero_mode": 1.0, "M": 0.0}
+"""Identities; and M, zero by the symmetry φ → −φ."""
+DRIFT = "mean log weight"
+"""Of the last batch against those before: what a change of the array moves."""
+
+
+class OutOfBand(Exception):
+    """A statistic of a run has left its band. statistic: which."""
+
+    def __init__(self, statistic: str, text: str) -> None:
+        self.statistic = statistic
+        super().__init__(text)
+
+
+Stop = BoardError | OutOfBand
 
 
 @dataclass(frozen=True)
 class Segment:
     """Proposals between two changes of the array, all looks passed but perhaps the last.
 
-    stopped: what the last look said; None for a run that came to its end. dropped: proposals since the last look that
-    passed, which are not among these.
+    proposals: None if none are left. stopped: what ended it; None at the end of a run. dropped: proposals since the
+    last look that passed, which are not among these.
     """
 
     proposals: Proposals | None
-    stopped: str | None
+    stopped: Stop | None
     dropped: int
+
+    @property
+    def kept(self) -> int:
+        """Number of its proposals."""
+        return 0 if self.proposals is None else len(self.proposals.log_q)
 
 
 def guarded(
@@ -51,72 +71,103 @@ def guarded(
     n: int,
     *,
     seed: int,
-    batch: int,
+    batch: int = BATCH,
     look: Callable[[], None] = lambda: None,
     renew: Callable[[], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Segment, ...]:
-    """n proposals in batches, with a look after each: at the board (`look`, as `drivers.self_test.Watch.look`, raises
-    `SelfTestError`), and at the statistics of the segment.
+    """n proposals in batches, with a look after each of them, or with more than `LOOKS` after every few: at the board
+    (`look` raises `SelfTestError`), and at the statistics of the segment.
 
     When the board is no longer what it was, or the weights are not, `renew` makes it known again (reads it, tunes the
-    digital part, takes a new watch) and a new segment begins: its chain starts afresh, in proposals of its own, with
-    weights of its own. Without `renew`, or when an identity leaves its band, which no drift can cause, the run ends
-    there. The batch that a look found fault with is dropped.
+    digital part) and a new segment begins: its chain starts afresh, in proposals of its own, with weights of its own.
+    What a look found fault with is dropped. The run ends there without `renew`, when `renew` fails, when nothing of a
+    segment that was begun anew is left, and when an identity leaves its band, which no drift can cause.
 
-    Raises ValueError for n < 1 or a batch < 1, and what `propose` and `renew` raise.
+    Raises ValueError for n < 1 or a batch < 1, and what `propose` and `renew` raise, but for faults of the board.
     """
     if n < 1 or batch < 1:
         raise ValueError(f"n = {n} proposals in batches of {batch}: both must be at least 1")
-    looks = -(-n // batch)
+    stride = batch * -(-n // (batch * LOOKS))
+    looks = -(-n // stride)
+    generator = torch.Generator().manual_seed(seed)
     segments: list[Segment] = []
-    kept: list[Proposals] = []
-    for k, child in enumerate(np.random.SeedSequence(seed).spawn(looks)):
-        size = min(batch, n - k * batch)
+    now = _Statistics(action, looks)
+    for start in range(0, n, stride):
+        size = min(stride, n - start)
         try:
-            drawn = propose(flow, action, size, seed=int(child.generate_state(1)[0]), batch=batch)
+            drawn = propose(
+                flow, action, size, seed=generator, batch=batch,
+                progress=None if progress is None else partial(_further, progress, start, n),
+            )  # fmt: skip
             look()
-        except SelfTestError as error:
-            segments.append(Segment(_joined(kept), str(error), size))
-            kept = []
-            if renew is None:
+            now.judge(drawn)
+        except (SelfTestError, LimitError, OutOfBand) as error:
+            segments.append(now.segment(error, size))
+            if renew is None or (isinstance(error, OutOfBand) and error.statistic != DRIFT):
                 return tuple(segments)
-            renew()
-            continue
-        found = out_of_band(action, [*kept, drawn], looks)
-        if found is None:
-            kept.append(drawn)
-            continue
-        segments.append(Segment(_joined(kept), found, size))
-        if renew is None or not found.startswith(DRIFT):
-            return tuple(segments)
-        kept = []
-        renew()
-    return (*segments, Segment(_joined(kept), None, 0))
+            if len(segments) > 1 and not segments[-1].kept:
+                return tuple(segments)
+            try:
+                renew()
+            except (SelfTestError, LimitError) as worse:
+                segments[-1] = replace(segments[-1], stopped=worse)
+                return tuple(segments)
+            now = _Statistics(action, looks)
+    return (*segments, now.segment(None, 0))
 
 
-def out_of_band(action: Action, batches: list[Proposals], looks: int) -> str | None:
-    """What is wrong with the proposals of a segment, at one of `looks` looks; None for nothing."""
-    bound = float(norm.isf(ALARM / (2 * _STATISTICS * looks)))
-    together = _joined(batches)
-    assert together is not None
-    log_w = together.log_weights
-    if len(log_w) * together.ess < MIN_EFFECTIVE:
-        return None
-    found = estimate(action, measure_series(action, together.phi), log_weights=log_w)
-    pulls = {name: found[name].pull for name in IDENTITIES}
-    pulls |= {name: found[name].value / found[name].error for name in EXPECTED_ZERO}
+def _further(progress: Progress, start: int, n: int, done: int, _: int) -> None:
+    progress(start + done, n)
+
+
+class _Statistics:
+    """Of one segment."""
+
+    def __init__(self, action: Action, looks: int) -> None:
+        self._action = action
+        self._batches: list[Proposals] = []
+        self._values: list[dict[str, np.ndarray]] = []
+        self._bound = float(norm.isf(ALARM / (2 * (len(EXPECTED) + 1) * looks)))
+
+    def judge(self, drawn: Proposals) -> None:
+        """Take these as well. Raises `OutOfBand`, and has not taken them then."""
+        measured = measure(self._action, drawn.phi)
+        batches = [*self._batches, drawn]
+        values = [*self._values, {name: measured[name] for name in EXPECTED}]
+        for name, pull in pulls(batches, values).items():
+            if abs(pull) > self._bound:
+                raise OutOfBand(
+                    name,
+                    f"{name} is {pull:+.1f} σ off, beyond ±{self._bound:.1f} σ (false alarms of a run: {ALARM:g})",
+                )
+        self._batches, self._values = batches, values
+
+    def segment(self, stopped: Stop | None, dropped: int) -> Segment:
+        """What there is. Too few for a chain are none."""
+        kept = Proposals.joined(self._batches) if self._batches else None
+        if kept is not None and len(kept.log_q) < MIN_DRAWS:
+            return Segment(None, stopped, dropped + len(kept.log_q))
+        return Segment(kept, stopped, dropped)
+
+
+def pulls(batches: Sequence[Proposals], values: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
+    """How far the statistics of a segment are off, in σ; none before there are `MIN_EFFECTIVE` effective proposals.
+
+    values: of `EXPECTED`, by batch."""
+    log_w = np.concatenate([b.log_weights for b in batches])
+    weights = normalised_weights(log_w)
+    if weights.sum() ** 2 < MIN_EFFECTIVE * (weights**2).sum():
+        return {}
+    found = {}
+    for name, expected in EXPECTED.items():
+        # A diverged proposal has weight zero, but 0 · nan would spread.
+        series = np.where(weights > 0, np.concatenate([v[name] for v in values]), 0.0)
+        mean = float((weights * series).mean())
+        found[name] = (mean - expected) / weighted_error(weights, series - mean)
     if len(batches) > 1:
-        now, before = batches[-1].log_weights, np.concatenate([b.log_weights for b in batches[:-1]])
-        now, before = now[np.isfinite(now)], before[np.isfinite(before)]
-        spread = np.sqrt(now.var() / len(now) + before.var() / len(before))
-        pulls[DRIFT] = float((now.mean() - before.mean()) / spread)
-    for name, pull in pulls.items():
-        if pull is not None and abs(pull) > bound:
-            return f"{name} is {pull:+.1f} σ off, beyond ±{bound:.1f} σ (false alarms of a run: {ALARM:g})"
-    return None
-
-
-def _joined(batches: list[Proposals]) -> Proposals | None:
-    if not batches:
-        return None
-    return Proposals(*(np.concatenate([getattr(b, name) for b in batches]) for name in ("phi", "log_q", "action")))
+        last, before = log_w[-len(batches[-1].log_q) :], log_w[: -len(batches[-1].log_q)]
+        last, before = last[np.isfinite(last)], before[np.isfinite(before)]
+        spread = np.sqrt(last.var() / len(last) + before.var() / len(before))
+        found[DRIFT] = float((last.mean() - before.mean()) / spread)
+    return found

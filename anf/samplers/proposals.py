@@ -1,4 +1,4 @@
-"""Sampling with a flow: proposals in batches, Metropolis–Hastings over them, observables.
+"""Proposals of a flow, in batches.
 
 Whatever multiplies in the base layers — digital, a model of an array, a board — every proposal is evaluated once, and
 the density that goes into the chain is the one of that evaluation (docs/theory.md).
@@ -6,19 +6,16 @@ the density that goes into the chain is the one of that evaluation (docs/theory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 
 from anf.flows.flow import Flow
 from anf.lattice.actions import Action
-from anf.measurement.convergence import JUDGED, diagnose
-from anf.measurement.observables import Estimate, Series, estimate, measure_series
 from anf.measurement.statistics import ess, ess_forward
 from anf.samplers import hmc
-from anf.samplers.metropolis import accept
 
 Progress = Callable[[int, int], None]
 """progress(proposals done, proposals in all)."""
@@ -50,29 +47,22 @@ class Proposals:
         """Reverse effective sample size per proposal, in (0, 1]."""
         return ess(self.log_weights)
 
-
-@dataclass(frozen=True)
-class Samples:
-    """Proposals with the Metropolis–Hastings chain over them.
-
-    state: ``(n,)``, index of the proposal that the chain is in at each step. n_nonfinite: proposals refused because
-    their weight was not a finite number. estimates: observables of the chain, by name; reweighted: the same from the
-    weights of all proposals. problems: what is wrong with the chain, if anything (`anf.measurement.convergence`).
-    """
-
-    proposals: Proposals
-    state: np.ndarray
-    acceptance: float
-    n_nonfinite: int
-    estimates: dict[str, Estimate]
-    reweighted: dict[str, Estimate]
-    problems: tuple[str, ...]
+    @classmethod
+    def joined(cls, parts: Sequence[Proposals]) -> Proposals:
+        """One after the other, at least one."""
+        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
 
 
 def propose(
-    flow: Flow, action: Action, n: int, *, seed: int, batch: int = BATCH, progress: Progress | None = None
+    flow: Flow,
+    action: Action,
+    n: int,
+    *,
+    seed: int | torch.Generator,
+    batch: int = BATCH,
+    progress: Progress | None = None,
 ) -> Proposals:
-    """n proposals, through whatever engines the layers have.
+    """n proposals, through whatever engines the layers have. seed: of the latents, or a generator that goes on.
 
     Raises ValueError for n < 1 or an action on another lattice than the flow's.
     """
@@ -80,7 +70,7 @@ def propose(
         raise ValueError(f"n = {n} proposals: needs at least 1")
     if tuple(action.shape) != flow.config.shape:
         raise ValueError(f"action has shape {tuple(action.shape)}, the flow {flow.config.shape}: they must agree")
-    generator = torch.Generator().manual_seed(seed)
+    generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
     phi = np.empty((n, *action.shape), np.float32)
     log_q, values = np.empty(n), np.empty(n)
     for start in range(0, n, batch):
@@ -91,31 +81,6 @@ def propose(
         if progress is not None:
             progress(part.stop, n)
     return Proposals(phi, log_q, values)
-
-
-def sample(
-    flow: Flow, action: Action, n: int, *, seed: int, batch: int = BATCH, progress: Progress | None = None
-) -> Samples:
-    """n proposals, the chain over them, and its observables. Errors are those of `propose`."""
-    latent, chain = (int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(2))
-    proposals = propose(flow, action, n, seed=latent, batch=batch, progress=progress)
-    # In random order: an array whose noise remembers time would bias a chain that takes its proposals as they came.
-    result = accept(-proposals.action, proposals.log_q, seed=chain, shuffle=True)
-    series = measure_series(action, proposals.phi)
-    return Samples(
-        proposals, result.state, result.acceptance, result.n_nonfinite,
-        estimate(action, series, state=result.state),
-        estimate(action, series, log_weights=proposals.log_weights),
-        _problems(series, result.state),
-    )  # fmt: skip
-
-
-def _problems(series: Series, state: np.ndarray) -> tuple[str, ...]:
-    """What is wrong with the chain, judged by its four quarters."""
-    quarters = state[: len(state) // 4 * 4].reshape(4, -1)
-    if quarters.shape[1] < 10:
-        return (f"{len(state)} proposals are too few to judge a chain by; draw 40 or more",)
-    return diagnose({name: series.values[name][quarters] for name in JUDGED}).problems
 
 
 def measure_ess_forward(flow: Flow, action: Action, *, seed: int, chains: int = 128, draws: int = 32) -> float:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from anf.flows.checkpoint import load_flow, save_flow
 from anf.flows.mixer import MixerConfig
 from anf.flows.mixer_flow import MixerFlow, MixerFlowConfig
 from anf.lattice.actions import Phi4
+from drivers.connect import mock_board
+from drivers.self_test import SelfTestError, Watch
+from firmware_bridge.mock.faults.lines import BrokenLine, DriftJump
 from lab_scripts.board_choice import BoardChoice
 from lab_scripts.console import Report
 from lab_scripts.deployment import flow_on_boards
@@ -19,9 +23,9 @@ from lab_scripts.exits import InputError
 
 def read(path):
     with xr.open_dataset(path) as run:
-        assert set(run.data_vars) == {"phi", "log_q", "action", "state"}
+        assert set(run.data_vars) == {"phi", "log_q", "action", "state", "segment"}
         assert run["phi"].dims == ("proposal", "x", "y")
-        assert run["log_q"].dims == run["action"].dims == ("proposal",)
+        assert run["log_q"].dims == run["action"].dims == run["segment"].dims == ("proposal",)
         assert run["state"].dims == ("draw",)
         assert all(run[name].attrs["units"] == "1" for name in run.data_vars)
         return run.load()
@@ -65,7 +69,9 @@ def test_crossbar_layers_cost_board_time_and_report_ess_before_and_after_tuning(
     run = read("s.nc")
     assert run.attrs["layers"] == "crossbar"
     layers = json.loads(run.attrs["transcript"])
-    assert sum(layer["cycles"] for layer in layers.values()) == run.attrs["cycles"]
+    assert sum(layer["cycles"] for layer in layers.values()) + run.attrs["watch_cycles"] == run.attrs["cycles"]
+    assert run.attrs["looks"] == 1
+    assert run.attrs["watch_cycles"] * 1e-8 < 0.01
     assert 0 < run.attrs["cells_j"] == pytest.approx(sum(layer["cells_j"] for layer in layers.values()))
     assert run.attrs["cycles"] == answer["cycles"] > 0
     assert run.attrs["board_time_s"] == pytest.approx(answer["cycles"] * 1e-8)
@@ -147,7 +153,9 @@ def test_one_board_takes_the_arrays_of_a_flow_in_turn(xbar, xbar_json, wide):
     layers = json.loads(answer["transcript"])
     filling = sum(layer["filling_cycles"] for layer in layers.values())
     assert filling > 0
-    assert filling + sum(layer["cycles"] for layer in layers.values()) == answer["cycles"]
+    # Boards that take turns are looked at by their self-test.
+    assert filling + sum(layer["cycles"] for layer in layers.values()) + answer["watch_cycles"] == answer["cycles"]
+    assert 0.01 < answer["watch_cycles"] * 1e-8 < 0.03
 
 
 def test_a_flow_goes_into_as_many_boards_as_are_named(xbar_json, wide):
@@ -161,7 +169,7 @@ def test_arrays_that_drift_before_sampling_begins_are_refused(xbar, mocker, flow
     read = mocker.patch("anf.arrays.analog.Deployment.drift_s", return_value=np.array([5e-6]))
     result = xbar(*crossbar(flows[0], "--configs", 60))
     assert result.exit_code == 3
-    assert "array 0 changed by 5.00 µS rms since it was read back, allowed are 2 µS" in result.stderr
+    assert "array 0: changed by 5.00 µS rms, expected what was read back (±2 µS)" in result.stderr
     assert read.called
 
 
@@ -193,3 +201,68 @@ def test_inputs_beyond_a_fixed_range_are_counted_and_reported(xbar, xbar_json, f
     assert "inputs clipped" in said
     bad = xbar(*args, "--drive-quantile", 1.5, "--out", "u.nc")
     assert (bad.exit_code, "must lie in (0, 1]" in bad.stderr) == (2, True)
+
+
+@pytest.fixture
+def struck(mocker):
+    """``struck(fault, at)``: the fault sets in after the look number `at` of the first board."""
+
+    def strike(fault, at):
+        look, looks = Watch.look, 0
+
+        def look_then_strike(self):
+            nonlocal looks
+            look(self)
+            looks += 1
+            if looks == at:
+                mock_board(self.crossbar).faults.add(fault)
+
+        mocker.patch.object(Watch, "look", look_then_strike)
+
+    return strike
+
+
+def test_cells_that_move_begin_another_chain_and_the_flow_is_tuned_to_them(xbar, struck, flows):
+    struck(DriftJump(relative=0.035), 1)
+    result = xbar(*crossbar(flows[0], "--configs", 1600, "--tune-steps", 10))
+    assert result.exit_code == 0, result.stderr
+    assert "segment 0 ended after 512 proposals, 512 more were dropped: " in result.stdout
+    assert "the arrays were read again, and a new chain begun" in result.stdout
+    run = read("s.nc")
+    np.testing.assert_array_equal(run["segment"], np.repeat([0, 1], [512, 576]))
+    np.testing.assert_array_equal(run["segment"][run["state"]], run["segment"])
+    first, second = json.loads(run.attrs["segments"])
+    assert (first["proposals"], first["dropped"], second["proposals"], second["ended_by"]) == (512, 512, 576, None)
+    assert "S" in first["ended_by"]
+    assert run.attrs["renewals"] == 1
+    assert "incomplete" not in run.attrs
+
+
+def test_a_fault_ends_the_run_with_exit_code_3_and_what_was_drawn_before_is_kept(xbar, xbar_json, struck, flows):
+    struck(BrokenLine(line="bl", index=1), 2)
+    result = xbar(*crossbar(flows[0], "--configs", 1600))
+    assert result.exit_code == 3
+    assert "sampling ended after 1024 of 1600 proposals, which s.nc keeps: array 0: changed by" in result.stderr
+    assert "outputs are safe" in result.stderr
+    assert "resume" not in result.stderr
+    run = read("s.nc")
+    assert (run.sizes["proposal"], run.sizes["draw"]) == (1024, 1024)
+    assert "array 0: changed by" in run.attrs["incomplete"]
+    assert xbar_json("runs", "show", "s.nc")["results"]["incomplete"] == run.attrs["incomplete"]
+
+
+def test_a_fault_before_the_first_look_leaves_no_run(xbar, mocker, flows):
+    mocker.patch.object(Watch, "look", side_effect=SelfTestError("DAC 3", "0x1", "0x0", "exact", "check its supply"))
+    result = xbar(*crossbar(flows[0], "--configs", 600))
+    assert result.exit_code == 3
+    assert "DAC 3: 0x0, expected 0x1" in result.stderr
+    assert not Path("s.nc").exists()
+
+
+def test_identities_beyond_their_band_end_the_run_with_exit_code_1(xbar, mocker, flows):
+    found = mocker.patch("anf.samplers.guard.pulls", side_effect=[{}, {"virial": 9.0}])
+    result = xbar("sample", "--L", 2, "--flow", flows[0], "--configs", 2000, "--out", "s.nc")
+    assert found.call_count == 2
+    assert result.exit_code == 1
+    assert "sampling ended after 512 of 2000 proposals, which s.nc keeps: virial is +9.0 σ off" in result.stderr
+    assert read("s.nc").sizes["proposal"] == 512

@@ -11,7 +11,7 @@ from anf.flows.checkpoint import load_flow, shipped
 from anf.flows.deployed import deployed
 from anf.lattice import exact
 from anf.lattice.actions import Phi4
-from anf.samplers.proposals import Samples, sample
+from anf.samplers.sampling import Samples, sample
 from drivers.connect import open_crossbar
 from firmware_bridge.mock.board import MockParams
 

@@ -9,7 +9,7 @@ import pytest
 from anf.arrays.mapped import map_flow
 from anf.flows.checkpoint import load_flow, shipped, shipped_records
 from anf.lattice.actions import action_from_name
-from anf.samplers.proposals import sample
+from anf.samplers.sampling import sample
 from anf.training.evaluation import evaluate
 
 FIELD = {path: record for path, record in shipped_records().items() if record.architecture.kind == "field"}

@@ -59,6 +59,15 @@ def test_a_chain_that_never_moves_has_no_error_rather_than_a_zero_one() -> None:
     assert result.n_effective == 0
 
 
+def test_chains_of_different_lengths_are_replica_with_one_mean() -> None:
+    whole = ar1(0.7, 1, 12_000, seed=4)[0]
+    parts = np.split(whole, [1000, 1005, 7000])
+    apart, together = statistics.gamma_method(parts), statistics.gamma_method(whole)
+    assert apart.value == pytest.approx(together.value)
+    assert apart.error == pytest.approx(together.error, rel=0.05)
+    assert apart.n_effective == pytest.approx(12_000 / (2 * apart.tau_int))
+
+
 @pytest.mark.parametrize("series", [np.zeros(5), np.zeros((3, 2, 20)), np.array([1.0] * 20 + [np.nan])])
 def test_series_that_cannot_be_analysed_are_refused(series: np.ndarray) -> None:
     with pytest.raises(ValueError, match="series"):

@@ -11,7 +11,8 @@ from anf.flows.mixer import MixerConfig
 from anf.flows.mixer_flow import MixerFlow, MixerFlowConfig
 from anf.lattice import exact
 from anf.lattice.actions import Phi4
-from anf.samplers.proposals import Proposals, measure_ess_forward, propose, sample
+from anf.samplers.proposals import Proposals, measure_ess_forward, propose
+from anf.samplers.sampling import sample
 from anf.training.loop import TrainingConfig, train
 
 ACTION = Phi4(-4.0, 5.0, (2, 2))
