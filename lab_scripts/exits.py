@@ -90,4 +90,6 @@ def exit_code(error: BaseException) -> Exit:
             return Exit.FILE
         if kind.__module__ == "anf.training.loop" and kind.__name__ == "TrainingDiverged":
             return Exit.OUTSIDE_BOUND
+        if kind.__module__ == "anf.samplers.guard" and kind.__name__ == "OutOfBand":
+            return Exit.OUTSIDE_BOUND
     return Exit.DEFECT

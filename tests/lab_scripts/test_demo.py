@@ -37,6 +37,13 @@ def test_a_pull_above_three_sigma_is_exit_code_1_with_everything_written(xbar, t
     assert {path.name for path in tmp_path.iterdir()} == {"d.nc", "d.png"}
 
 
+def test_identities_beyond_their_band_are_exit_code_1_and_no_run(xbar, flows, mocker):
+    mocker.patch("anf.samplers.guard.pulls", side_effect=[{}, {"zero_mode": -9.0}])
+    result = xbar("demo", *SMALL, "--lam", 5, "--flow", flows[0], "--out", "d.nc")
+    assert result.exit_code == 1
+    assert "zero_mode is -9.0 σ off" in result.stderr
+
+
 def test_flows_with_other_base_weights_cannot_share_a_board(xbar, tmp_path, flows):
     made = xbar(
         "train", "--flow", "mixer", "--L", 2, "--lam", 5.5, "--steps", 2, "--couplings", 4, "--channels", 4,
