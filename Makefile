@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # Small matrices gain nothing from threads, and a test must not depend on how many there are.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test lint bench campaign audit
+.PHONY: help setup demo test lint pages bench campaign audit
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,12 @@ lint: $(STAMP) ## style, types, import contract
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+pages: $(STAMP) ## make the generated pages of docs/ again
+	$(BIN)/python -m lab_scripts.reference > docs/command-line.md
+	$(BIN)/python -m firmware_bridge.isa > docs/instruction-set.md
+	$(BIN)/python -m firmware_bridge.mock.datasheet_table > docs/datasheet-limits.md
+	$(BIN)/python docs/reference/build.py
 
 bench: $(STAMP) ## speed and memory, each beside its limit
 	@status=0; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || status=1; done; exit $$status

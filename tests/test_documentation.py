@@ -7,9 +7,10 @@ import functools
 import importlib
 import pkgutil
 import re
+from pathlib import Path
 
 import pytest
-from pages import PAGES, ROOT, name
+from pages import GENERATED, PAGES, ROOT, name
 
 import anf
 import calibration
@@ -100,3 +101,32 @@ def files() -> set[str]:
 def test_files_of_the_code_that_a_page_mentions_are_there(page):
     for mentioned in re.findall(r"`([\w./-]+\.(?:py|sv|v|h|xdc|tcl))(?:::\w+)?`", page.read_text()):
         assert mentioned in files(), mentioned
+
+
+FOREIGN = {"ssh", "distributed.comm.tls", "Permission"}
+"""Names of others that pages mention as if they were ours."""
+LIVING = [page for page in PAGES if page.parent.name != "decisions"]
+"""Decisions say what was so when they were taken."""
+
+
+@functools.cache
+def words() -> set[str]:
+    """Every word of the sources, in small letters and without the number of a chip."""
+    text = " ".join(f"{path.stem} {path.read_text()}" for path in sources())
+    return {re.sub(r"\d", "", word.lower()) for word in re.findall(r"\w+", text)}
+
+
+def sources() -> list[Path]:
+    kinds = (".py", ".sv", ".v", ".h", ".toml", ".js", ".html", ".css", ".cpp", ".tcl")
+    found = [path for folder in SOURCES for path in (ROOT / folder).rglob("*.*") if path.suffix in kinds]
+    return [*found, ROOT / "Makefile", ROOT / "pyproject.toml"]
+
+
+@pytest.mark.parametrize("page", LIVING, ids=name)
+def test_names_and_options_that_a_page_mentions_are_in_the_sources(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    mentioned = set(re.findall(r"`([A-Za-z_][\w.]*)(?:[(= ][^`]*)?`", text)) - FOREIGN
+    parts = {re.sub(r"\d", "", part.lower()) for it in mentioned for part in it.split(".")}
+    assert parts - words() == set()
+    everything = " ".join(path.read_text() for path in [*sources(), ROOT / GENERATED])
+    assert {option for option in re.findall(r"`[^`]*?(--[a-z][a-z-]+)", text) if option not in everything} == set()

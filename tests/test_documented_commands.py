@@ -14,7 +14,11 @@ import pytest
 import typer.testing
 from pages import PAGES, ROOT, UNRUN, Line, blocks, check, lines, name, tomllib
 
+from drivers.board import PAPER_BOARD, Board
+from drivers.connect import load_mock
+from lab_scripts.campaign_plan import load_campaign, tasks
 from lab_scripts.cli import app
+from lab_scripts.settings import NAMES, load
 
 DOCS = [page for page in PAGES if page.is_relative_to(ROOT / "docs")]
 RUN = [
@@ -95,11 +99,29 @@ def python(content: str, page: str, namespace: dict[str, Any]) -> str:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_block_of_toml_can_be_read(page):
+WITH_TOML = [page for page in PAGES if any(language == "toml" for language, _ in blocks(page))]
+
+
+@pytest.mark.parametrize("page", WITH_TOML, ids=name)
+def test_every_block_of_toml_is_a_file_that_some_option_takes(page, tmp_path):
     for language, content in blocks(page):
-        if language == "toml":
-            tomllib.loads(content)
+        if language != "toml":
+            continue
+        file = tmp_path / "block.toml"
+        file.write_text(content)
+        keys = tomllib.loads(content).keys()
+        if "tasks" in keys:
+            for task in tasks(load_campaign(file)):
+                check(Line(f"xbar {shlex.join(task.words)} --out run.nc", whole=True))
+        elif keys <= set(Board.model_fields):
+            whole = tomllib.loads(PAPER_BOARD.read_text())
+            for section, values in tomllib.loads(content).items():
+                whole[section] = whole.get(section, {}) | values
+            Board.model_validate(whole)
+        elif keys <= set(NAMES):
+            load({"XBAR_CONFIG": str(file)}, tmp_path)
+        else:
+            load_mock(file)
 
 
 @pytest.mark.parametrize("page", DOCS, ids=name)

@@ -28,9 +28,7 @@ build = _load()
 
 def test_the_reference_pages_are_those_that_the_sources_give():
     made = build.pages()
-    assert {path.name: path.read_text() for path in FOLDER.glob("*.md")} == made, (
-        "make it again: python docs/reference/build.py"
-    )
+    assert {path.name: path.read_text() for path in FOLDER.glob("*.md")} == made, "make it again: make pages"
 
 
 def test_what_is_named_has_its_signature_its_units_and_what_it_is():
