@@ -41,6 +41,10 @@ class Boards(BaseModel):
             raise ValueError(f"addresses = {list(self.addresses)}: one stands there twice")
         return self
 
+    def have(self, address: str) -> bool:
+        """Whether a worker's board is one of them; models are interchangeable."""
+        return address.startswith(MOCK) if self.mock else address in self.addresses
+
 
 class Commands(BaseModel):
     """A command of `xbar` that writes a run file, for each combination of the values in `each`."""

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from drivers.board import PAPER_BOARD, load_board
@@ -15,11 +16,12 @@ from drivers.bridges import open_bridge
 from drivers.calibration_record import CalibrationRecord
 from firmware_bridge.remote.links import Address
 from firmware_bridge.remote.server import Server
-from lab_scripts.campaign import cluster_client, run_campaign
+from lab_scripts.campaign_boards import cluster_client, run_campaign
 from lab_scripts.campaign_plan import Boards, Campaign, Commands, Task, load_campaign, tasks
 from lab_scripts.exits import Exit, FileError, InputError
 from lab_scripts.run_store import differences, open_run
 
+JOURNALS = "attempts/*/mock/*.journal/board0.journal"
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
 
@@ -103,36 +105,40 @@ def test_a_run_of_a_file_whose_content_has_changed_is_another_run(tmp_path):
 # -- runs --------------------------------------------------------------------------------------------------------------
 
 
-def test_workers_that_are_killed_cost_no_run_and_the_same_campaign_again_makes_nothing(tmp_path, xbar):
-    campaign = plan(Boards(mock=4), command="program AI4S", on="every board")
+def test_workers_killed_on_the_way_over_64_boards_lose_nothing_and_make_nothing_twice(tmp_path, xbar):
+    np.save(matrix := tmp_path / "two.npy", [[60e-6, 80e-6]])
+    words = ("program", str(matrix), "--min-yield", "0")
+    campaign = plan(Boards(mock=64), command=" ".join(words), on="every board")
     todo = tasks(campaign)
-    killed: list[int] = []
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    begun: set[str] = set()
 
-    def kill_all(pids) -> None:
-        # In the middle of somebody's run: its journal is there and grows.
-        while not any(journal.stat().st_size > 2000 for journal in tmp_path.glob("*.journal/board0.journal")):
-            time.sleep(0.01)
-        # All that there are: each comes back at another address.
+    def kill_both(pids) -> None:
+        # In the middle of somebody's run: its journal is there and grows. Both come back at other addresses.
         for pid in pids:
+            while not (at_work := [j for j in folder.glob(JOURNALS) if j.parts[-4] not in begun]):
+                time.sleep(0.005)
             os.kill(pid, signal.SIGKILL)
-            killed.append(pid)
+            begun.update(journal.parts[-4] for journal in at_work)
 
     with cluster_client(campaign, None, 2) as client:
-        thread = threading.Thread(target=kill_all, args=(client.run(os.getpid).values(),))
+        thread = threading.Thread(target=kill_both, args=(client.run(os.getpid).values(),))
         thread.start()
-        outcomes = run_campaign(client, todo, tmp_path)
+        outcomes = run_campaign(client, campaign.boards, todo, folder)
         thread.join()
-        again = run_campaign(client, todo, tmp_path)
-    assert killed
+        again = run_campaign(client, campaign.boards, todo, folder)
+    assert begun
     assert [o.name for o in outcomes] == [task.name for task in todo]
-    assert all(o.code == 0 for o in outcomes)
+    assert [o for o in outcomes if o.code] == []
     assert all(o.there for o in again)
-    assert sorted(path.name for path in tmp_path.glob("*.nc")) == sorted(f"{task.name}.nc" for task in todo)
-    assert not list(tmp_path.glob("*.journal"))
+    # Each run file once, and nothing else.
+    assert sorted(path.name for path in folder.iterdir()) == sorted(task.file for task in todo)
     for board, task in enumerate(todo):
-        assert xbar("program", "AI4S", "--seed", board, "--out", f"direct{board}.nc").exit_code == 0
-        with open_run(tmp_path / f"{task.name}.nc") as a, open_run(Path(f"direct{board}.nc")) as b:
-            assert list(differences(a, b)) == []
+        if task.name in begun or board == 0:
+            assert xbar(*words, "--seed", board, "--out", f"direct{board}.nc").exit_code == 0
+            with open_run(folder / task.file) as a, open_run(Path(f"direct{board}.nc")) as b:
+                assert list(differences(a, b)) == []
 
 
 def test_a_board_that_fails_is_left_out_and_its_tasks_move(tmp_path):
@@ -148,14 +154,14 @@ def test_a_board_that_fails_is_left_out_and_its_tasks_move(tmp_path):
         )  # fmt: skip
         elsewhere = [Task(("characterise", "linearity"), board) for board in (server.address, "tcp://127.0.0.1:2")]
         with cluster_client(campaign, None, None) as client:
-            outcomes = run_campaign(client, tasks(campaign), tmp_path)
-            at_its_board, without = run_campaign(client, elsewhere, tmp_path)
+            outcomes = run_campaign(client, campaign.boards, tasks(campaign), tmp_path)
+            at_its_board, without = run_campaign(client, campaign.boards, elsewhere, tmp_path, patience_s=1.0)
         stop.set()
         thread.join()
-    assert [(o.code, o.worker) for o in outcomes] == [(0, server.address)] * 2
+    assert [(o.code, o.board) for o in outcomes] == [(0, server.address)] * 2
     # A task of one board is made there or not at all, by the board's address and not by its place in a list.
-    assert (at_its_board.code, at_its_board.worker) == (0, server.address)
-    assert (without.code, without.worker) == (3, "")
+    assert (at_its_board.code, at_its_board.board) == (0, server.address)
+    assert (without.code, without.board) == (3, "tcp://127.0.0.1:2")
     assert "no worker has the board tcp://127.0.0.1:2; there are tcp://127.0.0.1:" in without.said
 
 
@@ -170,9 +176,9 @@ def test_a_fleet_is_calibrated_and_a_task_that_kills_its_workers_is_left_alone(t
     deadly = tasks(plan(Boards(mock=1), command="program AI4S"))
     with cluster_client(plan(Boards(mock=1), command="x"), None, 1) as client:
         client.run_on_scheduler(_forgive_nothing)
-        (record,) = run_campaign(client, fleet, tmp_path)
-        mocker.patch("lab_scripts.campaign.make_run", _die)
-        (outcome,) = run_campaign(client, deadly, tmp_path)
+        (record,) = run_campaign(client, Boards(mock=1), fleet, tmp_path)
+        mocker.patch("lab_scripts.campaign_boards.make_run", _die)
+        (outcome,) = run_campaign(client, Boards(mock=1), deadly, tmp_path)
     assert record.code == 0, record.said
     assert CalibrationRecord.load(tmp_path / fleet[0].file).serial == "mock-0"
     assert outcome.code == Exit.DEFECT
