@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -62,6 +62,7 @@ class Crossbar:
     calibration: the record that corrects this board, or None.
     patterns: of signs, that a read of the array drives.
     nominal_amperes_per_code: A, what one ADC code is by the board file.
+    on_read: what is called with the conductances (n_sl, n_bl) S of each read, for who looks on; or None.
 
     With a record, `volts` are what the bit lines carry at the edge of the array, and currents are in true amperes.
     Without one both are what the board file says they should be.
@@ -79,6 +80,7 @@ class Crossbar:
         `calibration` and `ledger` are taken as they are: `open_crossbar` checks that they are this board's.
         """
         self.shape = board.shape
+        self.on_read: Callable[[Array], None] | None = None
         if calibration is not None:
             # What cannot correct this board is told before anything is sent.
             Correction.of(calibration, board)
@@ -253,10 +255,14 @@ class Crossbar:
                 "conductances of cells alone need the resistances of their lines; load a calibration record that has "
                 "them (xbar calibrate), or read what products see: cells=False"
             )
-        transfer_s = self._read_transfer(repeats)
-        if resistance is None:
-            return transfer_s
-        return resistance.cells(transfer_s) if cells else transfer_s * resistance.driver_gain(transfer_s)
+        conductance_s = self._read_transfer(repeats)
+        if resistance is not None:
+            conductance_s = (
+                resistance.cells(conductance_s) if cells else conductance_s * resistance.driver_gain(conductance_s)
+            )
+        if self.on_read is not None:
+            self.on_read(conductance_s)
+        return conductance_s
 
     def _read_transfer(self, repeats: int) -> Array:
         """Source-line currents over the voltages of the DACs, (n_sl, n_bl) S."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,14 @@ import typer
 
 from calibration.board_calibration.bench import Bench, bench_calibration
 from calibration.board_calibration.notes import Notebook
-from calibration.board_calibration.products import FULL_SCALE_LIMIT, NOISE_LIMIT, check_products
+from calibration.board_calibration.products import (
+    FULL_SCALE_LIMIT,
+    NOISE_LIMIT,
+    ProductCheck,
+    compare,
+    full_scale_a,
+    random_products,
+)
 from calibration.board_calibration.reference import reference_calibration
 from calibration.board_calibration.results import Findings
 from calibration.board_calibration.self_calibration import self_calibration
@@ -28,6 +35,7 @@ from lab_scripts.board_choice import BoardChoice, CorrectionChoice, expanded
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError, OutsideBound
 from lab_scripts.hands import Hands
+from lab_scripts.live_events import tell_products
 from lab_scripts.options import (
     Force,
     Json,
@@ -171,9 +179,32 @@ def mvm(
             if name == "corrected" and each is None:
                 continue
             crossbar.correct_by(each)
-            with report.task(name) as step:
-                checks[name] = check_products(crossbar, at.seed, step)
+            checks[name] = _checked(crossbar, name, at.seed, report)
     at.rehearsed()
+    _product_table(report, checks)
+    report.say(f"Bounds: {NOISE_LIMIT:g} × noise of one conversion, {100 * FULL_SCALE_LIMIT:g} % of full scale.")
+    last = list(checks.values())[-1]
+    report.finish(_plain(checks))
+    if not last.passed:
+        raise OutsideBound(
+            f"products are off by {last.error_a * 1e9:.0f} nA rms, noise is {last.noise_a * 1e9:.0f} nA; calibrate "
+            "anew, with a bench if there is one"
+        )
+
+
+def _checked(crossbar: Crossbar, name: str, seed: int, report: Report) -> ProductCheck:
+    """Products of the board as it is corrected now."""
+    with report.task(f"Products, {name}") as step:
+        current_a, expected_a = random_products(crossbar, seed, step)
+    tell_products(name, np.broadcast_to(expected_a, current_a.shape), current_a)
+    return compare(current_a, expected_a, full_scale_a(crossbar.board))
+
+
+def _plain(checks: Mapping[str, ProductCheck]) -> dict[str, dict[str, float | bool]]:
+    return {name: {**vars(c), "passed": c.passed} for name, c in checks.items()}
+
+
+def _product_table(report: Report, checks: Mapping[str, ProductCheck]) -> None:
     report.table(
         "Products against conductances that were read",
         ("", "rms error (nA)", "noise (nA)", "error / noise", "error / full scale", ""),
@@ -185,14 +216,6 @@ def mvm(
             for name, c in checks.items()
         ],
     )  # fmt: skip
-    report.say(f"Bounds: {NOISE_LIMIT:g} × noise of one conversion, {100 * FULL_SCALE_LIMIT:g} % of full scale.")
-    last = list(checks.values())[-1]
-    report.finish({name: {**vars(c), "passed": c.passed} for name, c in checks.items()})
-    if not last.passed:
-        raise OutsideBound(
-            f"products are off by {last.error_a * 1e9:.0f} nA rms, noise is {last.noise_a * 1e9:.0f} nA; calibrate "
-            "anew, with a bench if there is one"
-        )
 
 
 def _begun(at: BoardChoice, run_file: RunFile) -> Crossbar:
@@ -224,7 +247,6 @@ def _finish(
     temperature: float | None,
     valid_days: float,
 ) -> None:
-    at.rehearsed()
     record = findings.record(
         crossbar,
         methods,
@@ -232,9 +254,19 @@ def _finish(
         temperature_k=temperature,
         valid_for=datetime.timedelta(days=valid_days),
     )
+    checks = {}
+    if methods == ("self",):
+        # With a resistor or an instrument at a line, products are not the array's.
+        for name, each in (("nothing corrected", None), ("corrected", record)):
+            crossbar.correct_by(each)
+            checks[name] = _checked(crossbar, name, at.seed, report)
+    at.rehearsed()
     record.save(run_file.path)
     run_file.finished()
-    _show(report, record, {"out": str(run_file.path), "board_time_s": crossbar.board_time_s})
+    more = {"out": str(run_file.path), "board_time_s": crossbar.board_time_s, "products": _plain(checks)}
+    _show(report, record, more)
+    if checks:
+        _product_table(report, checks)
     report.say(f"{run_file.path}; {crossbar.board_time_s:.2f} s of board time")
 
 

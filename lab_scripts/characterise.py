@@ -19,6 +19,7 @@ from firmware_bridge.errors import LimitError
 from lab_scripts.board_choice import BoardChoice, CorrectionChoice, expanded
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError
+from lab_scripts.live_events import telling_reads
 from lab_scripts.options import (
     UNCORRECTED,
     Corrected,
@@ -69,7 +70,7 @@ def measure(
             "identity": f"{crossbar.identity.kind} {crossbar.identity.serial}",
             "parameters": json.dumps(asdict(experiment)),
         }
-        with report.task(experiment.name) as step:
+        with report.task(experiment.name) as step, telling_reads(crossbar):
             for run in experiment.measure(crossbar, np.random.default_rng(at.seed), step):
                 keep(run.assign_attrs(attributes | {"board_time_s": crossbar.board_time_s}))
         complete = run.assign_attrs(attributes | {"board_time_s": crossbar.board_time_s})

@@ -25,8 +25,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 SUFFIX = ".live"
-_LEAST_INTERVAL_S, _LARGEST_INTERVAL_S = 0.05, 1.0
-"""Between two lines of the progress of a task: at first, and after a thousand seconds."""
 
 Tell = Callable[..., None]
 """tell(done, total, note=""): where a task stands."""
@@ -124,18 +122,30 @@ def end(outcome: str, message: str) -> None:
         _current = None
 
 
+class Seldom:
+    """When something that happens often is told again: rarely enough that a run of days makes no long file."""
+
+    def __init__(self, share: float, least_s: float, largest_s: float) -> None:
+        """share: an interval is this share of the time since the beginning, within `least_s` and `largest_s`."""
+        self._share, self._least_s, self._largest_s = share, least_s, largest_s
+        self._began, self._told = time.monotonic(), -math.inf
+
+    def due(self) -> bool:
+        """Whether it is told now."""
+        now = time.monotonic()
+        interval_s = min(max(self._share * (now - self._began), self._least_s), self._largest_s)
+        if now - self._told < interval_s:
+            return False
+        self._told = now
+        return True
+
+
 def task(description: str) -> Tell:
-    """What a task calls as often as it likes; few enough of it become lines, also in a run of days."""
-    began = time.monotonic()
-    told = -math.inf
+    """What a task calls as often as it likes; few enough of it become lines."""
+    seldom = Seldom(1e-3, 0.05, 1.0)
 
     def step(done: float, total: float, note: str = "") -> None:
-        nonlocal told
-        if _current is None:
-            return
-        now = time.monotonic()
-        if done >= total or now - told >= min(max((now - began) / 1000, _LEAST_INTERVAL_S), _LARGEST_INTERVAL_S):
-            told = now
+        if _current is not None and (done >= total or seldom.due()):
             _current.tell("task", name=description, done=float(done), total=float(total), note=note)
 
     tell("task", name=description, done=0.0, total=0.0, note="")

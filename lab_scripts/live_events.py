@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,6 +100,37 @@ def tell_programmed(result: WriteVerifyResult, array: int = 0) -> None:
 def _states(target_s: Array, done: NDArray[np.bool_], failure: NDArray[np.int8]) -> NDArray[np.uint8]:
     state = np.where(failure > 0, DONE + failure, np.where(done, DONE, IN_WORK))
     return np.where(np.isfinite(target_s), state, LEFT_ALONE).astype(np.uint8)
+
+
+@contextmanager
+def telling_reads(crossbar: Crossbar) -> Iterator[None]:
+    """Within this context who looks on sees what is read of the array: the first read, the last, and some between."""
+    if not live.listening():
+        yield
+        return
+    seldom, number = live.Seldom(5e-3, 0.1, 10.0), 0
+    untold: Array | None = None
+
+    def tell(conductance_s: Array) -> None:
+        live.tell(
+            "conductances", number=number, shape=list(crossbar.shape), g=live.packed(conductance_s),
+            board_time_s=crossbar.board_time_s,
+        )  # fmt: skip
+
+    def on_read(conductance_s: Array) -> None:
+        nonlocal number, untold
+        number += 1
+        untold = None if seldom.due() else conductance_s
+        if untold is None:
+            tell(conductance_s)
+
+    crossbar.on_read = on_read
+    try:
+        yield
+    finally:
+        crossbar.on_read = None
+        if untold is not None:
+            tell(untold)
 
 
 def tell_products(title: str, expected_a: Array, got_a: Array) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.board_calibration.measuring import Array, Progress, silent
+from drivers.board import Board
 from drivers.crossbar import Crossbar
 
 VECTORS, REPEATS, PASSES = 64, 16, 64
@@ -35,15 +36,25 @@ def compare(current_a: Array, expected_a: Array, full_scale_a: float) -> Product
     return ProductCheck(float(np.sqrt(np.mean(error**2))), float(noise), full_scale_a)
 
 
-def check_products(crossbar: Crossbar, seed: int = 0, progress: Progress = silent) -> ProductCheck:
-    """Random products against the conductances that the board itself reads.
+def random_products(crossbar: Crossbar, seed: int = 0, progress: Progress = silent) -> tuple[Array, Array]:
+    """Products of random voltages with the array as it is, (repeats, n, n_sl) A, and what the conductances that the
+    board itself reads make of them, (n, n_sl) A.
 
     Gains that are wrong in the same way in reads and in products do not show: only a bench sees those.
     """
-    board, n_bl = crossbar.board, crossbar.shape[1]
-    volts = np.random.default_rng(seed).uniform(-1, 1, (VECTORS, n_bl)) * board.levels.input_v
+    volts = np.random.default_rng(seed).uniform(-1, 1, (VECTORS, crossbar.shape[1])) * crossbar.board.levels.input_v
     conductance = crossbar.read_conductance(repeats=PASSES)
     progress(1, 2, "conductances")
     current = crossbar.mvm(np.tile(volts, (REPEATS, 1, 1)))
     progress(2, 2, "products")
-    return compare(current, volts @ conductance.T, board.adc.vref_v / board.tia.rf_ohm)
+    return current, volts @ conductance.T
+
+
+def full_scale_a(board: Board) -> float:
+    """Current at which the ADC's range ends, A."""
+    return board.adc.vref_v / board.tia.rf_ohm
+
+
+def check_products(crossbar: Crossbar, seed: int = 0) -> ProductCheck:
+    """Random products against the conductances that the board itself reads."""
+    return compare(*random_products(crossbar, seed), full_scale_a(crossbar.board))

@@ -78,3 +78,22 @@ def test_a_failed_command_leaves_no_file(xbar, tmp_path):
     result = xbar("program", "nothing.npy", "--out", tmp_path / "r.nc")
     assert result.exit_code == 4
     assert not list(tmp_path.glob("*.live"))
+
+
+def test_of_many_reads_the_first_and_the_last_are_told(tmp_path):
+    from drivers.connect import open_crossbar
+    from lab_scripts.live_events import telling_reads
+
+    with open_crossbar("mock", seed=1) as crossbar:
+        live.begin(tmp_path / "r.nc", "xbar characterise")
+        with live_file(tmp_path / "r.nc").open() as reader, telling_reads(crossbar):
+            read = [crossbar.read_conductance() for _ in range(40)]
+            between = len(reader.readlines())
+        with live_file(tmp_path / "r.nc").open() as reader:
+            lines = [json.loads(line) for line in reader][1:]
+        assert crossbar.on_read is None
+    assert between <= len(lines) < 40
+    for line, k in ((lines[0], 0), (lines[-1], 39)):
+        assert line["number"] == k + 1
+        told = np.frombuffer(base64.b64decode(line["g"]), "<f4").reshape(line["shape"])
+        np.testing.assert_array_equal(told, read[k].astype(np.float32))

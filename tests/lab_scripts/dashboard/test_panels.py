@@ -99,3 +99,29 @@ def test_a_samplers_observables_stand_beside_those_of_hmc_that_the_folder_holds(
     said = pairs(page, "#sampling-numbers")
     assert float(said["ESS"]) == pytest.approx(flow.run.attrs["ess"], abs=6e-4)
     assert float(said["acceptance"]) == pytest.approx(flow.run.attrs["acceptance"], abs=6e-4)
+
+
+def test_a_calibration_shows_products_without_its_record_and_with_it(page, tell, calibration):
+    tell(calibration, "record.json").on()
+    shows(page, "#run-state", "done")
+    expect(page.locator("#products-choice option")).to_have_text(["nothing corrected", "corrected"])
+    before, after = calibration.of_kind("products")
+    assert pairs(page, "#product-numbers")["rms error"] == f"{after['rms_a'] * 1e9:.1f}nA"
+    page.select_option("#products-choice", label="nothing corrected")
+    expect(page.locator("#product-numbers")).to_contain_text(f"{before['rms_a'] * 1e9:.1f}")
+    assert pairs(page, "#product-numbers")["products"] == str(before["count"])
+
+
+def test_a_characterisation_shows_what_it_reads(page, tell, recorded):
+    pattern = recorded("characterise", "pattern", "--seed", 1, out="pattern.nc")
+    told = tell(pattern)
+    told.on(until=lambda line: line["kind"] == "conductances")
+    expect(page.locator("#map")).to_have_attribute("data-reads", "1")
+    assert page.is_hidden("#views")
+    assert "target" not in pairs(page, "#cell")
+    told.on()
+    shows(page, "#run-state", "done")
+    as_table(page, "#as-table")
+    assert numbers(page, "#values") == pytest.approx(pattern.run.g_check_s.to_numpy() * 1e6, abs=0.006)
+    # No error, no histogram.
+    assert page.is_hidden("#errors")
