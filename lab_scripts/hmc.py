@@ -15,20 +15,13 @@ from lab_scripts.exits import FileError, InputError, OutsideBound, bad_input
 from lab_scripts.live_events import tell_sampling
 from lab_scripts.observables import observable_table, observables_json, report_mass_gap
 from lab_scripts.options import (
-    M2,
-    ActionName,
     Force,
-    G,
     Json,
-    L,
-    Lam,
     Out,
     Seed,
+    TheoryChoice,
     Threads,
-    TimeSites,
-    U,
     action_title,
-    build_action,
     set_threads,
 )
 from lab_scripts.runs import RunFile
@@ -44,13 +37,7 @@ ACTION, MOVES = "sampled_action", "moves"
 def hmc(
     context: typer.Context,
     out: Out,
-    action: ActionName = "phi4",
-    m2: M2 = -4.0,
-    lam: Lam = 5.0,
-    g: G = 1.0,
-    u: U = 0.5,
-    side: L = 4,
-    time_sites: TimeSites = None,
+    of: TheoryChoice,
     configs: Annotated[
         int, typer.Option("--configs", min=10, help="Configurations to keep, over all chains.")
     ] = 10_000,
@@ -92,7 +79,7 @@ def hmc(
     """
     report = Report(as_json=json_output)
     run_file = RunFile.open(context, out, force=force)
-    theory = build_action(action, side, time_sites=time_sites, m2=m2, lam=lam, g=g, u=u)
+    theory = of.build()
     set_threads(threads)
     from anf.measurement.convergence import JUDGED, diagnose
     from anf.measurement.observables import measure, summarise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -83,6 +84,26 @@ def mock_params(backend: str, path: Path | None) -> MockParams | None:
     if backend not in ("mock", "rtl"):
         raise InputError(f"--mock {path}: --backend {backend} has chips of its own; leave it out, or use mock or rtl")
     return load_mock(path)
+
+
+@dataclass(frozen=True)
+class TheoryChoice:
+    """Options of every command that works on one lattice action: those of a parameter of this type, if the command is
+    `expanded`."""
+
+    action: ActionName = "phi4"
+    m2: M2 = -4.0
+    lam: Lam = 5.0
+    g: G = 1.0
+    u: U = 0.5
+    side: L = 4
+    time_sites: TimeSites = None
+
+    def build(self) -> Action:
+        """Raises `InputError`."""
+        return build_action(
+            self.action, self.side, time_sites=self.time_sites, m2=self.m2, lam=self.lam, g=self.g, u=self.u
+        )
 
 
 def build_action(name: str, side: int, *, time_sites: int | None = None, **values: float) -> Action:

@@ -21,22 +21,15 @@ from lab_scripts.exits import InputError, OutsideBound, bad_input
 from lab_scripts.live_events import tell_sampling
 from lab_scripts.observables import observable_table, observables_json, report_mass_gap
 from lab_scripts.options import (
-    M2,
     UNCORRECTED,
-    ActionName,
     FlowChoice,
     Force,
-    G,
     Json,
-    L,
-    Lam,
     Out,
+    TheoryChoice,
     Threads,
-    TimeSites,
-    U,
     Vcd,
     action_title,
-    build_action,
     set_threads,
 )
 from lab_scripts.runs import INCOMPLETE, RunFile
@@ -74,13 +67,7 @@ ESS_PROPOSALS = 2048
 def sample(
     context: typer.Context,
     out: Out,
-    action: ActionName = "phi4",
-    m2: M2 = -4.0,
-    lam: Lam = 5.0,
-    g: G = 1.0,
-    u: U = 0.5,
-    side: L = 4,
-    time_sites: TimeSites = None,
+    of: TheoryChoice,
     layers: Annotated[Layers, typer.Option("--layers", help="What multiplies in the base layers.")] = Layers.digital,
     configs: Annotated[int, typer.Option("--configs", min=10, help="Proposals to draw.")] = 10_000,
     flow_choice: FlowChoice = None,
@@ -155,7 +142,7 @@ def sample(
     if calibration is not None and layers is not Layers.crossbar:
         raise InputError(f"--calibration {calibration}: --layers {layers.value} opens no board; use --layers crossbar")
     corrected = correction.load() if layers is Layers.crossbar else UNCORRECTED
-    theory = build_action(action, side, time_sites=time_sites, m2=m2, lam=lam, g=g, u=u)
+    theory = of.build()
     board = at.board
     set_threads(threads)
     import torch

@@ -13,19 +13,12 @@ from pydantic import BaseModel
 from lab_scripts.console import Report
 from lab_scripts.exits import FileError, InputError, bad_input
 from lab_scripts.options import (
-    M2,
-    ActionName,
     FlowOut,
     Force,
-    G,
     Json,
-    L,
-    Lam,
     Seed,
+    TheoryChoice,
     Threads,
-    TimeSites,
-    U,
-    build_action,
     set_threads,
 )
 from lab_scripts.runs import CHECKPOINT_FILE, RunFile, check_output, command_line, journal_folder, resuming
@@ -54,14 +47,8 @@ class FlowKind(str, Enum):
 def train(
     context: typer.Context,
     out: FlowOut,
+    of: TheoryChoice,
     kind: Annotated[FlowKind, typer.Option("--flow", help="Kind of flow.")] = FlowKind.field,
-    action: ActionName = "phi4",
-    m2: M2 = -4.0,
-    lam: Lam = 5.0,
-    g: G = 1.0,
-    u: U = 0.5,
-    side: L = 4,
-    time_sites: TimeSites = None,
     start: Annotated[
         Path | None,
         typer.Option("--start", help="Flow FILE of the same kind to start from: other couplings or a smaller lattice."),
@@ -121,7 +108,7 @@ def train(
     """
     report = Report(as_json=json_output)
     check_output(out, ".safetensors", force=force)
-    theory = build_action(action, side, time_sites=time_sites, m2=m2, lam=lam, g=g, u=u)
+    theory = of.build()
     mixer_only = {
         "--couplings": couplings, "--channels": channels, "--hidden": hidden, "--blocks": blocks, "--patch": patch,
         "--heads": heads, "--features": features, "--noise-steps": noise_steps,
@@ -179,13 +166,7 @@ def train(
 def finetune(
     context: typer.Context,
     out: FlowOut,
-    action: ActionName = "phi4",
-    m2: M2 = -4.0,
-    lam: Lam = 5.0,
-    g: G = 1.0,
-    u: U = 0.5,
-    side: L = 4,
-    time_sites: TimeSites = None,
+    of: TheoryChoice,
     flow_choice: Annotated[
         str,
         typer.Option("--flow", help="mixer or field, the shipped one with the nearest couplings, or a flow FILE."),
@@ -214,7 +195,7 @@ def finetune(
     """
     report = Report(as_json=json_output)
     run_file = RunFile.open(context, out, force=force, suffix=".safetensors")
-    theory = build_action(action, side, time_sites=time_sites, m2=m2, lam=lam, g=g, u=u)
+    theory = of.build()
     set_threads(threads)
     from anf.arrays import adaptation
     from anf.flows.checkpoint import save_flow
