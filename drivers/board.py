@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from drivers import dac80508
+from drivers.dac import FULL_SCALE, NOP, write_frame
+from drivers.dac_parts import AnyDac
 from drivers.limits import Limits, Section
 from firmware_bridge.bridge import SequencerConfig, SequencerLimits
 from firmware_bridge.errors import BoardError, ProtocolError
-from firmware_bridge.isa import DAC_CHANNELS
 from firmware_bridge.timing import SequencerTiming
 from firmware_bridge.wiring import Wiring
 
@@ -30,19 +30,6 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 class BoardFileError(BoardError):
     """A board file that cannot be used: which key, what it holds, what it may hold."""
-
-
-class DacSettings(Section):
-    """Span of the DACs: VREF / DIV · GAIN."""
-
-    vref_v: float = Field(2.5, gt=0)
-    ref_divide: Literal[1, 2] = 1
-    gain: Literal[1, 2] = 2
-
-    @property
-    def span_v(self) -> float:
-        """Full-scale output, V."""
-        return dac80508.span_v(vref_v=self.vref_v, ref_divide=self.ref_divide, gain=self.gain)
 
 
 class TiaSettings(Section):
@@ -127,7 +114,7 @@ class Board(Section):
     name: str
     chip: str = Field("", max_length=64, description="the array on it, as you call it: its doses are kept by this")
     wiring: Wiring
-    dac: DacSettings
+    dac: AnyDac
     tia: TiaSettings
     adc: AdcSettings
     timing: SequencerTiming = SequencerTiming()
@@ -141,7 +128,12 @@ class Board(Section):
 
     @model_validator(mode="after")
     def _levels_within_limits(self) -> Board:
-        top = self.dac.span_v * (1 - 1 / dac80508.FULL_SCALE)
+        if self.wiring.dac_channels != self.dac.CHANNELS:
+            raise ValueError(
+                f"wiring.dac_channels = {self.wiring.dac_channels}, but a {self.dac.part} (dac.part) has "
+                f"{self.dac.CHANNELS} channels"
+            )
+        top = self.dac.span_v * (1 - 1 / FULL_SCALE)
         for key, value, limit in (
             ("wiring.vcm_v", self.wiring.vcm_v, top),
             ("wiring.vform_v", self.wiring.vform_v, top),
@@ -184,29 +176,30 @@ class Board(Section):
     def sequencer(self) -> SequencerConfig:
         """Registers of the sequencer for this board: its clock, the frames that make the DACs safe, and the limits that
         it holds against any program: those of single lines and pulses. `drivers.interlock` knows the rest."""
-        reset = dac80508.write_frame(dac80508.TRIGGER, dac80508.TRIGGER_SOFT_RESET)
         return SequencerConfig(
             timing=self.timing,
-            safe_wait_cycles=self.timing.cycles(dac80508.RESET_WAIT_S),
-            safe_frames=(reset,),
+            safe_wait_cycles=self.timing.cycles(self.dac.RESET_WAIT_S),
+            safe_frames=(write_frame(*self.dac.RESET),),
             watchdog_cycles=self.timing.cycles(self.limits.host_silence_s),
             limits=self._sequencer_limits(),
         )
 
     def _sequencer_limits(self) -> SequencerLimits:
-        limits, lsb_v = self.limits, self.dac.span_v / dac80508.FULL_SCALE
-        code = [(0, dac80508.FULL_SCALE - 1)] * (DAC_CHANNELS * self.wiring.n_dacs)
+        limits, dac, lsb_v = self.limits, self.dac, self.dac.span_v / FULL_SCALE
+        code = [(0, FULL_SCALE - 1)] * (self.wiring.n_channels)
         for channels, (low_v, high_v) in ((self.wiring.bl_dac, limits.bl_v), (self.wiring.wl_dac, limits.wl_v)):
             # To the nearest code, as a voltage at its limit is converted.
-            pair = tuple(min(round(v / lsb_v), dac80508.FULL_SCALE - 1) for v in (low_v, high_v))
+            pair = tuple(min(round(v / lsb_v), FULL_SCALE - 1) for v in (low_v, high_v))
             for channel in channels:
                 code[channel] = (pair[0], pair[1])
-        registers = (dac80508.NOP, dac80508.SYNC, dac80508.GAIN, dac80508.TRIGGER)
+        settings = (*dac.setup(), dac.WAIT_FOR_LDAC, dac.LDAC, dac.RESET)
+        registers = {NOP, *range(dac.CHANNELS, 2 * dac.CHANNELS)} | {register for register, _ in settings}
         widths = [w for kind in (limits.set, limits.reset, limits.form) for w in kind.width_s]
         return SequencerLimits(
+            dac_channels=dac.CHANNELS,
             code=tuple(code),
-            gain_code=dac80508.gain_code(gain=self.dac.gain, ref_divide=self.dac.ref_divide),
-            registers=sum(1 << r for r in registers) | 0xFF << dac80508.DAC0,
+            fixed=dac.setup(),
+            registers=sum(1 << r for r in registers),
             pulse_width=(self.timing.cycles(min(widths)), self.timing.cycles(max(widths))),
             pulse_interval=self.timing.cycles(limits.pulse_interval_s),
             sr_bits=self.wiring.sr_bits,

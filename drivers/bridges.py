@@ -7,9 +7,10 @@ from pathlib import Path
 
 from drivers.board import Board
 from firmware_bridge.bridge import Bridge
-from firmware_bridge.errors import BoardError
+from firmware_bridge.errors import BoardError, ProtocolError
 from firmware_bridge.mock.board import MockBoard, MockParams
 from firmware_bridge.mock.bridge import MockBridge
+from firmware_bridge.mock.dac_chips import CHIPS
 from firmware_bridge.mock.rehearsal import RehearsalBridge
 from firmware_bridge.remote.client import RemoteBridge
 from firmware_bridge.rtl_bridge import RtlBridge
@@ -44,6 +45,13 @@ def open_bridge(
         )
     if mock is None:
         mock = MockParams()
+    if "dac" not in mock.model_fields_set:
+        mock = mock.model_copy(update={"dac": CHIPS[board.dac.part][1]()})
+    if mock.dac.part != board.dac.part:
+        raise ProtocolError(
+            f"the mock's DACs are {mock.dac.part}, the board file says {board.dac.part}; give the mock parameters of "
+            "that, or none"
+        )
     mock = mock.model_copy(
         update={
             "array": mock.array.model_copy(update={"n_sl": board.shape[0], "n_bl": board.shape[1]}),

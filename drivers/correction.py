@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers import ads8324, dac80508, opa4322
+from drivers import ads8324, dac, opa4322
 from drivers.board import Board
 from drivers.calibration_record import CalibrationRecord
 from drivers.line_resistance import LineResistance
@@ -45,7 +45,7 @@ class Correction:
     @classmethod
     def of(cls, record: CalibrationRecord, board: Board) -> Correction:
         n_sl, n_bl = board.shape
-        lsb_v = board.dac.span_v / dac80508.FULL_SCALE
+        lsb_v = board.dac.span_v / dac.FULL_SCALE
         adc = np.array(board.wiring.sl_adc)
         nominal_a = float(opa4322.output_to_current(ads8324.lsb_v(board.adc.vref_v), board.tia.rf_ohm))
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from drivers import ads8324, dac80508, opa4322
+from drivers import ads8324, dac, opa4322
 from drivers.board import Board
 from drivers.calibration_record import CalibrationRecord
 from drivers.correction import Correction
@@ -210,7 +210,7 @@ class Crossbar:
     def _refuse_beyond_range(self, volts: Array) -> None:
         limit = self.board.levels.input_v
         # To half a DAC code, which rounding may add anyway: 0.1 V in single precision is a little more than 0.1 V.
-        bound = limit + self.board.dac.span_v / dac80508.FULL_SCALE / 2
+        bound = limit + self.board.dac.span_v / dac.FULL_SCALE / 2
         low, high = extremes(volts) if volts.size else (0.0, 0.0)
         if not (low >= -bound and high <= bound):  # NaN fails the comparison
             worst = volts.flat[np.argmax(np.where(np.isfinite(volts), np.abs(volts), np.inf))]
@@ -227,8 +227,8 @@ class Crossbar:
         """DAC codes (n, n_bl) of DAC voltages (n, n_bl) relative to the common mode."""
         span_v = self.board.dac.span_v
         if self._correction is not None:
-            return dac80508.volts_to_code(self._correction.bl_code(volts) * (span_v / dac80508.FULL_SCALE), span_v)
-        return dac80508.volts_to_code(volts + self.board.wiring.vcm_v, span_v)
+            return dac.volts_to_code(self._correction.bl_code(volts) * (span_v / dac.FULL_SCALE), span_v)
+        return dac.volts_to_code(volts + self.board.wiring.vcm_v, span_v)
 
     def _linear(self, codes: NDArray) -> Array:
         """ADC codes (…, n_sl) without the INL that is known."""
@@ -292,7 +292,7 @@ class Crossbar:
         return self._lines.convert(bl_code, state)
 
     def held(self, dac_code: Sequence[Codes], *, connect: bool = False) -> AbstractContextManager[Iterator[None]]:
-        """Hold all DAC channels (8 · chips,) at one set of codes after the other, for somebody to measure:
+        """Hold all DAC channels (channels · chips,) at one set of codes after the other, for somebody to measure:
 
             with crossbar.held(codes) as steps:
                 for _ in steps:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers import dac80508 as dac
 from drivers.board import Board
+from drivers.dac import write_frame
 from drivers.doses import Doses
 from drivers.ledger import Ledger
 from drivers.line_state import LineState
@@ -26,7 +26,6 @@ from firmware_bridge.bridge import Bridge, Identity, Result, SequencerConfig
 from firmware_bridge.errors import BoardError, ProtocolError, asked_for
 from firmware_bridge.extremes import extremes
 from firmware_bridge.isa import (
-    DAC_CHANNELS,
     End,
     Gate,
     Instruction,
@@ -43,7 +42,6 @@ from firmware_bridge.journal import Resumed
 from firmware_bridge.program import Clock, Program
 
 _log = logging.getLogger(__name__)
-LDAC_FRAME = dac.write_frame(dac.TRIGGER, dac.TRIGGER_LDAC)
 
 
 @dataclass
@@ -83,8 +81,8 @@ class Interlock:
         self._ledger = ledger
         wiring = board.wiring
         self._bl, self._wl = np.array(wiring.bl_dac), np.array(wiring.wl_dac)
-        self._bl_mask = sum(1 << d for d in {c // DAC_CHANNELS for c in wiring.bl_dac})
-        self._n_dacs = wiring.n_dacs
+        self._bl_mask, self._n_dacs = wiring.dac_mask(wiring.bl_dac), wiring.n_dacs
+        self._dac_channels, self._ldac_frame = wiring.dac_channels, write_frame(*board.dac.LDAC)
         self._channels_of: dict[int, _Channels] = {}
         self._lines = LineState(board)
         self._half_code_v = self._lines.lsb_v / 2
@@ -182,7 +180,7 @@ class Interlock:
 
     @property
     def codes(self) -> NDArray[np.int64]:
-        """What the DACs' buffers hold, (8 · chips,), by all that was sent."""
+        """What the DACs' buffers hold, (channels · chips,), by all that was sent."""
         return self._lines.buffer.copy()
 
     # -- following a program ------------------------------------------------------------------------------------------
@@ -245,16 +243,22 @@ class Interlock:
     def _channels(self, stream: Mvm | Pulses, lines: LineState) -> _Channels:
         """The channels that a stream loads; refuse what cannot be followed."""
         _refuse_crc(stream)
-        if stream.ldac_frame != LDAC_FRAME:
+        if stream.ldac_frame != self._ldac_frame:
             raise ProtocolError(
-                f"{stream.MNEMONIC}: ldac_frame = {stream.ldac_frame:#08x} is not LDAC ({LDAC_FRAME:#08x})"
+                f"{stream.MNEMONIC}: ldac_frame = {stream.ldac_frame:#08x} is not LDAC ({self._ldac_frame:#08x})"
+            )
+        if stream.channels != self._dac_channels:
+            raise ProtocolError(
+                f"{stream.MNEMONIC}: codes for {stream.channels} channels of each DAC; this board's have "
+                f"{self._dac_channels}"
             )
         if stream.dac_mask >> self._n_dacs:
             raise ProtocolError(
                 f"{stream.MNEMONIC}: DAC mask {stream.dac_mask:#x} names DACs that the board does not have"
             )
         if stream.dac_mask not in self._channels_of:
-            flat = [DAC_CHANNELS * d + c for d in mask_indices(stream.dac_mask) for c in range(DAC_CHANNELS)]
+            n = self._dac_channels
+            flat = [n * d + c for d in mask_indices(stream.dac_mask) for c in range(n)]
             self._channels_of[stream.dac_mask] = _Channels(
                 np.array(flat, np.intp), sum(1 << c for c in flat), not set(flat).isdisjoint(self._board.wiring.wl_dac)
             )

@@ -10,16 +10,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers import ads8324, cd4051b, dac80508, opa4322
+from drivers import ads8324, cd4051b, opa4322
 from drivers.board import Board
-from drivers.dac80508 import Dac80508Bank
+from drivers.dac import DacBank, volts_to_code, write_frame
 from drivers.interlock import Interlock
 from drivers.ledger import Ledger
 from drivers.sn74hc595 import Sn74hc595Chain
 from firmware_bridge.bridge import Bridge, Result
 from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.isa import (
-    DAC_CHANNELS,
     ISA_HASH,
     Codes,
     Mvm,
@@ -77,36 +76,35 @@ class LineControl:
         wiring = board.wiring
         self.cycles = self.changes = 0
         self.interlock = Interlock(bridge, board, ledger)
-        self._dac = Dac80508Bank(wiring.n_dacs, gain=board.dac.gain, ref_divide=board.dac.ref_divide)
+        self._dac = DacBank(board.dac, wiring.n_dacs)
         self._chain = Sn74hc595Chain(wiring.sr_devices)
         self._muxes = cd4051b.Cd4051bMuxes(wiring)
         self._bl = np.array(wiring.bl_dac)
         self._wl = np.array(wiring.wl_dac)
-        self._bl_mask = sum(1 << d for d in sorted({c // DAC_CHANNELS for c in wiring.bl_dac}))
+        self._bl_mask = wiring.dac_mask(wiring.bl_dac)
+        self._dac_channels = n = wiring.dac_channels
         # Where the streamed results hold each source line: (position, ADC).
         self._order = np.array(
             [wiring.positions.index(m) * wiring.n_adcs + a for a, m in zip(wiring.sl_adc, wiring.sl_mux, strict=True)]
         )
         self._n_adcs = wiring.n_adcs
         self._adc_mask = (1 << wiring.n_adcs) - 1
-        self._ldac_frame = dac80508.write_frame(dac80508.TRIGGER, dac80508.TRIGGER_LDAC)
+        self._ldac_frame = write_frame(*board.dac.LDAC)
         self._sl = np.arange(wiring.n_sl)
         self._full_scale_a = opa4322.full_scale_a(board.tia.rf_ohm, board.adc.vref_v)
         self._settle = board.timing.cycles(board.settle.dac_s)
         self._mux_settle = board.timing.cycles(board.settle.mux_s)
-        self._vcm_code = int(dac80508.volts_to_code(wiring.vcm_v, board.dac.span_v))
+        self._vcm_code = int(volts_to_code(wiring.vcm_v, board.dac.span_v))
         # Where the codes of the chips that drive bit lines hold each of them.
         chips = mask_indices(self._bl_mask)
-        self._bl_channels = DAC_CHANNELS * len(chips)
-        self._bl_columns = np.array(
-            [chips.index(c // DAC_CHANNELS) * DAC_CHANNELS + c % DAC_CHANNELS for c in wiring.bl_dac]
-        )
+        self._bl_channels = n * len(chips)
+        self._bl_columns = np.array([chips.index(c // n) * n + c % n for c in wiring.bl_dac])
         self._bl_in_order = np.array_equal(self._bl_columns, np.arange(self._bl_channels))
         self._block = min(
             (self.identity.program_words - MEMORY_RESERVE) // (self._bl_channels // 2),
             self.identity.result_words // (len(wiring.positions) * conversion_words(self._adc_mask)),
         )
-        self._codes = np.zeros(DAC_CHANNELS * wiring.n_dacs, np.uint16)
+        self._codes = np.zeros(wiring.n_channels, np.uint16)
         self._state: ReadState | None = None
         self._scans: dict[ReadState, tuple[int, ...]] = {}
         self.interlock.configure(board.sequencer())
@@ -162,7 +160,7 @@ class LineControl:
         if not self._bl_in_order:
             lines, codes = codes, np.full((len(codes), self._bl_channels), self._vcm_code, np.uint16)
             codes[:, self._bl_columns] = lines
-        blocks = codes.reshape(len(codes), self._bl_channels // DAC_CHANNELS, DAC_CHANNELS)
+        blocks = codes.reshape(len(codes), self._bl_channels // self._dac_channels, self._dac_channels)
         out = np.empty((len(codes), wiring.n_sl), np.int16)
         for start in range(0, len(codes), self._block):
             part = slice(start, start + self._block)
@@ -222,18 +220,13 @@ class LineControl:
         """
         if not self._initialised:
             self._initialise()
-        codes = self.interlock.codes.reshape(-1, DAC_CHANNELS)
-        expected = {
-            (dac80508.GAIN, "GAIN"): self._dac.gain_code, (dac80508.SYNC, "SYNC"): dac80508.SYNC_ALL_WAIT,
-            (dac80508.CONFIG, "CONFIG"): 0, (dac80508.STATUS, "STATUS"): 0,
-            **{(dac80508.DAC0 + c, f"DAC{c}"): codes[:, c] for c in range(DAC_CHANNELS)},
-        }  # fmt: skip
+        expected = self._dac.held(self.interlock.codes.reshape(-1, self._dac_channels))
         program = Program()
-        for register, _ in expected:
+        for _, register, _ in expected:
             self._dac.read(program, register)
         answers = self.run(program).words.reshape(len(expected), -1)
         wrong = []
-        for words, ((register, name), value) in zip(answers, expected.items(), strict=True):
+        for words, (name, register, value) in zip(answers, expected, strict=True):
             read = self._dac.parse_read(words, register)
             held = np.broadcast_to(np.asarray(value), read.shape)
             wrong += [(int(c), name, int(held[c]), int(read[c])) for c in np.flatnonzero(read != held)]
@@ -245,7 +238,7 @@ class LineControl:
 
     # -- pulses ------------------------------------------------------------------------------------------------------
     def pulse(self, codes: Codes, widths: NDArray[np.uint32], forming: bool) -> None:
-        """Pulses of `widths` (n,) cycles with all DACs at `codes` (n, chips, 8), or none of them if one is refused."""
+        """Pulses of `widths` (n,) cycles with all DACs at `codes` (n, chips, channels); none if one is refused."""
         if not self._initialised:
             self._initialise()
         block = (self.identity.program_words - MEMORY_RESERVE) // (1 + codes[0].size // 2)
@@ -287,7 +280,7 @@ class LineControl:
         """From any state to the DACs at `_codes`, bit lines disconnected and muxes at rest."""
         program = Program()
         program.append(cd4051b.DISCONNECT)
-        self._dac.initialise(program, self.board.timing, self._codes.reshape(-1, DAC_CHANNELS))
+        self._dac.initialise(program, self.board.timing, self._codes.reshape(-1, self._dac_channels))
         self._chain.write(program, self._muxes.word())
         self._chain.enable(program, True)
         return program
@@ -312,10 +305,10 @@ class LineControl:
         level_v = board.wiring.vform_v if state.reference == "form" else board.wiring.vcm_v
         on_v = board.levels.wl_on_v + level_v - board.wiring.vcm_v if state.gate_v is None else state.gate_v
         program = Program()
-        self._codes[self._bl] = dac80508.volts_to_code(level_v, board.dac.span_v)
+        self._codes[self._bl] = volts_to_code(level_v, board.dac.span_v)
         rows = slice(None) if state.rows is None else list(state.rows)
         self._codes[self._wl] = 0
-        self._codes[self._wl[rows]] = dac80508.volts_to_code(on_v, board.dac.span_v)
+        self._codes[self._wl[rows]] = volts_to_code(on_v, board.dac.span_v)
         self._write_codes(program)
         if (state.bit_lines, state.reference) != (before.bit_lines, before.reference):
             self._chain.write(program, self._muxes.word(bl=state.bit_lines, reference=state.reference))
@@ -324,7 +317,7 @@ class LineControl:
         self._state = state
 
     def _write_codes(self, program: Program) -> None:
-        self._dac.load(program, self._codes.reshape(-1, DAC_CHANNELS))
+        self._dac.load(program, self._codes.reshape(-1, self._dac_channels))
         self._dac.ldac(program)
 
     def run(self, program: Program) -> Result:

@@ -7,15 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers import dac80508 as dac
 from drivers.board import Board
+from drivers.dac import FULL_SCALE, NOP, READ, write_frame
 from firmware_bridge.errors import ProtocolError
-from firmware_bridge.isa import DAC_CHANNELS
 from firmware_bridge.wiring import Wiring
 
 Volts = NDArray[np.floating]
 
-ALL_CHANNELS = (1 << DAC_CHANNELS) - 1
 UNKNOWN = -1
 """In the place of a code."""
 
@@ -27,18 +25,22 @@ class LineState:
 
     Attributes
     ----------
-    buffer, active: (8 · chips,) codes in the DACs' buffers and on their outputs, `UNKNOWN` where so.
-    waits_for_ldac: bit 8 · chip + channel is set where a buffer waits for LDAC.
+    buffer, active: (channels · chips,) codes in the DACs' buffers and on their outputs, `UNKNOWN` where so.
+    waits_for_ldac: bit channels · chip + channel is set where a buffer waits for LDAC.
     reach_v: bound on the bias of connected bit lines, V, if somebody has looked since the lines last changed.
-    span_set: chips whose GAIN has been written since their last reset; the datasheet contradicts itself on its reset
-    value. chain: word on the shift-register chain, None where unknown; `enabled`: its outputs are driven. gate: bit
-    lines connected.
+    span_set: chips that have been set up since their last reset, so that a code means a voltage.
+    chain: word on the shift-register chain, None where unknown; `enabled`: its outputs are driven.
+    gate: bit lines connected.
     """
 
     def __init__(self, board: Board) -> None:
         self._board = board
-        self.lsb_v = board.dac.span_v / dac.FULL_SCALE
-        self._gain_code = dac.gain_code(gain=board.dac.gain, ref_divide=board.dac.ref_divide)
+        dac = board.dac
+        self.lsb_v = dac.span_v / FULL_SCALE
+        self._channels, self._setup = dac.CHANNELS, dict(dac.setup())
+        self._all_channels = (1 << dac.CHANNELS) - 1
+        self._reset, self._ldac = write_frame(*dac.RESET), write_frame(*dac.LDAC)
+        self._sync = dac.WAIT_FOR_LDAC[0]
         self._bl = np.array(board.wiring.bl_dac)
         self._n_dacs, self._sr_bits = board.wiring.n_dacs, board.wiring.sr_bits
         self._not_adc = ~sum(1 << b for b in board.wiring.adc_select.bits())
@@ -53,10 +55,11 @@ class LineState:
 
     def power_up(self) -> None:
         """Everything unknown until the drivers have initialised it; bit lines disconnected."""
-        self.buffer = self.active = np.full(DAC_CHANNELS * self._n_dacs, UNKNOWN)
+        self.buffer = self.active = np.full(self._channels * self._n_dacs, UNKNOWN)
         self.waits_for_ldac = 0
         self.reach_v: float | None = None
         self.span_set: frozenset[int] = frozenset()
+        self._written: frozenset[tuple[int, int]] = frozenset()
         self.chain: int | None = None
         self.enabled = self.gate = False
 
@@ -65,41 +68,43 @@ class LineState:
         """A DAC takes a frame; returns whether an output may have changed."""
         if chip >= self._n_dacs:
             raise ProtocolError(f"a frame for DAC {chip}; the board has {self._n_dacs}, counted from 0")
-        if frame & dac.READ:
+        if frame & READ:
             return False
         register, data = frame >> 16 & 0x7F, frame & 0xFFFF
-        channels = slice(DAC_CHANNELS * chip, DAC_CHANNELS * (chip + 1))
-        if register == dac.TRIGGER and data == dac.TRIGGER_SOFT_RESET:
-            self._put(channels, UNKNOWN)
-            self.waits_for_ldac &= ~(ALL_CHANNELS << DAC_CHANNELS * chip)
+        n, first = self._channels, self._channels * chip
+        if n <= register < 2 * n:
+            return self._write(chip, first + register - n, data)
+        if frame == self._ldac:
+            waits = self.waits_for_ldac >> first
+            self._put([first + c for c in range(n) if waits >> c & 1])
+            return True
+        if frame == self._reset:
+            self._put(slice(first, first + n), UNKNOWN)
+            self.waits_for_ldac &= ~(self._all_channels << first)
             self.span_set -= {chip}
+            self._written -= {(chip, r) for r in self._setup}
             return True
-        if register == dac.TRIGGER and data == dac.TRIGGER_LDAC:
-            waits = self.waits_for_ldac >> DAC_CHANNELS * chip
-            self._put([channels.start + c for c in range(DAC_CHANNELS) if waits >> c & 1])
-            return True
-        if register == dac.GAIN:
-            if data != self._gain_code:
+        if register in self._setup:
+            if data != self._setup[register]:
                 raise ProtocolError(
-                    f"DAC {chip}: GAIN = {data:#06x} sets another span than the board file ({self._gain_code:#06x})"
+                    f"DAC {chip}: {data:#06x} in register {register:#x} sets it up in another way than the board file "
+                    f"({self._setup[register]:#06x})"
                 )
-            self.span_set |= {chip}
+            self._written |= {(chip, register)}
+            if all((chip, r) in self._written for r in self._setup):
+                self.span_set |= {chip}
             return True
-        if register == dac.SYNC:
-            self.waits_for_ldac &= ~(ALL_CHANNELS << DAC_CHANNELS * chip)
-            self.waits_for_ldac |= (data & ALL_CHANNELS) << DAC_CHANNELS * chip
+        if register == self._sync:
+            self.waits_for_ldac &= ~(self._all_channels << first)
+            self.waits_for_ldac |= (data & self._all_channels) << first
             return False
-        if dac.DAC0 <= register < dac.DAC0 + DAC_CHANNELS:
-            return self._write(chip, DAC_CHANNELS * chip + register - dac.DAC0, data)
-        if register != dac.NOP:
+        if register != NOP:
             raise ProtocolError(f"DAC {chip}: the interlock cannot follow a write to register {register:#x}")
         return False
 
     def _write(self, chip: int, channel: int, code: int) -> bool:
         if chip not in self.span_set:
-            raise ProtocolError(
-                f"DAC {chip}: a code before GAIN was written; its span is unknown, initialise the board"
-            )
+            raise ProtocolError(f"DAC {chip}: a code before it was set up; its span is unknown, initialise the board")
         if self.waits_for_ldac >> channel & 1:
             self.buffer = _set(self.buffer, channel, code)
             return False

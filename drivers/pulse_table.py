@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from drivers import dac80508
+from drivers import dac
 from drivers.board import Board
 from firmware_bridge.errors import LimitError, ProtocolError
-from firmware_bridge.isa import DAC_CHANNELS, Codes
+from firmware_bridge.isa import Codes
 from firmware_bridge.singles import MAX_WIDTH
 
 Array = NDArray[np.float64]
@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 def pulse_table(
     board: Board, amplitude_v: ArrayLike, gate_v: ArrayLike, width_s: ArrayLike, reference_v: float
 ) -> tuple[Codes, NDArray[np.uint32]]:
-    """Codes (entries, chips, 8) of all DACs and widths (entries,) in cycles.
+    """Codes (entries, chips, channels) of all DACs and widths (entries,) in cycles.
 
     Arguments as in `Crossbar.apply_pulses`, all relative to source lines at `reference_v`. An entry is one bit line at
     one amplitude and width, with every row that shares it at its own gate voltage; entries come in that order. Raises
@@ -40,13 +40,13 @@ def pulse_table(
     keys = np.stack([column, amplitude[cells], width[cells]], axis=1)
     entries, entry = np.unique(keys, axis=0, return_inverse=True)
     entry = entry.reshape(-1)
-    lines = np.zeros((len(entries), DAC_CHANNELS * wiring.n_dacs), np.uint16)
-    lines[:, bl] = dac80508.volts_to_code(reference_v, span_v)
+    lines = np.zeros((len(entries), wiring.n_channels), np.uint16)
+    lines[:, bl] = dac.volts_to_code(reference_v, span_v)
     driven = bl[entries[:, 0].astype(int)]
-    lines[np.arange(len(entries)), driven] = dac80508.volts_to_code(entries[:, 1] + reference_v, span_v)
-    lines[entry, wl[row]] = dac80508.volts_to_code(gate[cells] + reference_v, span_v)
+    lines[np.arange(len(entries)), driven] = dac.volts_to_code(entries[:, 1] + reference_v, span_v)
+    lines[entry, wl[row]] = dac.volts_to_code(gate[cells] + reference_v, span_v)
     widths = np.array([_width_cycles(board, w) for w in entries[:, 2]], np.uint32)
-    return lines.reshape(len(entries), wiring.n_dacs, DAC_CHANNELS), widths
+    return lines.reshape(len(entries), wiring.n_dacs, wiring.dac_channels), widths
 
 
 def real_numbers(name: str, values: ArrayLike) -> Array:

@@ -9,14 +9,17 @@ from typing import Annotated, Protocol
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from firmware_bridge.errors import ProtocolError
-from firmware_bridge.isa import DAC_CHANNELS, Words
+from firmware_bridge.isa import MAX_DACS, Channels, Words
 from firmware_bridge.program import Program
 from firmware_bridge.singles import MAX_CHAIN_BITS, MAX_WIDTH
 from firmware_bridge.timing import SequencerTiming
 
-BRDCAST = 6
-"""DAC80508 register that loads all channels at once."""
+BRDCAST = {8: 0x6, 16: 0xF}
+"""Register that loads all channels of a DAC at once, by their number: that of the DAC80508, and of the DAC81416."""
 MAX_CODE = 0xFFFF
+MAX_CHANNELS = 16 * MAX_DACS
+MAX_FIXED = 8
+ANY_REGISTER = (1 << 32) - 1
 MAX_CYCLES = (1 << 32) - 1
 """What a register of the sequencer can hold."""
 
@@ -54,6 +57,7 @@ def _ordered(pair: tuple[int, int]) -> tuple[int, int]:
 
 
 Code = Annotated[int, Field(ge=0, le=MAX_CODE)]
+DacRegister = Annotated[int, Field(ge=0, le=0x7F)]
 Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 
 
@@ -62,14 +66,16 @@ class SequencerLimits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    dac_channels: Channels = 8
+    """Channels of each DAC; their registers begin at this address."""
     code: tuple[Annotated[tuple[Code, Code], AfterValidator(_ordered)], ...] = Field(
-        default=(), max_length=8 * DAC_CHANNELS
+        default=(), max_length=MAX_CHANNELS
     )
-    """(low, high), both allowed, of DAC channel 8·chip + channel; channels beyond the end are free."""
-    gain_code: Code | None = None
-    """The only value that GAIN may be given."""
-    registers: int = Field(default=0xFFFF, ge=0, le=0xFFFF)
-    """Bit r: register r of a DAC may be written."""
+    """(low, high), both allowed, of DAC channel dac_channels · chip + channel; channels beyond the end are free."""
+    fixed: tuple[tuple[DacRegister, Code], ...] = Field(default=(), max_length=MAX_FIXED)
+    """(register, value): the only value that a register of a DAC may be given."""
+    registers: int = Field(default=ANY_REGISTER, ge=0, le=ANY_REGISTER)
+    """Bit r: register r of a DAC may be written; with all of them set, those beyond too."""
     pulse_width: Annotated[tuple[Width, Width], AfterValidator(_ordered)] = (1, MAX_WIDTH)
     """(low, high) in cycles, both allowed."""
     pulse_interval: int = Field(default=0, ge=0, le=MAX_CYCLES)
@@ -89,7 +95,7 @@ class SequencerLimits(BaseModel):
     def register_mask(self) -> int:
         """`registers`, without BRDCAST where any channel is limited: it would reach all of them."""
         limited = any(pair != (0, MAX_CODE) for pair in self.code)
-        return self.registers & ~(1 << BRDCAST if limited else 0)
+        return self.registers & ~(1 << BRDCAST[self.dac_channels] if limited else 0)
 
 
 class SequencerConfig(BaseModel):
@@ -148,7 +154,7 @@ def latch(held: SequencerLimits | None, limits: SequencerLimits) -> None:
     holds, wanted = _as_held(held), _as_held(limits)
     for name, value in wanted.items():
         if holds[name] != value:
-            # 64 pairs of codes help nobody.
+            # A pair of codes for each channel helps nobody.
             is_, was = ("", "") if name == "code" else (f" = {value}", f", {holds[name]}")
             raise ProtocolError(
                 f"limits.{name}{is_} differs from what the board holds since it was first configured{was}; use the "
@@ -158,7 +164,7 @@ def latch(held: SequencerLimits | None, limits: SequencerLimits) -> None:
 
 def _as_held(limits: SequencerLimits) -> dict[str, object]:
     """Limits as the sequencer holds them: for every channel, and without what they exclude."""
-    free = ((0, MAX_CODE),) * (8 * DAC_CHANNELS - len(limits.code))
+    free = ((0, MAX_CODE),) * (MAX_CHANNELS - len(limits.code))
     held = {name: getattr(limits, name) for name in SequencerLimits.model_fields}
     return held | {"code": (*limits.code, *free), "registers": limits.register_mask}
 

@@ -11,12 +11,13 @@ import sys
 from enum import IntEnum, IntFlag
 from typing import Literal, NamedTuple
 
-from firmware_bridge.isa import DAC_CHANNELS, INSTRUCTIONS, ISA_HASH, ISA_VERSION
+from firmware_bridge.bridge import MAX_FIXED
+from firmware_bridge.isa import INSTRUCTIONS, ISA_HASH, ISA_VERSION, MAX_DACS
 from firmware_bridge.timing import SequencerTiming
 
 GATEWARE_ID = 0x58424152
 """The register ID: XBAR in ASCII."""
-N_DACS, N_ADCS = 8, 32
+N_DACS, N_ADCS = MAX_DACS, 32
 """Buses that the gateware has; a board may use fewer."""
 PROGRAM_WORDS = 24576
 RESULT_WORDS = 24576
@@ -64,7 +65,7 @@ class Event(IntFlag):
     ACCESS = 8
 
 
-TIMING_BASE, TIMING_WIDTH, SAFE_FRAME_BASE, LIMIT_CODE_BASE = 0x10, 16, 0x20, 0x40
+TIMING_BASE, TIMING_WIDTH, SAFE_FRAME_BASE, LIMIT_CODE_BASE = 0x10, 16, 0x20, 0x80
 TIMING_FIELDS = tuple(name for name in SequencerTiming.model_fields if name != "clock_hz")
 REGISTERS = (
     Register("ID", 0x00, 32, "r", "XBAR in ASCII"),
@@ -98,36 +99,37 @@ REGISTERS = (
         for i, name in enumerate(TIMING_FIELDS)
     ),
     Register("SAFE_FRAME", SAFE_FRAME_BASE, 24, "rw", "frames that make safe", SAFE_FRAMES),
-    Register("LIMIT_GAIN", 0x30, 17, "rw", "15:0 the only GAIN value, bit 16 any"),
-    Register("LIMIT_REGISTERS", 0x31, 16, "rw", "bit r: DAC register r may be written"),
+    Register("LIMIT_WIDE", 0x30, 1, "rw", "1: a DAC has 16 channels, in registers 10h … 1Fh; 0: 8, in 8h … Fh"),
+    Register("LIMIT_REGISTERS", 0x31, 32, "rw", "bit r: DAC register r may be written"),
     Register("LIMIT_WIDTH_LOW", 0x32, 24, "rw", "shortest pulse, cycles"),
     Register("LIMIT_WIDTH_HIGH", 0x33, 24, "rw", "longest pulse, cycles"),
     Register("LIMIT_INTERVAL", 0x34, 32, "rw", "least busy cycles between the starts of two pulses"),
     Register("LIMIT_SR_BITS", 0x35, 8, "rw", "the only length of a SHIFT, 0 any"),
+    Register("LIMIT_FIXED", 0x38, 25, "rw", "bit 24: DAC register 22:16 may be given the value 15:0 only", MAX_FIXED),
+    Register(
+        "EVENTS",
+        0x40,
+        4,
+        "rw",
+        "bit 0 program or transfer over, 1 something refused, 2 watchdog, 3 refused access; 1 clears",
+    ),
+    Register("EVENT_ENABLE", 0x41, 4, "rw", "events that raise the interrupt"),
+    Register("WATCHDOG", 0x42, 32, "rw", "cycles without an access after which outputs are made safe, 0 never"),
+    Register("CLOCK_HZ", 0x43, 32, "r", "frequency of the clock, Hz"),
+    Register(
+        "BAD_ACCESS", 0x44, 13, "r", "first access refused since the event was cleared: 11:0 byte, bit 12 a write"
+    ),
+    Register("PROGRAM_ADDRESS", 0x45, 32, "rw", "device address of the program"),
+    Register("RESULT_ADDRESS", 0x46, 32, "rw", "device address of the buffer for results"),
+    Register("RESULT_SIZE", 0x47, 16, "rw", "words that the buffer for results holds"),
     Register(
         "LIMIT_CODE",
         LIMIT_CODE_BASE,
         32,
         "rw",
         "of each DAC channel: 31:16 highest code, 15:0 lowest",
-        8 * DAC_CHANNELS,
+        16 * N_DACS,
     ),
-    Register(
-        "EVENTS",
-        0x80,
-        4,
-        "rw",
-        "bit 0 program or transfer over, 1 something refused, 2 watchdog, 3 refused access; 1 clears",
-    ),
-    Register("EVENT_ENABLE", 0x81, 4, "rw", "events that raise the interrupt"),
-    Register("WATCHDOG", 0x82, 32, "rw", "cycles without an access after which outputs are made safe, 0 never"),
-    Register("CLOCK_HZ", 0x83, 32, "r", "frequency of the clock, Hz"),
-    Register(
-        "BAD_ACCESS", 0x84, 13, "r", "first access refused since the event was cleared: 11:0 byte, bit 12 a write"
-    ),
-    Register("PROGRAM_ADDRESS", 0x85, 32, "rw", "device address of the program"),
-    Register("RESULT_ADDRESS", 0x86, 32, "rw", "device address of the buffer for results"),
-    Register("RESULT_SIZE", 0x87, 16, "rw", "words that the buffer for results holds"),
 )
 ADDRESS = {register.name: register.address for register in REGISTERS}
 BUS_BYTES = 4096
@@ -156,7 +158,7 @@ class Fault(IntEnum):
     STOPPED = 14
     LIMIT_CODE = 15
     LIMIT_REGISTER = 16
-    LIMIT_GAIN = 17
+    LIMIT_FIXED = 17
     LIMIT_WIDTH = 18
     LIMIT_INTERVAL = 19
     LIMIT_CHAIN = 20

@@ -40,12 +40,13 @@ from firmware_bridge.singles import (
     SpiWrite,
     Wait,
 )
-from firmware_bridge.streams import DAC_CHANNELS, Mvm, Pulses
+from firmware_bridge.streams import MAX_DACS, Channels, Mvm, Pulses
 
 __all__ = [
-    "BY_MNEMONIC", "BY_OPCODE", "DAC_CHANNELS", "INSTRUCTIONS", "ISA_HASH", "ISA_VERSION", "Codes", "Collect", "End",
-    "Field", "Gate", "Instruction", "Mvm", "Nop", "OutputEnable", "Pulse", "Pulses", "Sample", "Shift", "SpiRead",
-    "SpiWrite", "Streaming", "Wait", "Words", "conversion_words", "decode", "mask_indices", "popcount", "table",
+    "BY_MNEMONIC", "BY_OPCODE", "INSTRUCTIONS", "ISA_HASH", "ISA_VERSION", "MAX_DACS", "Channels", "Codes", "Collect",
+    "End", "Field", "Gate", "Instruction", "Mvm", "Nop", "OutputEnable", "Pulse", "Pulses", "Sample", "Shift",
+    "SpiRead", "SpiWrite", "Streaming", "Wait", "Words", "conversion_words", "decode", "mask_indices", "popcount",
+    "table",
 ]  # fmt: skip
 
 ISA_VERSION = 1

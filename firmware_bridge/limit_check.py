@@ -12,11 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_bridge.bridge import SequencerLimits
+from firmware_bridge.bridge import ANY_REGISTER, SequencerLimits
 from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.extremes import extremes
 from firmware_bridge.isa import (
-    DAC_CHANNELS,
     Instruction,
     Mvm,
     Pulse,
@@ -30,7 +29,7 @@ from firmware_bridge.isa import (
 from firmware_bridge.program import Clock, Program
 from firmware_bridge.timing import SequencerTiming
 
-READ, GAIN, DAC0 = 1 << 23, 4, 8
+READ = 1 << 23
 SOURCE = "sequencer limits, latched at the first configuration"
 ADVICE = "the outputs are safe; change the program, or the board file if it is wrong"
 
@@ -75,22 +74,33 @@ class LimitCheck:
             return
         limits, register, data = self.limits, frame >> 16 & 0x7F, frame & 0xFFFF
         mask = limits.register_mask
-        if mask != 0xFFFF and (register > 15 or not mask >> register & 1):
+        if mask != ANY_REGISTER and not mask >> register & 1:
             allowed = ", ".join(f"{r:#x}" for r in mask_indices(mask))
+            last = 2 * limits.dac_channels - 1
             raise LimitError(
-                f"register of DAC {dac}", register, (0, 15), source=f"{SOURCE}: {allowed} may be written", advice=ADVICE
+                f"register of DAC {dac}",
+                register,
+                (0, last),
+                source=f"{SOURCE}: {allowed} may be written",
+                advice=ADVICE,
             )
-        if register == GAIN and limits.gain_code is not None and data != limits.gain_code:
-            raise LimitError(f"GAIN of DAC {dac}", data, (limits.gain_code,) * 2, source=SOURCE, advice=ADVICE)
-        channel = DAC_CHANNELS * dac + register - DAC0
-        if DAC0 <= register < DAC0 + DAC_CHANNELS and channel < len(limits.code):
-            self._within(f"code of DAC {dac}, channel {register - DAC0}", data, limits.code[channel])
+        for fixed, value in limits.fixed:
+            if register == fixed and data != value:
+                raise LimitError(
+                    f"register {register:#x} of DAC {dac}", data, (value, value), source=SOURCE, advice=ADVICE
+                )
+        at, channels = register - limits.dac_channels, limits.dac_channels
+        flat = channels * dac + at
+        if 0 <= at < channels and flat < len(limits.code):
+            self._within(f"code of DAC {dac}, channel {at}", data, limits.code[flat])
 
     def allows(self, stream: Streaming, timing: SequencerTiming, start: int) -> bool:
         """Whether no single instruction of a stream fetched at cycle `start` would be refused."""
         limits = self.limits
         if not isinstance(stream, Mvm | Pulses) or not stream.count:
             return True
+        if stream.channels != limits.dac_channels:
+            return False
         bounds = _bounds(limits, stream.dac_mask, stream.ldac_frame)
         if not bounds.frames:
             return False
@@ -164,15 +174,17 @@ class _Bounds(NamedTuple):
 @lru_cache(maxsize=64)
 def _bounds(limits: SequencerLimits, dac_mask: int, ldac_frame: int) -> _Bounds:
     check = LimitCheck(limits)
-    pairs = np.full((dac_mask.bit_count(), DAC_CHANNELS, 2), (0, 0xFFFF), np.uint16)
+    channels = limits.dac_channels
+    pairs = np.full((dac_mask.bit_count(), channels, 2), (0, 0xFFFF), np.uint16)
     frames = True
     for row, dac in enumerate(mask_indices(dac_mask)):
-        held = limits.code[DAC_CHANNELS * dac : DAC_CHANNELS * (dac + 1)]
+        held = limits.code[channels * dac : channels * (dac + 1)]
         pairs[row, : len(held)] = np.array(held, np.uint16).reshape(-1, 2)
         try:
             check.frame(dac, ldac_frame)
         except LimitError:
             frames = False
-    frames = frames and limits.register_mask >> DAC0 == (1 << DAC_CHANNELS) - 1
+    frames = frames and limits.register_mask >> channels & (1 << channels) - 1 == (1 << channels) - 1
+    frames = frames and not any(channels <= register < 2 * channels for register, _ in limits.fixed)
     low, high = pairs[..., 0], pairs[..., 1]
     return _Bounds(frames, (int(low.max(initial=0)), int(high.min(initial=0xFFFF))), low, high)

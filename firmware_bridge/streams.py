@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +28,16 @@ from firmware_bridge.timing import SequencerTiming
 Cycles = NDArray[np.int64]
 
 _UINT16 = np.dtype(np.uint16)
-DAC_CHANNELS = 8
-"""Channels of one DAC chip; a streamed vector carries all eight codes of each chip in its mask."""
+MAX_DACS = 8
+"""A DAC mask has eight bits."""
+Channels = Literal[8, 16]
+"""Channels of one DAC. A streamed vector carries a code for every channel of each DAC in its mask; the registers of the
+channels begin at the address that is their number: 8 … 15, or 16 … 31."""
 
 
 @dataclass(frozen=True, eq=False)
 class _CodeStream(Streaming):
-    """Payload: a block of DAC codes, shape (n, DACs in mask, 8)."""
+    """Payload: a block of DAC codes, shape (n, DACs in mask, channels of a DAC)."""
 
     codes: Codes
     dac_mask: int
@@ -42,11 +45,11 @@ class _CodeStream(Streaming):
     settle: int
 
     def __post_init__(self) -> None:
-        codes, expected = self.codes, (self.dac_mask.bit_count(), DAC_CHANNELS)
-        if codes.dtype != _UINT16 or codes.ndim != 3 or codes.shape[1:] != expected:
+        codes, n_dacs = self.codes, self.dac_mask.bit_count()
+        if codes.dtype != _UINT16 or codes.shape[1:] not in ((n_dacs, 8), (n_dacs, 16)):
             raise ProtocolError(
                 f"{self.MNEMONIC}: codes have shape {self.codes.shape} and type {self.codes.dtype}; "
-                f"expected (n, {expected[0]}, {expected[1]}) uint16 for mask {self.dac_mask:#x}"
+                f"expected (n, {n_dacs}, 8 or 16) uint16 for mask {self.dac_mask:#x}"
             )
         super().__post_init__()
 
@@ -54,10 +57,20 @@ class _CodeStream(Streaming):
     def count(self) -> int:
         return len(self.codes)
 
+    @property
+    def channels(self) -> int:
+        """Channels of each DAC, and address of the first one's register."""
+        return self.codes.shape[2]
+
+    @property
+    def wide(self) -> bool:
+        """Whether a DAC has sixteen channels."""
+        return self.channels == 16
+
     def _load(self, k: int, crc: bool) -> Iterator[Instruction]:
         """Frames that bring vector k into the DACs' buffers, one channel of every DAC at a time."""
-        for channel in range(DAC_CHANNELS):
-            address = (8 + channel) << 16
+        for channel in range(self.channels):
+            address = (self.channels + channel) << 16
             yield SpiWrite(self.dac_mask, tuple(address | int(c) for c in self.codes[k, :, channel]), crc)
 
     def _ldac(self, crc: bool) -> Instruction:
@@ -67,6 +80,7 @@ class _CodeStream(Streaming):
 _STREAM_FIELDS = (
     Field("dac_mask", 0, 0, 8, "DACs that a vector loads"),
     Field("crc", 0, 8, 1, "frames carry CRC-8"),
+    Field("wide", 0, 13, 1, "a DAC has 16 channels, in registers 10h … 1Fh; else 8, in 8h … Fh"),
     Field("count", 1, 0, 16, "number of vectors"),
     Field("settle", 2, 0, 32, "cycles from LDAC to the sample or pulse"),
     Field("ldac_frame", 3, 0, 24, "frame that makes the loaded codes active"),
@@ -92,7 +106,7 @@ class Mvm(_CodeStream):
         Field("adc_mask", 4, 0, 32, "ADCs that convert"),
         Field("mux_settle", 5, 0, 32, "cycles from a new mux word to the sample"),
     )
-    PAYLOAD = "mux words (positions × ⌈sr_bits/32⌉), then codes (count × DACs × 8, two to a word)"
+    PAYLOAD = "mux words (positions × ⌈sr_bits/32⌉), then codes (count × DACs × channels, two to a word)"
     COST = "that of `expand()`: ≈ count × positions × conversion"
 
     positions: tuple[int, ...]
@@ -119,7 +133,7 @@ class Mvm(_CodeStream):
     @classmethod
     def payload_words(cls, header: dict[str, int]) -> int:
         mux = header["n_positions"] * chain_words(header["sr_bits"])
-        return mux + header["count"] * popcount(header["dac_mask"]) * DAC_CHANNELS // 2
+        return mux + header["count"] * popcount(header["dac_mask"]) * _channels(header) // 2
 
     @classmethod
     def build(cls, header: dict[str, int], payload: Words) -> Mvm:
@@ -129,7 +143,9 @@ class Mvm(_CodeStream):
             sum(int(payload[p * per + i]) << 32 * i for i in range(per)) for p in range(header["n_positions"])
         )
         return cls(
-            codes=payload[n_mux:].view(np.uint16).reshape(header["count"], popcount(header["dac_mask"]), DAC_CHANNELS),
+            codes=payload[n_mux:]
+            .view(np.uint16)
+            .reshape(header["count"], popcount(header["dac_mask"]), _channels(header)),
             dac_mask=header["dac_mask"],
             ldac_frame=header["ldac_frame"],
             settle=header["settle"],
@@ -174,9 +190,10 @@ class Mvm(_CodeStream):
 
     def schedule(self, timing: SequencerTiming) -> MvmSchedule:
         """When things happen, without expanding the instruction."""
-        n, n_dacs, _ = self.codes.shape
+        n, n_dacs, channels = self.codes.shape
         n_adcs, p = self.adc_mask.bit_count(), len(self.positions)
-        return _mvm_schedule(n, n_dacs, self.crc, p, self.sr_bits, self.settle, self.mux_settle, n_adcs, timing)
+        load = _load_cycles(timing, n_dacs, channels, self.crc)
+        return _mvm_schedule(n, load, p, self.sr_bits, self.settle, self.mux_settle, n_adcs, timing)
 
     def cycles(self, timing: SequencerTiming) -> int:
         return self.schedule(timing).end
@@ -205,17 +222,22 @@ class MvmSchedule(NamedTuple):
     """Length of the instruction."""
 
 
-def _load_cycles(timing: SequencerTiming, n_dacs: int, crc: bool) -> tuple[int, int]:
+def _channels(header: dict[str, int]) -> int:
+    """Channels of each DAC that a decoded header announces."""
+    return 16 if header["wide"] else 8
+
+
+@lru_cache(maxsize=64)
+def _load_cycles(timing: SequencerTiming, n_dacs: int, channels: int, crc: bool) -> tuple[int, int]:
     """Cycles of loading one vector into `n_dacs` chips, and of the LDAC frame."""
     frame = 1 + n_dacs + timing.spi_frame_cycles(32 if crc else 24, read=False)
-    return DAC_CHANNELS * frame, frame
+    return channels * frame, frame
 
 
 @lru_cache(maxsize=64)
 def _mvm_schedule(
     n: int,
-    n_dacs: int,
-    crc: bool,
+    load_ldac: tuple[int, int],
     p: int,
     sr_bits: int,
     settle: int,
@@ -223,10 +245,10 @@ def _mvm_schedule(
     n_adcs: int,
     timing: SequencerTiming,
 ) -> MvmSchedule:
-    """`Mvm.schedule` for n vectors of `n_dacs` chips, p positions and `n_adcs` converters."""
+    """`Mvm.schedule` for n vectors that take `_load_cycles`, p positions and `n_adcs` converters."""
     if not n:
         return MvmSchedule(np.empty((0, p), np.int64), np.empty(0, np.int64), (0, 0), (0, 0), 0, Mvm.HEADER_WORDS)
-    load, ldac = _load_cycles(timing, n_dacs, crc)
+    load, ldac = load_ldac
     shift = 1 + chain_words(sr_bits) + timing.shift_cycles(sr_bits)
     push = (n_adcs + 1) // 2
     start = Mvm.HEADER_WORDS + load + ldac + shift + 2 + settle
@@ -270,7 +292,7 @@ class Pulses(_CodeStream):
     OPCODE = 0x51
     HEADER_WORDS = 4
     LAYOUT = _STREAM_FIELDS
-    PAYLOAD = "widths (count words), then codes (count × DACs × 8, two to a word)"
+    PAYLOAD = "widths (count words), then codes (count × DACs × channels, two to a word)"
     COST = "that of `expand()`: count × (load + LDAC + settle + width)"
 
     widths: NDArray[np.uint32]
@@ -292,13 +314,13 @@ class Pulses(_CodeStream):
 
     @classmethod
     def payload_words(cls, header: dict[str, int]) -> int:
-        return header["count"] * (1 + popcount(header["dac_mask"]) * DAC_CHANNELS // 2)
+        return header["count"] * (1 + popcount(header["dac_mask"]) * _channels(header) // 2)
 
     @classmethod
     def build(cls, header: dict[str, int], payload: Words) -> Pulses:
         n = header["count"]
         return cls(
-            codes=payload[n:].view(np.uint16).reshape(n, popcount(header["dac_mask"]), DAC_CHANNELS),
+            codes=payload[n:].view(np.uint16).reshape(n, popcount(header["dac_mask"]), _channels(header)),
             dac_mask=header["dac_mask"],
             ldac_frame=header["ldac_frame"],
             settle=header["settle"],
@@ -321,7 +343,7 @@ class Pulses(_CodeStream):
 
     def schedule(self, timing: SequencerTiming) -> PulseSchedule:
         """When things happen, without expanding the instruction."""
-        load, ldac = _load_cycles(timing, self.codes.shape[1], self.crc)
+        load, ldac = _load_cycles(timing, *self.codes.shape[1:], self.crc)
         period = load + ldac + 2 + self.settle + 1 + self.widths.astype(np.int64)
         end = self.HEADER_WORDS + np.cumsum(period)
         start = end - self.widths

@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from firmware_bridge.isa import DAC_CHANNELS
+from firmware_bridge.isa import MAX_DACS, Channels
 
-DacChannel = Annotated[int, Field(ge=0, lt=8 * DAC_CHANNELS)]
-"""Flat: 8·chip + channel; a DAC mask has eight bits."""
+DacChannel = Annotated[int, Field(ge=0)]
+"""Flat: channels · chip + channel."""
 Adc = Annotated[int, Field(ge=0, lt=32)]
 MuxInput = Annotated[int, Field(ge=0, le=7)]
 
@@ -64,7 +64,7 @@ class SelectBits(BaseModel):
 
 
 class Wiring(BaseModel):
-    """The netlist. Lines are counted from 0; a flat DAC channel is 8·chip + channel.
+    """The netlist. Lines are counted from 0; a flat DAC channel is dac_channels · chip + channel.
 
     Every bit line goes through a CD4051B that connects it to its DAC channel, the common mode or ground, followed by
     a buffer; the INH pins of all these muxes are the sequencer's pulse gate. Every source line ends at the virtual
@@ -74,6 +74,7 @@ class Wiring(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    dac_channels: Channels = Field(8, description="channels of each DAC")
     bl_dac: tuple[DacChannel, ...] = Field(min_length=1, description="flat DAC channel of each bit line")
     wl_dac: tuple[DacChannel, ...] = Field(min_length=1, description="flat DAC channel of each word line")
     sl_adc: tuple[Adc, ...] = Field(min_length=1, description="ADC of each source line")
@@ -104,6 +105,13 @@ class Wiring(BaseModel):
             pin, times = Counter(pins).most_common(1)[0]
             if times > 1:
                 raise ValueError(f"{name} {pin} is used {times} times; each may drive one line only")
+        there_are = MAX_DACS * self.dac_channels
+        for line, channels in (("bl_dac", self.bl_dac), ("wl_dac", self.wl_dac)):
+            if (beyond := max(channels)) >= there_are:
+                raise ValueError(
+                    f"{line} has DAC channel {beyond}; {MAX_DACS} DACs of {self.dac_channels} channels "
+                    f"(dac_channels) have 0 … {there_are - 1}"
+                )
         if (worst := max(b for s in self.selects for b in s.bits())) >= self.sr_bits:
             raise ValueError(f"shift-register bit {worst} is beyond the chain of {self.sr_devices} × 8 bits")
         return self
@@ -123,7 +131,16 @@ class Wiring(BaseModel):
 
     @property
     def n_dacs(self) -> int:
-        return max(*self.bl_dac, *self.wl_dac) // DAC_CHANNELS + 1
+        return max(*self.bl_dac, *self.wl_dac) // self.dac_channels + 1
+
+    @property
+    def n_channels(self) -> int:
+        """Channels of all DACs."""
+        return self.dac_channels * self.n_dacs
+
+    def dac_mask(self, channels: tuple[int, ...]) -> int:
+        """Mask of the DACs that have any of these flat channels."""
+        return sum(1 << d for d in {c // self.dac_channels for c in channels})
 
     @property
     def n_adcs(self) -> int:

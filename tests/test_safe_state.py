@@ -24,6 +24,7 @@ from drivers.board import load_board
 from drivers.bridges import open_bridge
 from drivers.connect import open_crossbar
 from drivers.crossbar import Crossbar
+from drivers.dac import write_frame
 from firmware_bridge.bridge import Result
 from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.gateware import ADDRESS, Control
@@ -35,7 +36,7 @@ from firmware_bridge.remote.links import Address
 
 WITHIN_S = 10e-3
 BOARD = load_board()
-RESET = dac80508.write_frame(dac80508.TRIGGER, dac80508.TRIGGER_SOFT_RESET)
+RESET = write_frame(dac80508.TRIGGER, dac80508.TRIGGER_SOFT_RESET)
 
 
 class Witness:

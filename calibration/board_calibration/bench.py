@@ -69,7 +69,7 @@ def bench_calibration(
     notes: of an earlier attempt on the same board, whose probes need not be moved again.
     """
     n_sl, n_bl = crossbar.shape
-    steps = Steps(progress, n_sl + 8 * crossbar.board.wiring.n_dacs + 2 * n_bl + 1, notes)
+    steps = Steps(progress, n_sl + crossbar.board.wiring.n_channels + 2 * n_bl + 1, notes)
     findings = Findings()
     # Noted too: what follows is measured against it, however long it takes.
     before = Common(*steps.keep("common mode", lambda: np.array(common_mode(bench))))

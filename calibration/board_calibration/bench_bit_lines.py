@@ -10,11 +10,11 @@ import numpy as np
 from calibration.board_calibration.gates import add_design
 from calibration.board_calibration.measuring import Array, CalibrationError, Steps, estimate, mean_codes, uniform
 from calibration.board_calibration.results import Findings
-from drivers import dac80508
+from drivers import dac
 from drivers.correction import Correction
 from drivers.crossbar import Crossbar
 from drivers.instruments.dmm import DC_VOLTAGE, RESISTANCE
-from firmware_bridge.isa import DAC_CHANNELS, Codes
+from firmware_bridge.isa import Codes
 
 if TYPE_CHECKING:
     from calibration.board_calibration.bench import Bench
@@ -31,8 +31,8 @@ DMM, SMU = "DMM", "SMU"
 
 def dac_channels(crossbar: Crossbar, bench: Bench, findings: Findings, steps: Steps) -> None:
     """dac.*: offset, gain and INL of every channel, at its output, bit lines disconnected."""
-    board, n = crossbar.board, DAC_CHANNELS * crossbar.board.wiring.n_dacs
-    codes = np.rint(np.array(DAC_SHARES) * (dac80508.FULL_SCALE - 1))
+    board, n = crossbar.board, crossbar.board.wiring.n_channels
+    codes = np.rint(np.array(DAC_SHARES) * (dac.FULL_SCALE - 1))
     held = [np.full(n, code, np.uint16) for code in codes]
 
     def at(channel: int) -> Array:
@@ -42,7 +42,7 @@ def dac_channels(crossbar: Crossbar, bench: Bench, findings: Findings, steps: St
 
     seen = steps.noted(range(n), "DAC channels", at)
     design = np.column_stack([np.ones_like(codes), codes, *dac_inl_basis(codes)])
-    lsb_v = board.dac.span_v / dac80508.FULL_SCALE
+    lsb_v = board.dac.span_v / dac.FULL_SCALE
     solved, *_ = np.linalg.lstsq(design / design.max(axis=0), seen.T, rcond=None)
     value = solved / design.max(axis=0)[:, None]
     residual = seen.T - design @ value
@@ -72,7 +72,7 @@ def dac_channels(crossbar: Crossbar, bench: Bench, findings: Findings, steps: St
 
 def dac_inl_basis(code: Array) -> tuple[Array, Array]:
     """Bow and S of a DAC's integral non-linearity, each of peak 1 LSB, zero at both ends of the range."""
-    t = np.asarray(code, float) / (dac80508.FULL_SCALE - 1)
+    t = np.asarray(code, float) / (dac.FULL_SCALE - 1)
     bow = 4 * t * (1 - t)
     return bow, bow * (1.5 * np.sqrt(3.0)) * (1 - 2 * t)
 
@@ -83,7 +83,7 @@ def bit_line_drivers(crossbar: Crossbar, bench: Bench, findings: Findings, steps
     board, n_bl = crossbar.board, crossbar.shape[1]
     wiring = board.wiring
     channels, vcm_v = np.array(wiring.bl_dac), float(findings.estimates["reference.vcm_v"].value[0])
-    slope = (1 + findings.estimates["dac.gain"].value[channels]) * board.dac.span_v / dac80508.FULL_SCALE
+    slope = (1 + findings.estimates["dac.gain"].value[channels]) * board.dac.span_v / dac.FULL_SCALE
     rest = np.rint((vcm_v - findings.estimates["dac.offset_v"].value[channels]) / slope)
     swing = np.rint(board.levels.verify_v / slope)
     correction = Correction.of(findings.record(crossbar, ("bench",)), board)
@@ -120,8 +120,8 @@ def bit_line_drivers(crossbar: Crossbar, bench: Bench, findings: Findings, steps
         )
     vcm = findings.estimates["reference.vcm_v"]
     # Between the two codes the channel bends by its INL: the S does not show in mid-range, the bow does.
-    bow_v = findings.estimates["dac.inl_bow_code"].value[channels] * board.dac.span_v / dac80508.FULL_SCALE
-    middle_v = seen[:, 0].mean(axis=1) + 4 * bow_v * (swing / dac80508.FULL_SCALE) ** 2
+    bow_v = findings.estimates["dac.inl_bow_code"].value[channels] * board.dac.span_v / dac.FULL_SCALE
+    middle_v = seen[:, 0].mean(axis=1) + 4 * bow_v * (swing / dac.FULL_SCALE) ** 2
     zero = rest - (middle_v - vcm_v) / volts_per_code
     gain = VOLTS.of_reading
     findings.add(
@@ -175,7 +175,7 @@ def mux_resistances(crossbar: Crossbar, bench: Bench, findings: Findings, steps:
 def _all_channels(crossbar: Crossbar, bl_code: Sequence[float] | Array) -> Codes:
     """Codes of all DAC channels: bit lines as given, rows on."""
     board = crossbar.board
-    codes = np.zeros(DAC_CHANNELS * board.wiring.n_dacs, np.uint16)
+    codes = np.zeros(board.wiring.n_channels, np.uint16)
     codes[np.array(board.wiring.bl_dac)] = np.asarray(bl_code).astype(np.uint16)
-    codes[np.array(board.wiring.wl_dac)] = dac80508.volts_to_code(board.levels.wl_on_v, board.dac.span_v)
+    codes[np.array(board.wiring.wl_dac)] = dac.volts_to_code(board.levels.wl_on_v, board.dac.span_v)
     return codes

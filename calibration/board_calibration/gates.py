@@ -6,7 +6,7 @@ import numpy as np
 
 from calibration.board_calibration.measuring import Array, CalibrationError, Steps, estimate, uniform
 from calibration.board_calibration.results import Findings, rest_code
-from drivers import dac80508
+from drivers import dac
 from drivers.crossbar import Crossbar
 from drivers.line_control import ReadState
 from drivers.line_resistance import LineResistance
@@ -76,7 +76,7 @@ def _siemens_per_slope(crossbar: Crossbar, findings: Findings) -> Array:
     amperes = findings.estimates.get("sl.amperes_per_code")
     volts = findings.estimates.get("bl.volts_per_code")
     per_code = np.full(crossbar.shape[0], crossbar.nominal_amperes_per_code) if amperes is None else amperes.value
-    return per_code[:, None] / (board.dac.span_v / dac80508.FULL_SCALE if volts is None else volts.value)
+    return per_code[:, None] / (board.dac.span_v / dac.FULL_SCALE if volts is None else volts.value)
 
 
 def fit_drivers(everything: Array, alone: Array, noise: Array, segment_ohm: float) -> tuple[Array, Array]:

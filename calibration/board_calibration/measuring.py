@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers import dac80508
+from drivers import dac
 from drivers.board import Board
 from drivers.crossbar import Crossbar
 from drivers.estimate import Estimate, Shared
@@ -53,12 +53,12 @@ def mean_codes(crossbar: Crossbar, bl_code: NDArray, repeats: int, state: ReadSt
 
 def vcm_code(board: Board) -> float:
     """DAC code that the board file gives the common mode."""
-    return board.wiring.vcm_v / board.dac.span_v * dac80508.FULL_SCALE
+    return board.wiring.vcm_v / board.dac.span_v * dac.FULL_SCALE
 
 
 def verify_codes(board: Board) -> int:
     """DAC codes from the common mode to the voltage of array reads."""
-    return round(board.levels.verify_v / board.dac.span_v * dac80508.FULL_SCALE)
+    return round(board.levels.verify_v / board.dac.span_v * dac.FULL_SCALE)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from calibration.board_calibration.measuring import (
 )
 from calibration.board_calibration.results import Findings, rest_code
 from calibration.board_calibration.self_calibration import ROWS_OFF, STEPS, measure_alone, unknown_rest_v
-from drivers import dac80508
+from drivers import dac
 from drivers.board import Board
 from drivers.correction import INL_HALF_SCALE, Correction
 from drivers.crossbar import Crossbar
@@ -77,7 +77,7 @@ def _amperes(
 ) -> None:
     board = crossbar.board
     n_sl, n_bl = crossbar.shape
-    lsb_v = board.dac.span_v / dac80508.FULL_SCALE
+    lsb_v = board.dac.span_v / dac.FULL_SCALE
     known = findings.estimates.get("bl.volts_per_code")
     volts_per_code = np.full(n_bl, lsb_v) if known is None else known.value
     rest, swing = np.rint(rest_code(board, findings)), np.rint(_swing_v(board, ohm, findings) / volts_per_code)

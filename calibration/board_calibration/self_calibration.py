@@ -20,7 +20,7 @@ from calibration.board_calibration.measuring import (
     verify_codes,
 )
 from calibration.board_calibration.results import Findings, rest_code
-from drivers import ads8324, dac80508
+from drivers import ads8324, dac
 from drivers.board import Board
 from drivers.correction import INL_HALF_SCALE, inl_basis
 from drivers.crossbar import Crossbar
@@ -108,7 +108,7 @@ def bit_lines(crossbar: Crossbar, findings: Findings, steps: Steps) -> None:
     """
     board, wiring = crossbar.board, crossbar.board.wiring
     levels_v = (wiring.vcm_v, wiring.vform_v)
-    lsb_v = board.dac.span_v / dac80508.FULL_SCALE
+    lsb_v = board.dac.span_v / dac.FULL_SCALE
     room = int((board.limits.read_v - board.levels.verify_v) / lsb_v) - 1
     rest = np.full(crossbar.shape[1], vcm_code(board))
     off = mean_codes(crossbar, rest, LEVEL_REPEATS, ROWS_OFF)
@@ -160,7 +160,7 @@ def bit_lines(crossbar: Crossbar, findings: Findings, steps: Steps) -> None:
     spread *= (volts_per_code / distance)[:, None]
     # Between the two levels the mean slope is not quite that at the common mode: INL, within its data sheet's bound.
     covariance = spread @ spread.T + np.diag(
-        (CHORD_LSB * DAC_INL_LSB / np.sqrt(3) * lsb_v / dac80508.FULL_SCALE) ** 2 * np.ones(crossbar.shape[1])
+        (CHORD_LSB * DAC_INL_LSB / np.sqrt(3) * lsb_v / dac.FULL_SCALE) ** 2 * np.ones(crossbar.shape[1])
     )
     scatter = np.sqrt(np.diag(covariance))
     if (scatter > USEFUL * board.tolerances.dac_gain * lsb_v).any():

@@ -20,7 +20,9 @@ from firmware_bridge.mock.ads8324 import AdcParams, AdcTiming, Ads8324
 from firmware_bridge.mock.array import Array, Response
 from firmware_bridge.mock.array_params import ArrayParams
 from firmware_bridge.mock.cd4051b import Cd4051b, MuxParams
-from firmware_bridge.mock.dac80508 import Dac80508, DacParams, SpiTiming
+from firmware_bridge.mock.dac import SpiTiming
+from firmware_bridge.mock.dac80508_sheet import DacParams
+from firmware_bridge.mock.dac_chips import CHIPS, DEFAULT, AnyDacParams, dac_chip
 from firmware_bridge.mock.faults.base import Faults
 from firmware_bridge.mock.opa4322 import Opa4322Tia, TiaParams
 from firmware_bridge.mock.sn74hc595 import ShiftTiming, Sn74hc595Chain
@@ -47,7 +49,7 @@ class MockParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    dac: DacParams = DacParams()
+    dac: AnyDacParams = DacParams()
     mux: MuxParams = MuxParams(level_shifter=True)
     tia: TiaParams = TiaParams()
     adc: AdcParams = AdcParams()
@@ -55,10 +57,10 @@ class MockParams(BaseModel):
     array: ArrayParams = ArrayParams()
 
     @classmethod
-    def ideal(cls) -> MockParams:
-        """Chips without error or noise; the array switches deterministically."""
+    def ideal(cls, dac: str = DEFAULT) -> MockParams:
+        """Chips without error or noise; the array switches deterministically. dac: part of the DACs."""
         return cls(
-            dac=DacParams.ideal(),
+            dac=CHIPS[dac][1].ideal(),
             mux=MuxParams.ideal(),
             tia=TiaParams.ideal(),
             adc=AdcParams.ideal(),
@@ -80,7 +82,12 @@ class MockBoard:
         self.wiring = wiring
         self.params = params or MockParams()
         dacs, muxes, tia, adcs, self_noise, chain, array, levels = np.random.SeedSequence(seed).spawn(8)
-        self.dacs = [Dac80508(self.params.dac, np.random.default_rng(s)) for s in dacs.spawn(wiring.n_dacs)]
+        self.dacs = [dac_chip(self.params.dac, np.random.default_rng(s)) for s in dacs.spawn(wiring.n_dacs)]
+        if wiring.dac_channels != self.dacs[0].CHANNELS:
+            raise ProtocolError(
+                f"a {self.params.dac.part} has {self.dacs[0].CHANNELS} channels, the wiring is for DACs of "
+                f"{wiring.dac_channels}"
+            )
         self.chain = Sn74hc595Chain(wiring.sr_devices, np.random.default_rng(chain))
         bl, reference, adc = muxes.spawn(3)
         self.bl_mux = Cd4051b(self.params.mux, wiring.n_bl, np.random.default_rng(bl))
@@ -290,11 +297,11 @@ class MockBoard:
         return self.faults.quiet(from_s, until_s)
 
     def ready_to_load(self, dac_mask: int) -> bool:
-        """Whether the DACs of the mask take a vector by eight buffered writes and LDAC, outside CRC mode."""
+        """Whether the DACs of the mask take a vector by buffered writes and LDAC, outside CRC mode."""
         return all(self.dacs[d].buffered for d in mask_indices(dac_mask))
 
     def load(self, dac_mask: int, codes: Codes, t_s: float) -> None:
-        """A vector (DACs in mask, 8) becomes active at `t_s`."""
+        """A vector (DACs in mask, channels) becomes active at `t_s`."""
         self._apply_bias(t_s)
         self._quiet = False
         for dac, row in zip(mask_indices(dac_mask), codes, strict=True):

@@ -36,14 +36,13 @@ from firmware_bridge.isa import (
 from firmware_bridge.limit_check import LimitCheck
 from firmware_bridge.mock.ads8324 import AdcTiming, Ads8324
 from firmware_bridge.mock.board import MockBoard
-from firmware_bridge.mock.dac80508 import Dac80508, SpiTiming, crc8
+from firmware_bridge.mock.dac import DacChip, SpiTiming
+from firmware_bridge.mock.dac80508_sheet import crc8
 from firmware_bridge.mock.sn74hc595 import ShiftTiming
 from firmware_bridge.program import Clock, Program
 from firmware_bridge.timing import SequencerTiming
 
 _END = End()
-TRIGGER_LDAC = 0x050010
-"""DAC80508 TRIGGER register, LDAC bit: the frame that streams are expected to end a vector with."""
 
 
 class MockBridge:
@@ -215,7 +214,10 @@ class MockBridge:
         """Execute a stream at once; False, with nothing changed, if it must be spelled out."""
         if not isinstance(stream, Mvm | Pulses) or not stream.count or stream.crc:
             return False
-        if stream.ldac_frame != TRIGGER_LDAC or stream.dac_mask >> len(self.board.dacs):
+        dacs = self.board.dacs
+        if stream.ldac_frame != dacs[0].LDAC_FRAME or stream.dac_mask >> len(dacs):
+            return False
+        if stream.channels != dacs[0].CHANNELS:
             return False
         start_s, until_s = clock.now * self._period, (clock.now + stream.cycles(self._config.timing)) * self._period
         if not self.board.undisturbed(start_s, until_s):
@@ -260,7 +262,7 @@ class MockBridge:
             self.board.pulse(int(pulses.widths[k]) * self._period, float(begin_s[k]))
         return True
 
-    def _check_dacs(self, dacs: list[Dac80508], cycle: int) -> None:
+    def _check_dacs(self, dacs: list[DacChip], cycle: int) -> None:
         for dac in dacs:
             dac.check_stream(cycle * self._period, self._spi[False])
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from firmware_bridge.errors import LimitError
+from firmware_bridge.mock.dac import IDEAL, ChipParams
 from firmware_bridge.mock.limits import Limit
 
 CHIP = "DAC80508"
-N_CHANNELS = 8
-FULL_SCALE_CODE = 0xFFFF
-N_CODES = 65536
+N_CHANNELS: Literal[8] = 8
 
 NOP, DEVICE_ID, SYNC, CONFIG, GAIN, TRIGGER, BRDCAST, STATUS, DAC0 = range(9)
 REGISTER_NAMES = (
@@ -73,65 +70,33 @@ LIMITS = (
 )  # fmt: skip
 
 
-class DacParams(BaseModel):
-    """One DAC80508 and its errors; each error is a spread that the chip draws its own values from."""
+class DacParams(ChipParams):
+    """One DAC80508 and its errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+    part: Literal["DAC80508"] = "DAC80508"
     variant: Literal["Z", "M"] = "Z"
     """Z parts power up and reset to zero scale, M parts to midscale (datasheet)."""
     vdd_v: float = 5.5
     """Analog supply. 5.5 V leaves headroom above the 5 V span."""
-    vref_v: float = Field(default=2.5, gt=0)
-    """Internal reference (datasheet)."""
     ref_headroom_v: float = Field(default=0.2, ge=0)
     """REF-ALM sets and the outputs go to 0 V when VDD - VREF / DIV is below this (recalled)."""
     gain_reset_code: int = Field(default=0x0000, ge=0, le=0x01FF)
     """GAIN after a reset. The datasheet contradicts itself: a driver must write the register, whatever stands here."""
     settling_s: float = Field(default=5e-6, ge=0)
-    """A half-scale step settles to ±2 LSB in this time (recalled); sets the time constant."""
+    """Recalled."""
     offset_sigma_v: float = Field(default=0.5e-3, ge=0)
     offset_max_v: float = Field(default=1.5e-3, ge=0)
-    """Offset error per channel: normal with this σ, clipped to the datasheet's maximum of ±1.5 mV (recalled)."""
+    """±1.5 mV (recalled)."""
     gain_sigma: float = Field(default=0.33e-3, ge=0)
     gain_max: float = Field(default=1e-3, ge=0)
-    """Gain error per channel, relative: normal with this σ, clipped to ±0.1 % of full scale (recalled)."""
-    inl_lsb: float = Field(default=0.5, ge=0)
-    """Peak of each channel's INL; the datasheet's maximum is ±1 LSB."""
+    """±0.1 % of full scale (recalled)."""
     noise_v_rms: float = Field(default=55e-6, ge=0)
-    """Output noise: 78 nV/√Hz (recalled) over the 0.49 MHz noise bandwidth 1 / (4 τ). Drawn by the board, not here."""
+    """78 nV/√Hz (recalled) over 0.49 MHz."""
 
     @classmethod
     def ideal(cls, variant: Literal["Z", "M"] = "Z") -> DacParams:
         """Exact straight line, no noise, outputs settle at once."""
-        return cls(variant=variant, settling_s=0, offset_sigma_v=0, gain_sigma=0, inl_lsb=0, noise_v_rms=0)
-
-    @property
-    def tau_s(self) -> float:
-        """Time constant of the exponential settling, from `settling_s`: 32768 LSB decay to 2 LSB."""
-        return self.settling_s / math.log(32768 / 2)
-
-
-@dataclass(frozen=True)
-class SpiTiming:
-    """What the pins see during one frame, in seconds. `read`: SDO is captured, so the read clock limits apply."""
-
-    sclk_high_s: float
-    sclk_low_s: float
-    cs_setup_s: float
-    cs_hold_s: float
-    cs_high_s: float
-    sdi_setup_s: float
-    sdi_hold_s: float
-    read: bool
-
-    @property
-    def period_s(self) -> float:
-        return self.sclk_high_s + self.sclk_low_s
-
-    def frame_s(self, bits: int) -> float:
-        """Time that CS is low for a frame of `bits` bits."""
-        return self.cs_setup_s + bits * self.period_s + self.cs_hold_s
+        return cls(variant=variant, **IDEAL)
 
 
 def crc8(word: int) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from firmware_bridge.mock import ads8324, cd4051b, dac80508_sheet, opa4322, sn74hc595
+from firmware_bridge.mock import ads8324, cd4051b, dac80508_sheet, dac81416_sheet, opa4322, sn74hc595
 from firmware_bridge.mock.limits import Limit
 
-CHIPS = (dac80508_sheet, sn74hc595, cd4051b, opa4322, ads8324)
+CHIPS = (dac80508_sheet, dac81416_sheet, sn74hc595, cd4051b, opa4322, ads8324)
 TEST = "test_a_value_beyond_the_limit_is_refused"
 """In each chip's test file: parametrised over the chip's ``LIMITS``, so that no limit can lack its violation."""
 

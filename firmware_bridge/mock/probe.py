@@ -166,7 +166,7 @@ class Probe:
         match = re.fullmatch(r"(BL|WL|SL|DAC|TIA|MUX_BL|MUX_ADC|CELL|REF|VCM|MUX_REF)(\d*)(?:,(\d+))?", name)
         counts = {
             "BL": wiring.n_bl, "WL": wiring.n_sl, "SL": wiring.n_sl, "TIA": wiring.n_sl, "CELL": wiring.n_sl,
-            "DAC": 8 * wiring.n_dacs, "MUX_BL": wiring.n_bl, "MUX_ADC": wiring.n_adcs,
+            "DAC": wiring.n_channels, "MUX_BL": wiring.n_bl, "MUX_ADC": wiring.n_adcs,
         }  # fmt: skip
         kind = match[1] if match else ""
         index = int(match[2]) if match and match[2] else -1
@@ -183,7 +183,8 @@ class Probe:
             case "WL":
                 return Source(name, float(board.lines_v(math.inf)[1][index]), 0.0)
             case "DAC":
-                return Source(name, float(board.dacs[index // 8].output_v(math.inf)[index % 8]), 0.0)
+                chip, channel = divmod(index, wiring.dac_channels)
+                return Source(name, float(board.dacs[chip].output_v(math.inf)[channel]), 0.0)
             case "SL":
                 mine = self._carried.get(name, np.zeros(wiring.n_sl))
                 inflow_a = self._array_a()[index] + board.injected_a[index] - mine[index]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_bridge.isa import DAC_CHANNELS, Mvm, mask_indices
+from firmware_bridge.isa import Mvm, mask_indices
 from firmware_bridge.mock.ads8324 import CODE_MAX, CODE_MIN
 from firmware_bridge.mock.array import Flips, Response, excess_voltage
 from firmware_bridge.mock.nonlinearity import substitute
@@ -60,9 +60,10 @@ class Route:
         on_vcm = board.wiring.bl_select.code(fixed_bits) == board.wiring.bl_inputs.vcm
         self._level_v = board.vcm_v if on_vcm else None
         self.converters = [board.adcs[a] for a in self.adcs]
-        self._columns = _positions(chips, board.wiring.bl_dac)
-        self._in_order = np.array_equal(self._columns, np.arange(DAC_CHANNELS * len(chips)))
-        self._wl_columns = _positions([d for d in range(len(board.dacs)) if d not in chips], board.wiring.wl_dac)
+        n = board.wiring.dac_channels
+        self._columns = _positions(chips, board.wiring.bl_dac, n)
+        self._in_order = np.array_equal(self._columns, np.arange(n * len(chips)))
+        self._wl_columns = _positions([d for d in range(len(board.dacs)) if d not in chips], board.wiring.wl_dac, n)
         self._tables: list[NDArray[np.float64]] = []
         self._reference_v = np.nan
         self._poly = _Rows(4, len(board.wiring.bl_dac))
@@ -73,7 +74,8 @@ class Route:
     def of(cls, board: MockBoard, mvm: Mvm) -> Route | None:
         """The route of a stream; None unless it loads all bit lines, no word line, and moves the ADCs' muxes alone."""
         wiring, select = board.wiring, board.wiring.adc_select
-        channels = {DAC_CHANNELS * d + c for d in mask_indices(mvm.dac_mask) for c in range(DAC_CHANNELS)}
+        n = wiring.dac_channels
+        channels = {n * d + c for d in mask_indices(mvm.dac_mask) for c in range(n)}
         inputs = tuple(None if select.inhibited(word) else select.code(word) for word in mvm.positions)
         fixed = {word & ~board.adc_bits for word in mvm.positions}
         if (
@@ -274,9 +276,9 @@ def _excess(relative: Volts) -> Volts:
     return excess_voltage(relative) * (np.abs(relative) > LINEAR_V)
 
 
-def _positions(chips: list[int], channels: tuple[int, ...]) -> NDArray[np.intp]:
-    """Where flat channels stand in the codes of the given chips."""
-    return np.array([DAC_CHANNELS * chips.index(c // DAC_CHANNELS) + c % DAC_CHANNELS for c in channels], np.intp)
+def _positions(chips: list[int], channels: tuple[int, ...], n: int) -> NDArray[np.intp]:
+    """Where flat channels stand in the codes of the given chips, of `n` channels each."""
+    return np.array([n * chips.index(c // n) + c % n for c in channels], np.intp)
 
 
 def _same(a: list[NDArray[np.float64]], b: list[NDArray[np.float64]]) -> bool:

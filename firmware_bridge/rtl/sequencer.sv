@@ -116,7 +116,7 @@ module sequencer
   logic [31:0] stream_settle, stream_mux_settle, stream_adc_mask;
   logic [N_DACS-1:0] stream_dac_mask;
   logic [23:0] stream_ldac_frame;
-  logic stream_crc, stream_is_mvm;
+  logic stream_crc, stream_wide, stream_is_mvm;
   logic [3:0] stream_positions, stream_dacs;
   logic [7:0] stream_sr_bits;
   logic [3:0] stream_sr_words;
@@ -140,7 +140,7 @@ module sequencer
   assign head_words = stream_is_mvm ? {8'b0, stream_positions * {4'b0, stream_sr_words}} : stream_count;
   assign payload = head_pc + (stream_is_mvm ? 16'd6 : 16'd4);
   assign payload_end = {16'b0, payload} + {16'b0, head_words}
-      + {16'b0, stream_count} * {26'b0, stream_dacs, 2'b0};
+      + {16'b0, stream_count} * (stream_wide ? {25'b0, stream_dacs, 3'b0} : {26'b0, stream_dacs, 2'b0});
 
   // Bits of a chain word that its length leaves out.
   logic [31:0] chain_stray;
@@ -243,6 +243,7 @@ module sequencer
       .dac_mask(stream_dac_mask),
       .n_dacs(stream_dacs),
       .crc(stream_crc),
+      .wide(stream_wide),
       .count(stream_count),
       .settle(stream_settle),
       .ldac_frame(stream_ldac_frame),
@@ -475,6 +476,7 @@ module sequencer
         stream_dac_mask <= word[MVM_DAC_MASK_LSB+:MVM_DAC_MASK_WIDTH];
         stream_dacs <= ones(word[MVM_DAC_MASK_LSB+:MVM_DAC_MASK_WIDTH]);
         stream_crc <= word[MVM_CRC_LSB];
+        stream_wide <= word[MVM_WIDE_LSB];
         stream_positions <= word[MVM_N_POSITIONS_LSB+:MVM_N_POSITIONS_WIDTH];
         stream_sr_bits <= word[MVM_SR_BITS_LSB+:MVM_SR_BITS_WIDTH];
         stream_sr_words <= {1'b0, 3'((word[MVM_SR_BITS_LSB+:MVM_SR_BITS_WIDTH] - 8'd1) >> 5)} + 4'd1;

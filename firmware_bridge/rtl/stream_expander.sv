@@ -15,6 +15,7 @@ module stream_expander
     input  logic [       N_DACS-1:0] dac_mask,
     input  logic [              3:0] n_dacs,
     input  logic                     crc,
+    input  logic                     wide,         // a DAC has sixteen channels, not eight
     input  logic [             15:0] count,
     input  logic [             31:0] settle,
     input  logic [             23:0] ldac_frame,
@@ -44,7 +45,7 @@ module stream_expander
   typedef struct packed {
     op_t op;
     logic [3:0] sub;  // word within the instruction
-    logic [2:0] channel;
+    logic [3:0] channel;
     logic [3:0] position;  // mux position that converts
     logic [15:0] vector;  // vector that converts, or entry of the table
     logic prologue;
@@ -78,10 +79,10 @@ module stream_expander
       next.sub = '0;
       unique case (now.op)
         LOAD:
-        if (now.channel != 3'd7) next.channel = now.channel + 1'b1;
+        if (now.channel != (wide ? 4'd15 : 4'd7)) next.channel = now.channel + 1'b1;
         else begin
           next.channel = '0;
-          next.codes = now.codes + {{(ADDRESS_WIDTH - 6) {1'b0}}, n_dacs, 2'b0};
+          next.codes = now.codes + (wide ? {{(ADDRESS_WIDTH - 7) {1'b0}}, n_dacs, 3'b0} : {{(ADDRESS_WIDTH - 6) {1'b0}}, n_dacs, 2'b0});
           if (now.prologue || !is_mvm || last_position) begin
             next.op = LDAC;
           end else begin
@@ -132,7 +133,10 @@ module stream_expander
 
   always_comb begin
     unique case (ahead.op)
-      LOAD: address = ahead.codes + {{(ADDRESS_WIDTH - 6) {1'b0}}, ahead.sub - 4'd1, ahead.channel[2:1]};
+      LOAD:
+      address = ahead.codes + (wide
+          ? {{(ADDRESS_WIDTH - 7) {1'b0}}, ahead.sub - 4'd1, ahead.channel[3:1]}
+          : {{(ADDRESS_WIDTH - 6) {1'b0}}, ahead.sub - 4'd1, ahead.channel[2:1]});
       CHAIN: address = ahead.mux;
       default: address = ahead.width;
     endcase
@@ -142,7 +146,7 @@ module stream_expander
     unique case (now.op)
       LOAD:
       word = now.sub == 0 ? {OP_SPI_WRITE, 15'b0, crc, dac_mask}
-          : {12'b0, 1'b1, now.channel, now.channel[0] ? memory_word[31:16] : memory_word[15:0]};
+          : {11'b0, wide, wide ? now.channel : {1'b1, now.channel[2:0]}, now.channel[0] ? memory_word[31:16] : memory_word[15:0]};
       LDAC: word = now.sub == 0 ? {OP_SPI_WRITE, 15'b0, crc, dac_mask} : {8'b0, ldac_frame};
       CHAIN: word = now.sub == 0 ? {OP_SHIFT, 16'b0, sr_bits} : memory_word;
       SETTLE: word = now.sub == 0 ? {OP_WAIT, 24'b0} : now.first ? settle : mux_settle;

@@ -11,7 +11,7 @@ package xbar_pkg;
   localparam int TIMING_WIDTH = 16;
   localparam logic [31:0] ID_VALUE = 32'h58424152;
   localparam logic [31:0] VERSION_VALUE = 32'h1;
-  localparam logic [31:0] MAP_HASH_VALUE = 32'h65495fcb;
+  localparam logic [31:0] MAP_HASH_VALUE = 32'h9988e1c3;
 
   // Registers, by word address on the host's bus
   localparam logic [7:0] REG_ID = 8'h0;
@@ -40,27 +40,29 @@ package xbar_pkg;
   localparam logic [7:0] REG_ADC_LOW_CLOCKS = 8'h19;
   localparam logic [7:0] REG_ADC_CLOCKS = 8'h1a;
   localparam logic [7:0] REG_SAFE_FRAME = 8'h20;
-  localparam logic [7:0] REG_LIMIT_GAIN = 8'h30;
+  localparam logic [7:0] REG_LIMIT_WIDE = 8'h30;
   localparam logic [7:0] REG_LIMIT_REGISTERS = 8'h31;
   localparam logic [7:0] REG_LIMIT_WIDTH_LOW = 8'h32;
   localparam logic [7:0] REG_LIMIT_WIDTH_HIGH = 8'h33;
   localparam logic [7:0] REG_LIMIT_INTERVAL = 8'h34;
   localparam logic [7:0] REG_LIMIT_SR_BITS = 8'h35;
-  localparam logic [7:0] REG_LIMIT_CODE = 8'h40;
-  localparam logic [7:0] REG_EVENTS = 8'h80;
-  localparam logic [7:0] REG_EVENT_ENABLE = 8'h81;
-  localparam logic [7:0] REG_WATCHDOG = 8'h82;
-  localparam logic [7:0] REG_CLOCK_HZ = 8'h83;
-  localparam logic [7:0] REG_BAD_ACCESS = 8'h84;
-  localparam logic [7:0] REG_PROGRAM_ADDRESS = 8'h85;
-  localparam logic [7:0] REG_RESULT_ADDRESS = 8'h86;
-  localparam logic [7:0] REG_RESULT_SIZE = 8'h87;
+  localparam logic [7:0] REG_LIMIT_FIXED = 8'h38;
+  localparam logic [7:0] REG_EVENTS = 8'h40;
+  localparam logic [7:0] REG_EVENT_ENABLE = 8'h41;
+  localparam logic [7:0] REG_WATCHDOG = 8'h42;
+  localparam logic [7:0] REG_CLOCK_HZ = 8'h43;
+  localparam logic [7:0] REG_BAD_ACCESS = 8'h44;
+  localparam logic [7:0] REG_PROGRAM_ADDRESS = 8'h45;
+  localparam logic [7:0] REG_RESULT_ADDRESS = 8'h46;
+  localparam logic [7:0] REG_RESULT_SIZE = 8'h47;
+  localparam logic [7:0] REG_LIMIT_CODE = 8'h80;
 
   function automatic logic is_register(logic [9:0] address);
     return address <= 10'hd
         || (address >= 10'h10 && address <= 10'h1a)
         || (address >= 10'h20 && address <= 10'h35)
-        || (address >= 10'h40 && address <= 10'h87);
+        || (address >= 10'h38 && address <= 10'h47)
+        || (address >= 10'h80 && address <= 10'hff);
   endfunction
 
   function automatic logic is_writable(logic [9:0] address);
@@ -68,8 +70,9 @@ package xbar_pkg;
         || (address >= 10'h9 && address <= 10'hd)
         || (address >= 10'h10 && address <= 10'h1a)
         || (address >= 10'h20 && address <= 10'h35)
-        || (address >= 10'h40 && address <= 10'h82)
-        || (address >= 10'h85 && address <= 10'h87);
+        || (address >= 10'h38 && address <= 10'h42)
+        || (address >= 10'h45 && address <= 10'h47)
+        || (address >= 10'h80 && address <= 10'hff);
   endfunction
 
   // Timing at power-up, so that making safe before the first configuration works
@@ -128,7 +131,7 @@ package xbar_pkg;
   localparam logic [7:0] FAULT_STOPPED = 8'he;
   localparam logic [7:0] FAULT_LIMIT_CODE = 8'hf;
   localparam logic [7:0] FAULT_LIMIT_REGISTER = 8'h10;
-  localparam logic [7:0] FAULT_LIMIT_GAIN = 8'h11;
+  localparam logic [7:0] FAULT_LIMIT_FIXED = 8'h11;
   localparam logic [7:0] FAULT_LIMIT_WIDTH = 8'h12;
   localparam logic [7:0] FAULT_LIMIT_INTERVAL = 8'h13;
   localparam logic [7:0] FAULT_LIMIT_CHAIN = 8'h14;
@@ -164,6 +167,7 @@ package xbar_pkg;
   localparam logic [7:0] OP_MVM = 8'h50;
   localparam int MVM_DAC_MASK_LSB = 0, MVM_DAC_MASK_WIDTH = 8;
   localparam int MVM_CRC_LSB = 8, MVM_CRC_WIDTH = 1;
+  localparam int MVM_WIDE_LSB = 13, MVM_WIDE_WIDTH = 1;
   localparam int MVM_COUNT_LSB = 0, MVM_COUNT_WIDTH = 16;
   localparam int MVM_SETTLE_LSB = 0, MVM_SETTLE_WIDTH = 32;
   localparam int MVM_LDAC_FRAME_LSB = 0, MVM_LDAC_FRAME_WIDTH = 24;
@@ -174,6 +178,7 @@ package xbar_pkg;
   localparam logic [7:0] OP_PULSES = 8'h51;
   localparam int PULSES_DAC_MASK_LSB = 0, PULSES_DAC_MASK_WIDTH = 8;
   localparam int PULSES_CRC_LSB = 8, PULSES_CRC_WIDTH = 1;
+  localparam int PULSES_WIDE_LSB = 13, PULSES_WIDE_WIDTH = 1;
   localparam int PULSES_COUNT_LSB = 0, PULSES_COUNT_WIDTH = 16;
   localparam int PULSES_SETTLE_LSB = 0, PULSES_SETTLE_WIDTH = 32;
   localparam int PULSES_LDAC_FRAME_LSB = 0, PULSES_LDAC_FRAME_WIDTH = 24;
@@ -195,13 +200,13 @@ package xbar_pkg;
       {OP_SAMPLE, 3'd0}: return 32'h00ffffff;
       {OP_SAMPLE, 3'd1}: return 32'h00000000;
       {OP_COLLECT, 3'd0}: return 32'h00ffffff;
-      {OP_MVM, 3'd0}: return 32'h0000e000;
+      {OP_MVM, 3'd0}: return 32'h0000c000;
       {OP_MVM, 3'd1}: return 32'hffff0000;
       {OP_MVM, 3'd2}: return 32'h00000000;
       {OP_MVM, 3'd3}: return 32'hff000000;
       {OP_MVM, 3'd4}: return 32'h00000000;
       {OP_MVM, 3'd5}: return 32'h00000000;
-      {OP_PULSES, 3'd0}: return 32'h00fffe00;
+      {OP_PULSES, 3'd0}: return 32'h00ffde00;
       {OP_PULSES, 3'd1}: return 32'hffff0000;
       {OP_PULSES, 3'd2}: return 32'h00000000;
       {OP_PULSES, 3'd3}: return 32'hff000000;

@@ -12,6 +12,7 @@ from drivers import dac80508 as dac
 from drivers.board import load_board
 from drivers.cd4051b import Cd4051bMuxes
 from drivers.crossbar import Crossbar
+from drivers.dac import NOP, DacBank, read_frame, volts_to_code, write_frame
 from drivers.sn74hc595 import Sn74hc595Chain
 from firmware_bridge.bridge import SequencerConfig
 from firmware_bridge.errors import BoardError, LimitError, ProtocolError, TimingViolation
@@ -36,11 +37,11 @@ from firmware_bridge.program import Program
 BOARD = load_board()
 TIMING = BOARD.timing
 WIRING = BOARD.wiring
-DACS = dac.Dac80508Bank(WIRING.n_dacs, gain=BOARD.dac.gain, ref_divide=BOARD.dac.ref_divide)
+DACS = DacBank(BOARD.dac, WIRING.n_dacs)
 MUXES = Cd4051bMuxes(WIRING)
-LDAC = dac.write_frame(dac.TRIGGER, dac.TRIGGER_LDAC)
-VCM = int(dac.volts_to_code(WIRING.vcm_v, BOARD.dac.span_v))
-POWER_UP = Wait(TIMING.cycles(dac.RESET_WAIT_S))
+LDAC = write_frame(dac.TRIGGER, dac.TRIGGER_LDAC)
+VCM = int(volts_to_code(WIRING.vcm_v, BOARD.dac.span_v))
+POWER_UP = Wait(TIMING.cycles(BOARD.dac.RESET_WAIT_S))
 ALL = 0xFF
 
 
@@ -51,7 +52,7 @@ def same(frame, mask=ALL):
 def ready(wl_v=4.9):
     """From power-up: bit lines at the common mode, rows on, muxes driven."""
     codes = np.full((WIRING.n_dacs, 8), VCM)
-    codes[4:] = dac.volts_to_code(wl_v, BOARD.dac.span_v)
+    codes[4:] = volts_to_code(wl_v, BOARD.dac.span_v)
     program = Program([Gate(False)])
     DACS.initialise(program, TIMING, codes)
     chain = Sn74hc595Chain(WIRING.sr_devices)
@@ -63,7 +64,7 @@ def ready(wl_v=4.9):
 
 def codes_for(n, chips, seed=0, amplitude_v=0.1):
     volts = np.random.default_rng(seed).uniform(-amplitude_v, amplitude_v, (n, chips, 8)) + WIRING.vcm_v
-    return dac.volts_to_code(volts, BOARD.dac.span_v)
+    return volts_to_code(volts, BOARD.dac.span_v)
 
 
 def mvm(n=3, positions=None, **fields):
@@ -76,8 +77,8 @@ def mvm(n=3, positions=None, **fields):
 
 def pulses(n=3, width=200):
     codes = np.full((n, 8, 8), VCM, np.uint16)
-    codes[np.arange(n), 0, np.arange(n) % 8] = dac.volts_to_code(4.0, BOARD.dac.span_v)
-    codes[:, 4:] = dac.volts_to_code(3.7, BOARD.dac.span_v)
+    codes[np.arange(n), 0, np.arange(n) % 8] = volts_to_code(4.0, BOARD.dac.span_v)
+    codes[:, 4:] = volts_to_code(3.7, BOARD.dac.span_v)
     return Pulses(codes, ALL, LDAC, 800, np.full(n, width, np.uint32))
 
 
@@ -117,12 +118,12 @@ PROGRAMS = {
     "no wait": [Wait(0)],
     "a wait of one cycle": [Wait(1)],
     "a wait of a millisecond": [Wait(100_000)],
-    "a frame to one DAC": [POWER_UP, SpiWrite(0x01, (dac.write_frame(dac.NOP, 0),))],
-    "a frame to the last DAC": [POWER_UP, SpiWrite(0x80, (dac.write_frame(dac.NOP, 0),))],
-    "a frame to every DAC": [POWER_UP, SpiWrite(ALL, same(dac.write_frame(dac.NOP, 0)))],
-    "a read of one DAC": [POWER_UP, *[SpiRead(0x04, (dac.read_frame(dac.DEVICE_ID),))] * 2],
-    "a read of some DACs": [POWER_UP, *[SpiRead(0x5A, same(dac.read_frame(dac.GAIN), 0x5A))] * 2],
-    "a read of every DAC": [POWER_UP, *[SpiRead(ALL, same(dac.read_frame(dac.SYNC)))] * 2],
+    "a frame to one DAC": [POWER_UP, SpiWrite(0x01, (write_frame(NOP, 0),))],
+    "a frame to the last DAC": [POWER_UP, SpiWrite(0x80, (write_frame(NOP, 0),))],
+    "a frame to every DAC": [POWER_UP, SpiWrite(ALL, same(write_frame(NOP, 0)))],
+    "a read of one DAC": [POWER_UP, *[SpiRead(0x04, (read_frame(dac.DEVICE_ID),))] * 2],
+    "a read of some DACs": [POWER_UP, *[SpiRead(0x5A, same(read_frame(dac.GAIN), 0x5A))] * 2],
+    "a read of every DAC": [POWER_UP, *[SpiRead(ALL, same(read_frame(dac.SYNC)))] * 2],
     "one bit shifted": [Shift(1, 1)],
     "eight bits shifted": [Shift(8, 0xA5)],
     "the whole chain shifted": [Shift(16, MUXES.word())],
@@ -170,7 +171,7 @@ def test_a_night_of_random_programs_gives_the_words_of_the_reference(bridge, ref
         lambda: [Gate(True), mvm(int(rng.integers(1, 6)), seed=int(rng.integers(99))), Gate(False)],
         lambda: [pulses(int(rng.integers(1, 6)), int(rng.integers(100, 900))), *list(ready())[1:]],
         lambda: [Gate(True), Wait(int(rng.integers(900, 2000))), Sample(int(rng.integers(1, 256))), Collect()],
-        lambda: [SpiRead(mask := int(rng.integers(1, 256)), same(dac.read_frame(dac.DAC0), mask))],
+        lambda: [SpiRead(mask := int(rng.integers(1, 256)), same(read_frame(dac.DAC0), mask))],
         lambda: [Gate(False), Wait(int(rng.integers(10**5)))],
     ]
     bridge.run(ready()), reference.run(ready())
@@ -190,7 +191,7 @@ def test_a_program_in_two_parts_gives_the_words_of_the_whole(bridge, reference):
 
 
 def test_results_are_the_callers_to_change(bridge):
-    words = bridge.run(Program([POWER_UP, SpiRead(ALL, same(dac.read_frame(dac.DEVICE_ID)))])).words
+    words = bridge.run(Program([POWER_UP, SpiRead(ALL, same(read_frame(dac.DEVICE_ID)))])).words
     words[:] = 0
 
 
@@ -210,13 +211,13 @@ def test_every_dac_says_that_it_is_a_16_bit_dac_with_8_channels(bridge):
 
 @pytest.mark.parametrize("channel", range(8))
 def test_what_is_written_to_a_channel_is_read_back_from_its_chip(bridge, channel):
-    frames = tuple(dac.write_frame(dac.DAC0 + channel, 1000 * chip + channel) for chip in range(8))
+    frames = tuple(write_frame(dac.DAC0 + channel, 1000 * chip + channel) for chip in range(8))
     bridge.run(Program([POWER_UP, SpiWrite(ALL, frames)]))
     assert read_register(bridge, dac.DAC0 + channel) == [1000 * chip + channel for chip in range(8)]
 
 
 def test_frames_go_to_the_chips_of_the_mask_in_ascending_order(bridge):
-    frames = tuple(dac.write_frame(dac.DAC0, value) for value in (11, 33, 77))
+    frames = tuple(write_frame(dac.DAC0, value) for value in (11, 33, 77))
     bridge.run(Program([POWER_UP, SpiWrite(0b10001010, frames)]))
     assert read_register(bridge, dac.DAC0) == [0, 11, 0, 33, 0, 0, 0, 77]
 
@@ -295,7 +296,7 @@ REFUSED = {
     "an end during a conversion": ([*ready(), Sample(1)], ProtocolError, "(END|not) while a conversion is running"),
     "an ADC that is not there": ([*ready(), Sample(256), Collect()], ProtocolError, "board (has 8|does not have)"),
     "frames during a DAC's reset": (
-        [POWER_UP, *[SpiWrite(1, (dac.write_frame(dac.TRIGGER, dac.TRIGGER_SOFT_RESET),))] * 2],
+        [POWER_UP, *[SpiWrite(1, (write_frame(dac.TRIGGER, dac.TRIGGER_SOFT_RESET),))] * 2],
         BoardError, "SOFT-RESET wait",
     ),
     "more words than the memory": ([Nop()] * 30_000, ProtocolError, "30001 words, the memory holds 24576"),
@@ -336,8 +337,8 @@ def test_a_clock_beyond_a_datasheet_is_a_timing_violation_with_its_symbol_and_nu
     fields, symbol = TOO_FAST[name]
     config = SequencerConfig(timing=TIMING.model_copy(update=fields))
     program = Program([
-        POWER_UP, SpiRead(1, (dac.read_frame(dac.DEVICE_ID),)), Shift(16, 0), *[Sample(1), Collect()] * 2,
-        SpiWrite(1, (dac.write_frame(dac.NOP, 0),)),
+        POWER_UP, SpiRead(1, (read_frame(dac.DEVICE_ID),)), Shift(16, 0), *[Sample(1), Collect()] * 2,
+        SpiWrite(1, (write_frame(NOP, 0),)),
     ])  # fmt: skip
     raised = []
     for board in (bridge, reference):
@@ -396,7 +397,7 @@ LIMITED = {
     "a chain of another length": (Shift(8, 0), "bits of a SHIFT = 8 is outside 16"),
     "CONFIG": (SpiWrite(1, (0x030000,)), "register of DAC 0 = 3"),
     "BRDCAST": (SpiWrite(2, (0x060000,)), "register of DAC 1 = 6"),
-    "another span": (SpiWrite(128, (0x040000,)), "GAIN of DAC 7 = 0 is outside 255"),
+    "another span": (SpiWrite(128, (0x040000,)), "register 0x4 of DAC 7 = 0 is outside 255"),
 }
 
 
@@ -424,6 +425,8 @@ def test_what_the_drivers_do_is_within_the_limits(limited):
 
 
 def test_other_limits_are_refused_until_power_up(limited):
-    with pytest.raises(ProtocolError, match=r"limits.gain_code = None differs from what the board holds .*, 255"):
+    with pytest.raises(
+        ProtocolError, match=r"limits.fixed = \(\) differs from what the board holds .*, \(\(4, 255\),\)"
+    ):
         limited.configure(SequencerConfig(timing=TIMING))
     limited.configure(BOARD.sequencer())

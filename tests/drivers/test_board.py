@@ -47,7 +47,8 @@ def test_the_sequencers_limits_are_those_of_the_lines_and_pulses(tmp_path):
     # 5 V span: codes of 5 V / 65536; 5 V itself is one code too high.
     assert limits.code[:32] == ((6554, 58982),) * 32
     assert limits.code[32:] == ((0, 65535),) * 32
-    assert limits.gain_code == 0x00FF
+    assert limits.dac_channels == 8
+    assert limits.fixed == ((4, 0x00FF),)
     # NOP, SYNC, GAIN, TRIGGER and the eight channels; never BRDCAST, CONFIG or read-only ones.
     assert limits.register_mask == 0b1111_1111_0011_0101
     assert limits.pulse_width == (100, 1_000_000)
@@ -69,7 +70,7 @@ WRONG = [
     (r"^rf_ohm = .*$", "", "tia.rf_ohm: Field required", "missing"),
     (r"^vcm_v = .*$", "vcm_v = nan", "wiring.vcm_v: Input should be", "NaN"),
     (r"^vref_v = 0.9", "vref_v = 1.2", "adc.vref_v: Input should be less than or equal to 0.9", "ADC reference"),
-    (r"^gain = 2.*$", "gain = 4", "dac.gain: Input should be 1 or 2", "gain"),
+    (r"^gain = 2.*$", "gain = 4", "dac.DAC80508.gain: Input should be 1 or 2", "gain"),
     (r"^sl_mux = \[0, 1", "sl_mux = [1, 1", "wiring: .*ADC input \\(0, 1\\) is used 2 times", "ADC input twice"),
     (r"^wl_dac = \[32", "wl_dac = [31", "wiring: .*DAC channel 31 is used 2 times", "line twice"),
     (r"^wl_dac = \[32", "wl_dac = [32.5", "wiring.wl_dac.0: Input should be a valid integer", "fraction of a channel"),

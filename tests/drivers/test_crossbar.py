@@ -257,9 +257,9 @@ BAD_PULSES = {
     "endless width": ((CELLS, 1.0, 1.0), LimitError, "width_s = 1 s is outside"),
     "long width": ((CELLS, 1.0, 2e-3), LimitError, "SET width of pulse 0 = 2 ms"),
     "amplitude": ((CELLS + 0.21, 1.0, 1e-5), LimitError, "SET amplitude on BL 5"),
-    "beyond the DAC": ((CELLS + 2.0, 1.0, 1e-5), LimitError, "DAC80508 output = 6.3 V"),
+    "beyond the DAC": ((CELLS + 2.0, 1.0, 1e-5), LimitError, "DAC output = 6.3 V"),
     "gate": ((CELLS, 2.4, 1e-5), LimitError, "gate voltage during SET on WL 4"),
-    "reset gate": ((-CELLS, 2.6, 1e-5), LimitError, "DAC80508 output = 5.1 V"),
+    "reset gate": ((-CELLS, 2.6, 1e-5), LimitError, "DAC output = 5.1 V"),
 }
 
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers import dac80508
-from drivers.dac80508 import Dac80508Bank, code_to_volts, read_frame, volts_to_code, write_frame
+from drivers.dac import DacBank, code_to_volts, read_frame, volts_to_code, write_frame
+from drivers.dac80508 import Dac80508
 from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.isa import SpiRead, SpiWrite, Wait
 from firmware_bridge.program import Program
@@ -24,7 +25,7 @@ def test_a_read_frame_has_the_read_bit_on_top():
 
 @pytest.mark.parametrize("data", [-1, 0x10000])
 def test_data_beyond_16_bits_is_refused(data):
-    with pytest.raises(LimitError, match="DAC80508 register 0x8"):
+    with pytest.raises(LimitError, match="DAC register 0x8"):
         write_frame(dac80508.DAC0, data)
 
 
@@ -38,7 +39,7 @@ def test_data_beyond_16_bits_is_refused(data):
     ],
 )
 def test_the_span_follows_gain_and_divider(setting, volts):
-    assert dac80508.span_v(**setting) == volts
+    assert Dac80508(**setting).span_v == volts
 
 
 @pytest.mark.parametrize(("volts", "code"), [(0.0, 0), (2.5, 0x8000), (5.0 * 65535 / 65536, 0xFFFF), (5.0 / 65536, 1)])
@@ -60,7 +61,7 @@ def test_rounding_costs_at_most_half_a_code(volts, span_v):
 
 @pytest.mark.parametrize("volts", [-1e-3, 5.0, np.nan, np.inf, -np.inf])
 def test_volts_outside_the_span_are_refused_with_value_and_span(volts):
-    with pytest.raises(LimitError, match="DAC80508 output") as refusal:
+    with pytest.raises(LimitError, match="DAC output") as refusal:
         volts_to_code([1.0, volts, 2.0], 5.0)
     assert refusal.value.value == volts or np.isnan(volts)
     assert refusal.value.limit == (0.0, 5.0 * (1 - 1 / 65536))
@@ -76,7 +77,7 @@ def frames(program):
 
 def test_initialising_sends_exactly_these_frames():
     program = Program()
-    Dac80508Bank(2, gain=2, ref_divide=1).initialise(program, SequencerTiming(), np.full((2, 8), 0x8001, np.uint16))
+    DacBank(Dac80508(), 2).initialise(program, SequencerTiming(), np.full((2, 8), 0x8001, np.uint16))
     expected = [
         25_000,  # 250 µs since power-up or a reset that somebody else began
         ("SPI_WRITE", 0b11, ["05000a"] * 2),
@@ -92,7 +93,7 @@ def test_initialising_sends_exactly_these_frames():
 @pytest.mark.parametrize(("gain", "ref_divide", "frame"), [(1, 1, "040000"), (1, 2, "040100"), (2, 2, "0401ff")])
 def test_the_gain_register_follows_the_setting(gain, ref_divide, frame):
     program = Program()
-    Dac80508Bank(1, gain=gain, ref_divide=ref_divide).initialise(
+    DacBank(Dac80508(gain=gain, ref_divide=ref_divide), 1).initialise(
         program, SequencerTiming(), np.zeros((1, 8), np.uint16)
     )
     assert ("SPI_WRITE", 0b1, [frame]) in frames(program)
@@ -101,7 +102,7 @@ def test_the_gain_register_follows_the_setting(gain, ref_divide, frame):
 def test_loading_sends_one_channel_of_every_chip_at_a_time():
     program = Program()
     codes = np.arange(16, dtype=np.uint16).reshape(2, 8)
-    bank = Dac80508Bank(2, gain=2, ref_divide=1)
+    bank = DacBank(Dac80508(), 2)
     bank.load(program, codes)
     assert frames(program) == [
         ("SPI_WRITE", 0b11, [f"{8 + c:02x}{c:04x}", f"{8 + c:02x}{8 + c:04x}"]) for c in range(8)
@@ -110,7 +111,7 @@ def test_loading_sends_one_channel_of_every_chip_at_a_time():
 
 def test_reading_takes_two_frames_and_checks_the_echo():
     program = Program()
-    bank = Dac80508Bank(2, gain=2, ref_divide=1)
+    bank = DacBank(Dac80508(), 2)
     bank.read(program, dac80508.DEVICE_ID)
     assert list(program) == [SpiRead(0b11, (0x810000,) * 2), SpiRead(0b11, (0, 0))]
     words = np.array([0, 0, 0x810814, 0x810815], np.uint32)
@@ -121,5 +122,5 @@ def test_reading_takes_two_frames_and_checks_the_echo():
 
 def test_broadcast_writes_the_same_to_every_chip():
     program = Program()
-    Dac80508Bank(3, gain=2, ref_divide=1).broadcast(program, dac80508.CONFIG, 0x0400)
+    DacBank(Dac80508(), 3).broadcast(program, dac80508.CONFIG, 0x0400)
     assert list(program) == [SpiWrite(0b111, (0x030400,) * 3)]

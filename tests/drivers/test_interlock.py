@@ -6,7 +6,8 @@ import pytest
 from drivers import dac80508
 from drivers.board import Board, load_board
 from drivers.cd4051b import Cd4051bMuxes
-from drivers.dac80508 import Dac80508Bank
+from drivers.dac import DacBank, write_frame
+from drivers.dac80508 import Dac80508
 from drivers.interlock import Interlock
 from drivers.sn74hc595 import Sn74hc595Chain
 from firmware_bridge.bridge import Result, SequencerConfig
@@ -27,8 +28,8 @@ from firmware_bridge.timing import SequencerTiming
 
 CODE_V = 5.0 / 65536
 VCM, VFORM = 2.5, 1.0
-LDAC = dac80508.write_frame(dac80508.TRIGGER, dac80508.TRIGGER_LDAC)
-BANK = Dac80508Bank(8, gain=2, ref_divide=1)
+LDAC = write_frame(dac80508.TRIGGER, dac80508.TRIGGER_LDAC)
+BANK = DacBank(Dac80508(), 8)
 
 
 class Recorder:
@@ -476,7 +477,7 @@ def test_lowering_the_reference_under_connected_lines_is_a_bias():
 
 
 FORBIDDEN = {
-    "another gain": (Program([SpiWrite(1, (0x040000,))]), "GAIN = 0x0000 sets another span"),
+    "another gain": (Program([SpiWrite(1, (0x040000,))]), "0x0000 in register 0x4 sets it up in another way"),
     "a broadcast": (Program([SpiWrite(1, (0x068000,))]), "cannot follow a write to register 0x6"),
     "CRC mode": (Program([SpiWrite(1, (0x030800,))]), "cannot follow a write to register 0x3"),
     "reserved bits": (Program([SpiWrite(1, (0x188000,))]), "cannot follow a write to register 0x18"),
@@ -508,7 +509,10 @@ FORBIDDEN = {
         Program([SpiWrite(1, (0x02FFFE,)), Mvm(codes()[None, :4], 0b1111, LDAC, 800, (0,), 16, 0xFF, 0)]),
         "would update DAC channels one by one",
     ),
-    "a code before GAIN": (Program([SpiWrite(1, (0x05000A,)), SpiWrite(1, (0x088000,))]), "a code before GAIN"),
+    "a code before GAIN": (
+        Program([SpiWrite(1, (0x05000A,)), SpiWrite(1, (0x088000,))]),
+        "a code before it was set up",
+    ),
 }
 
 

@@ -13,14 +13,15 @@ from needs import MISSING
 from drivers import dac80508
 from drivers.board import Board, load_board
 from drivers.bridges import open_bridge
-from drivers.dac80508 import Dac80508Bank
+from drivers.dac import DacBank, write_frame
+from drivers.dac80508 import Dac80508
 from drivers.interlock import Interlock
 from firmware_bridge.errors import BoardError, LimitError
 from firmware_bridge.isa import Gate, Mvm, OutputEnable, Pulse, Pulses, Shift, SpiWrite, Wait
 from firmware_bridge.program import Program
 
 LOW_V, HIGH_V, WIDTH_S, INTERVAL_S = 0.0, 4.0, (1e-6, 1e-5), 1e-4
-LDAC = dac80508.write_frame(dac80508.TRIGGER, dac80508.TRIGGER_LDAC)
+LDAC = write_frame(dac80508.TRIGGER, dac80508.TRIGGER_LDAC)
 HIGHEST = round(HIGH_V / (5.0 / 65536))
 
 
@@ -38,7 +39,7 @@ CODES = st.one_of(st.integers(0, HIGHEST), st.integers(HIGHEST - 2, HIGHEST + 2)
 FRAMES = st.one_of(
     st.builds(lambda channel, code: ((8 + channel) << 16) | code, st.integers(0, 7), CODES),
     st.builds(lambda register, data: (register << 16) | data, st.integers(0, 7), st.integers(0, 0xFFFF)),
-    st.sampled_from((LDAC, dac80508.write_frame(dac80508.GAIN, 0x00FF), 0x02FFFF, 0x020000)),
+    st.sampled_from((LDAC, write_frame(dac80508.GAIN, 0x00FF), 0x02FFFF, 0x020000)),
 )
 WIDTHS = st.one_of(st.integers(100, 1000), st.sampled_from((1, 99, 1001)), st.integers(1, 1 << 20))
 
@@ -69,7 +70,7 @@ PROGRAMS = st.lists(st.lists(INSTRUCTIONS, min_size=1, max_size=6), min_size=1, 
 
 def ready():
     program = Program([Gate(False)])
-    Dac80508Bank(8, gain=2, ref_divide=1).initialise(program, BOARD.timing, np.zeros((8, 8), np.uint16))
+    DacBank(Dac80508(), 8).initialise(program, BOARD.timing, np.zeros((8, 8), np.uint16))
     return program
 
 

@@ -8,7 +8,7 @@ from firmware_bridge.bridge import SequencerLimits
 
 def test_limits_that_nobody_sets_forbid_nothing():
     assert SequencerLimits() == SequencerLimits(
-        code=(), gain_code=None, registers=0xFFFF, pulse_width=(1, 2**24 - 1), pulse_interval=0, sr_bits=0
+        dac_channels=8, code=(), fixed=(), registers=2**32 - 1, pulse_width=(1, 2**24 - 1), pulse_interval=0, sr_bits=0
     )
 
 
@@ -18,9 +18,12 @@ def test_limits_that_nobody_sets_forbid_nothing():
         ({"code": ((5, 4),)}, r"\(5, 4\) runs backwards"),
         ({"code": ((0, 65536),)}, "less than or equal to 65535"),
         ({"code": ((-1, 5),)}, "greater than or equal to 0"),
-        ({"code": ((0, 1),) * 65}, "at most 64 items"),
-        ({"gain_code": 65536}, "less than or equal to 65535"),
-        ({"registers": 1 << 16}, "less than or equal to 65535"),
+        ({"code": ((0, 1),) * 129}, "at most 128 items"),
+        ({"dac_channels": 12}, "Input should be 8 or 16"),
+        ({"fixed": ((4, 65536),)}, "less than or equal to 65535"),
+        ({"fixed": ((128, 0),)}, "less than or equal to 127"),
+        ({"fixed": ((4, 0),) * 9}, "at most 8 items"),
+        ({"registers": 1 << 32}, "less than or equal to 4294967295"),
         ({"pulse_width": (0, 5)}, "greater than or equal to 1"),
         ({"pulse_width": (1, 1 << 24)}, "less than or equal to 16777215"),
         ({"pulse_width": (6, 5)}, r"\(6, 5\) runs backwards"),

@@ -162,14 +162,15 @@ def test_another_process_finds_the_limits_that_were_latched_before_it(rtl):
 
 def test_limits_come_back_from_the_registers_as_they_were_latched():
     limits = SequencerLimits(
-        code=((3, 65), *[(0, 9)] * 40), gain_code=0xFF, registers=0xFF7D, pulse_width=(5, 60), pulse_interval=7,
-        sr_bits=16,
+        code=((3, 65), *[(0, 9)] * 40), fixed=((4, 0xFF), (0x1F, 7)), registers=0xFF7D, pulse_width=(5, 60),
+        pulse_interval=7, sr_bits=16,
     )  # fmt: skip
     model = RtlBridge(chips()).model
     GatewareBridge(model, BOARD.wiring, kind="rtl", serial="1").configure(CONFIG.model_copy(update={"limits": limits}))
     GatewareBridge(model, BOARD.wiring, kind="rtl", serial="2").configure(CONFIG.model_copy(update={"limits": limits}))
     for name in SequencerLimits.model_fields:
-        other = {"code": ((3, 66),), "gain_code": None, "registers": 0xFF79, "pulse_width": (5, 61)}.get(name, 15)
+        others = {"dac_channels": 16, "code": ((3, 66),), "fixed": (), "registers": 0xFF79, "pulse_width": (5, 61)}
+        other = others.get(name, 15)
         changed = CONFIG.model_copy(update={"limits": SequencerLimits(**limits.model_dump() | {name: other})})
         with pytest.raises(ProtocolError, match=f"limits.{name}.* differs"):
             GatewareBridge(model, BOARD.wiring, kind="rtl", serial="3").configure(changed)

@@ -6,7 +6,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from random_programs import any_mvms, any_pulse_tables, any_timings
 
-from firmware_bridge.bridge import SequencerLimits
+from firmware_bridge.bridge import ANY_REGISTER, SequencerLimits
 from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.isa import Mvm, Pulse, Pulses, Sample, Shift, SpiRead, SpiWrite, Wait
 from firmware_bridge.limit_check import LimitCheck
@@ -71,23 +71,33 @@ def test_a_register_that_is_not_among_the_allowed_is_refused():
         assert "0x5, 0xf may be written" in str(error)
 
 
+def test_a_dac_of_sixteen_channels_has_them_in_the_registers_from_10h_on():
+    limits = SequencerLimits(dac_channels=16, code=((0, 0xFFFF),) * 31 + ((100, 200),), registers=0xFFFF_0040)
+    assert refusal(limits, dac(0x1F0064, mask=0b10), dac(0x1F0000), dac(0x1E0000, mask=0b10)) is None
+    error = refusal(limits, dac(0x1F00C9, mask=0b10))
+    assert (error.parameter, error.value, error.limit) == ("code of DAC 1, channel 15", 201, (100, 200))
+    assert refusal(limits, dac(0x060000)) is None  # SYNCCONFIG; its BRDCAST is another register
+    everything = SequencerLimits(dac_channels=16, code=((1, 2),))
+    assert refusal(everything, dac(0x0F0001)).parameter == "register of DAC 0"
+
+
 def test_registers_that_no_chip_has_are_free_where_nothing_is_limited():
     assert refusal(SequencerLimits(), dac(0x7F0000)) is None
 
 
 def test_what_is_read_is_never_refused():
-    limits = SequencerLimits(code=((1, 1),) * 8, registers=1, gain_code=0xFF)
+    limits = SequencerLimits(code=((1, 1),) * 8, registers=1, fixed=((4, 0xFF),))
     assert refusal(limits, SpiRead(0b1, (0x840000,)), dac(0x880000)) is None
     assert refusal(limits, SpiRead(0b1, (0x040000,))) is not None  # no read, whatever carries it
 
 
 def test_the_gain_may_be_written_as_it_is_and_not_otherwise():
-    limits = SequencerLimits(gain_code=0xFF)
+    limits = SequencerLimits(fixed=((4, 0xFF),))
     assert refusal(limits, dac(GAIN_2)) is None
     error = refusal(limits, dac(0x0401FF))
-    assert (error.parameter, error.value, error.limit) == ("GAIN of DAC 0", 0x1FF, (0xFF, 0xFF))
+    assert (error.parameter, error.value, error.limit) == ("register 0x4 of DAC 0", 0x1FF, (0xFF, 0xFF))
     assert refusal(SequencerLimits(), dac(GAIN_1)) is None
-    assert refusal(SequencerLimits(gain_code=0), dac(GAIN_2)) is not None
+    assert refusal(SequencerLimits(fixed=((4, 0),)), dac(GAIN_2)) is not None
 
 
 def test_the_length_of_a_shift_is_the_chains_or_free():
@@ -131,6 +141,14 @@ def test_the_first_pulse_waits_for_nothing():
 streams = st.one_of(any_mvms(max_count=3), any_pulse_tables(max_count=3))
 
 
+def registers_near(channels):
+    """Every register, all that a stream needs, or one of them too few."""
+    of_channels = ((1 << channels) - 1) << channels
+    first, last = 1 << channels, 1 << 2 * channels - 1
+    needed = 0x35 | of_channels
+    return st.sampled_from([ANY_REGISTER, ANY_REGISTER, needed, needed & ~0x15, needed & ~last, needed & ~first])
+
+
 @st.composite
 def limits_near(draw, stream):
     """Limits of which a stream keeps or breaks each by one."""
@@ -141,7 +159,7 @@ def limits_near(draw, stream):
         low, high = min(max(low + draw(off), least), top), min(max(high + draw(off), least), top)
         return min(low, high), max(low, high)
 
-    held = draw(st.integers(0, 64))
+    held, channels = draw(st.integers(0, 128)), draw(st.sampled_from([stream.channels] * 4 + [8, 16]))
     widths, interval = (1, (1 << 24) - 1), 0
     if isinstance(stream, Pulses) and stream.count:
         widths = around(stream.widths, (1 << 24) - 1, 1)
@@ -149,9 +167,10 @@ def limits_near(draw, stream):
         interval = max(int(np.diff(starts).min(initial=1 << 31)) + draw(off), 0)
     sr_bits = stream.sr_bits + draw(off) if isinstance(stream, Mvm) else 16
     return SequencerLimits(
+        dac_channels=channels,
         code=(around(stream.codes, 0xFFFF),) * held,
-        gain_code=draw(st.sampled_from([None, 0xFF])),
-        registers=draw(st.sampled_from([0xFFFF, 0xFFFF, 0xFF35, 0xFF20, 0x7F35, 0xFE35])),
+        fixed=draw(st.sampled_from([(), (), ((4, 0xFF),), ((4, 0xFF), (channels + 2, 7))])),
+        registers=draw(registers_near(channels)),
         pulse_width=widths,
         pulse_interval=interval,
         sr_bits=draw(st.sampled_from([0, sr_bits, sr_bits])),
@@ -190,7 +209,8 @@ def test_a_stream_is_allowed_if_none_of_its_single_instructions_is_refused(drawn
     allowed = check.allows(stream, TIMING, 0)
     event(f"{type(stream).__name__} {'refused' if refused else 'passes'}")
     assert not (allowed and refused)
-    if stream.dac_mask:  # a stream to no chip may be spelled out in vain
+    # A stream to no chip, or for another number of channels, may be spelled out in vain.
+    if stream.dac_mask and stream.channels == limits.dac_channels:
         assert allowed is not refused
 
 

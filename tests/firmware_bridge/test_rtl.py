@@ -11,7 +11,7 @@ from small_board import LDAC, LOOK, READY, RESET, RESTLESS, WIRING, cells, chips
 from calibration import write_verify
 from calibration.write_verify_config import WriteVerifyConfig
 from drivers.connect import mock_board, open_crossbar
-from firmware_bridge.bridge import SequencerConfig, SequencerLimits
+from firmware_bridge.bridge import ANY_REGISTER, SequencerConfig, SequencerLimits
 from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.gateware import ADDRESS, FAULT_TEXT, REGISTERS, RESULT_WORDS, Control, Fault, package
 from firmware_bridge.isa import (
@@ -82,8 +82,8 @@ codes_allowed = st.one_of(st.just((0, 0xFFFF)), st.tuples(st.integers(0, 33_000)
 limits = st.builds(
     SequencerLimits,
     code=st.lists(codes_allowed, max_size=24).map(tuple),
-    gain_code=st.sampled_from([None, 0xFF, 0x1FF]),
-    registers=st.one_of(st.just(0xFFFF), st.integers(0, 0xFFFF).map(lambda bits: bits | 0xFF3F)),
+    fixed=st.sampled_from([(), ((4, 0xFF),), ((4, 0x1FF), (2, 0xFFFF))]),
+    registers=st.one_of(st.just(ANY_REGISTER), st.integers(0, 0xFFFF).map(lambda bits: bits | 0xFF3F)),
     pulse_width=st.tuples(st.integers(1, 500), st.integers(3000, 5000)),
     pulse_interval=st.integers(0, 3000),
     sr_bits=st.sampled_from([0, 0, 0, WIRING.sr_bits]),
@@ -100,9 +100,10 @@ def test_limits_refuse_the_same_programs_with_the_same_words_and_let_the_others_
 PULSE = Pulse(100)
 BEYOND = {
     "a code": ({"code": ((0, 0xFFFF),) * 3 + ((10, 20),)}, SpiWrite(1, (0x0B0015,)), "code of DAC 0, channel 3 = 21"),
-    "a register": ({"registers": 0xFFF7}, SpiWrite(2, (0x030000,)), "register of DAC 1 = 3"),
+    "a register": ({"registers": 0xFFFFFFF7}, SpiWrite(2, (0x030000,)), "register of DAC 1 = 3"),
     "BRDCAST past a limited channel": ({"code": ((10, 20),)}, SpiWrite(1, (0x06000F,)), "register of DAC 0 = 6"),
-    "a gain": ({"gain_code": 0xFF}, SpiWrite(4, (0x0400FE,)), "GAIN of DAC 2 = 254"),
+    "a register beyond the channels": ({"registers": 0xFFFF}, SpiWrite(2, (0x100000,)), "register of DAC 1 = 16"),
+    "a gain": ({"fixed": ((4, 0xFF),)}, SpiWrite(4, (0x0400FE,)), "register 0x4 of DAC 2 = 254"),
     "a width": ({"pulse_width": (50, 99)}, PULSE, "width of a PULSE, cycles = 100 is outside 50 … 99"),
     "a chain": ({"sr_bits": 40}, Shift(41, 0), "bits of a SHIFT = 41"),
 }

@@ -66,7 +66,7 @@ def test_a_bitstream_that_is_loaded_is_left_alone_with_its_limits(stage, bridge,
     bridge.close()
     again = open_bridge(f"zc706:{bitstream}?loaded", board=BOARD)
     assert stage.downloads == 1
-    with pytest.raises(ProtocolError, match=r"limits.gain_code = 255 differs from what the board holds .*, None"):
+    with pytest.raises(ProtocolError, match=r"limits.fixed = \(\(4, 255\),\) differs from what .*, \(\)"):
         again.configure(BOARD.sequencer())
     again.close()
 

@@ -55,9 +55,9 @@ def any_shifts(draw):
 
 @st.composite
 def any_codes(draw, mask, max_count):
-    count = draw(st.integers(0, max_count))
+    count, channels = draw(st.integers(0, max_count)), draw(st.sampled_from([8, 16]))
     rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
-    return rng.integers(0, 1 << 16, (count, mask.bit_count(), 8), dtype=np.uint16)
+    return rng.integers(0, 1 << 16, (count, mask.bit_count(), channels), dtype=np.uint16)
 
 
 @st.composite

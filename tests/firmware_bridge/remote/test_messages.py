@@ -96,8 +96,8 @@ def test_a_configuration_arrives_to_the_last_bit():
     config = SequencerConfig(
         timing=SequencerTiming(clock_hz=1e8 / 3, adc_half_cycles=43), safe_wait_cycles=7, safe_frames=(0x05000A, 1),
         limits=SequencerLimits(
-            code=((0, 65535), (7, 7)), gain_code=0xFF, registers=0xFF35, pulse_width=(100, 200), pulse_interval=500,
-            sr_bits=16,
+            dac_channels=16, code=((0, 65535), (7, 7)), fixed=((4, 0xFF), (9, 0)), registers=0xFF35,
+            pulse_width=(100, 200), pulse_interval=500, sr_bits=16,
         ),
     )  # fmt: skip
     assert parse(SequencerConfig, config.model_dump_json().encode()) == config
