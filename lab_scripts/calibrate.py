@@ -35,7 +35,7 @@ from lab_scripts.board_choice import BoardChoice, CorrectionChoice, expanded
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError, OutsideBound
 from lab_scripts.hands import Hands
-from lab_scripts.live_events import tell_products
+from lab_scripts.live_events import tell_board, tell_products
 from lab_scripts.options import (
     Force,
     Json,
@@ -260,6 +260,7 @@ def _finish(
         for name, each in (("nothing corrected", None), ("corrected", record)):
             crossbar.correct_by(each)
             checks[name] = _checked(crossbar, name, at.seed, report)
+        tell_board(crossbar, at.backend)
     at.rehearsed()
     record.save(run_file.path)
     run_file.finished()

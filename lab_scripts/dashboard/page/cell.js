@@ -24,7 +24,7 @@ export function draw_cell() {
   const parts = [svg("path", { class: "axis", d: `M${left} ${top}V${height - bottom}H${width - right}` })];
   for (const v of [low + pad, (low + high) / 2, high - pad]) parts.push(svg("text", { x: left - 5, y: Y(v) + 4, "text-anchor": "end" }, fixed(v, 1)));
   parts.push(svg("text", { x: left, y: height - 4 }, "1"), svg("text", { x: width - right, y: height - 4, "text-anchor": "end" }, `${history.length}`));
-  parts.push(svg("text", { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, "µS over reads, ▲ SET ▼ RESET"));
+  parts.push(svg("text", { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, a.states ? "µS over reads, ▲ SET ▼ RESET" : "µS over reads"));
   if (Number.isFinite(target)) parts.push(svg("path", { class: "target", d: `M${left} ${Y(target)}H${width - right}` }));
   parts.push(svg("path", { class: "reads", d: "M" + history.map((h) => `${X(h.k).toFixed(1)} ${Y(h.g).toFixed(1)}`).join("L") }));
   for (const h of history) {
@@ -36,8 +36,11 @@ export function draw_cell() {
   }
   chart.setAttribute("viewBox", `0 0 ${width} ${height}`);
   put(chart, ...parts);
-  table($("reads"), "Each read, and the pulse that came before it", ["read", "measured (µS)", "error (µS)", "pulse (V)", "gate (V)"],
-    history.map((h) => [String(h.cycle), fixed(h.g), signed(h.g - target), signed(h.v), Number.isFinite(h.v) ? fixed(h.gate) : "–"]));
+  if (!a.states) table($("reads"), "Each read", ["read", "measured (µS)"], history.map((h) => [String(h.cycle), fixed(h.g)]));
+  else {
+    table($("reads"), "Each read, and the pulse that came before it", ["read", "measured (µS)", "error (µS)", "pulse (V)", "gate (V)"],
+      history.map((h) => [String(h.cycle), fixed(h.g), signed(h.g - target), signed(h.v), Number.isFinite(h.v) ? fixed(h.gate) : "–"]));
+  }
 }
 
 // Of the cells that are done, in µS.

@@ -10,9 +10,10 @@ const VIEWS = {
   pulses: { label: "Pulses", unit: "", digits: 0, range: (v) => [0, Math.max(1, ...v.filter(isFinite))], ramp: () => "viridis" },
   state: { label: "State", unit: "", digits: 0 },
 };
-// Of reads that nobody asked for, what they are.
+// Those asked for; of reads that nobody asked for, those of nearly all cells: one that is stuck would hide the others.
 function levels() {
-  const asked = (array().states ? array().target : read()?.g ?? []).filter(Number.isFinite);
+  let asked = (array().states ? array().target : read()?.g ?? []).filter(Number.isFinite);
+  if (!array().states) asked = asked.sort().slice(Math.floor(0.02 * asked.length), Math.ceil(0.98 * asked.length));
   return asked.length ? [Math.floor(Math.min(...asked) * MICRO / 10 - 0.001) * 10, Math.ceil(Math.max(...asked) * MICRO / 10 + 0.001) * 10] : [0, 100];
 }
 // Symmetric, in steps, wide enough for 19 of 20 cells.
@@ -93,7 +94,7 @@ export function draw_map() {
   const reads = a.reads.length;
   $("cycle").max = Math.max(1, reads);
   $("cycle").value = desk.shownRead === null ? reads : desk.shownRead + 1;
-  $("cycle-shown").textContent = read()?.final ? `final, of ${reads}` : `${$("cycle").value} of ${reads}`;
+  $("cycle-shown").textContent = read()?.final ? `${reads} of ${reads}, final` : `${$("cycle").value} of ${reads}`;
   if ($("as-table").open) draw_values(a, values, kind);
 }
 function mark(pen, x, y, size, text) {
@@ -119,7 +120,7 @@ function draw_legend(kind, low, high, ramp, a, states) {
     const ticks = [0, 0.25, 0.5, 0.75, 1].map((x) => low + x * (high - low));
     const error = kind === VIEWS.error, unit = kind.unit ? ` ${kind.unit}` : "";
     const text = ticks.map((v) => (error ? signed(v, high < 1 ? 2 : 1) : fixed(v, 0)));
-    if (error) { text[0] = `≤ ${text[0]}`; text[4] = `≥ ${text[4]}`; }
+    if (error || !a.states) { text[0] = `≤ ${text[0]}`; text[4] = `≥ ${text[4]}`; }
     parts.push(make("div", { class: "scale" }, bar, make("div", { class: "ticks" }, ...text.map((t, i) => make("span", {}, i === 4 ? t + unit : t)))));
   }
   for (const s of ramp ? failed : a.states.keys()) {

@@ -19,7 +19,7 @@ export function draw_progress() {
     const spent = (going ? now : task.t) - task.since;
     const left = share > 0 && going ? `≈ ${duration((spent / share) * (1 - share))} left` : share === 1 ? duration(spent) : "";
     return make("div", { class: "task" }, make("span", {}, task.name, make("span", { class: "muted" }, task.note ? `  ${task.note}` : "")),
-      make("span", { class: "number muted" }, `${Math.round(share * 100)} %  ${left}`),
+      make("span", { class: "number muted" }, `${Math.round(share * 100)} %${left ? `, ${left}` : ""}`),
       make("progress", { max: 1, value: share, "aria-label": task.name }));
   }));
   const a = array(), r = read(), rows = [];

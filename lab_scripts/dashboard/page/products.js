@@ -1,9 +1,11 @@
-// Products beside what they should be: the error of each over its exact value.
+// Products beside what they should be: the error of each over its exact value. The scale is that of nearly all of them:
+// one row with a cell that is stuck would hide the others.
 import { $, MICRO, css, desk, redraw } from "./desk.js";
 import { fixed, make, pairs, put, signed, table } from "./draw.js";
 
 const NANO = 1e9;
-const LEFT = 46, RIGHT = 10, TOP = 8, BOTTOM = 30;
+const LEFT = 56, RIGHT = 14, TOP = 18, BOTTOM = 18;
+const MEDIANS = 5;  // 3.4 σ of normal errors
 
 export function draw_products() {
   const all = desk.run?.products ?? [], choice = $("products-choice");
@@ -18,7 +20,8 @@ export function draw_products() {
   $("products-title").textContent = all.length < 2 ? `Products: ${shown.title}` : "Products";
   const worst = errors.reduce((most, e) => Math.max(most, Math.abs(e)), 0);
   pairs($("product-numbers"), [["rms error", fixed(shown.rms_a * NANO, 1), "nA"], ["largest shown", fixed(worst, 1), "nA"], ["products", `${shown.count}`]]);
-  draw_scatter(shown.expected.map((e) => e * MICRO), errors, worst || 1);
+  const sizes = errors.map(Math.abs).sort((a, b) => a - b);
+  draw_scatter(shown.expected.map((e) => e * MICRO), errors, MEDIANS * sizes[Math.floor(sizes.length / 2)] || 1);
   if ($("products-as-table").open) {
     table($("product-values"), `${errors.length} of ${shown.count} products`, ["product", "exact (µA)", "measured (µA)", "error (nA)"],
       Array.from(errors, (e, i) => [String(i), fixed(shown.expected[i] * MICRO, 3), fixed(shown.got[i] * MICRO, 3), signed(e, 1)]));
@@ -40,15 +43,20 @@ function draw_scatter(exact, errors, y1) {
   pen.stroke();
   pen.fillStyle = css("--accent");
   pen.globalAlpha = 0.5;
-  errors.forEach((v, i) => pen.fillRect(X(exact[i]) - 1.25, Y(v) - 1.25, 2.5, 2.5));
+  errors.forEach((v, i) => pen.fillRect(X(exact[i]) - 1.25, Y(Math.max(-y1, Math.min(y1, v))) - 1.25, 2.5, 2.5));
   pen.globalAlpha = 1;
   pen.fillStyle = css("--muted");
   pen.font = "12px system-ui, DejaVu Sans, sans-serif";
   pen.textAlign = "right";
-  for (const v of [y1, 0, -y1]) pen.fillText(signed(v, 0), LEFT - 5, Y(v) + (v > 0 ? 10 : v < 0 ? -2 : 4));
+  pen.fillText(`≥ ${signed(y1, 0)}`, LEFT - 5, Y(y1) + 9);
+  pen.fillText("0", LEFT - 5, Y(0) + 4);
+  pen.fillText(`≤ ${signed(-y1, 0)}`, LEFT - 5, Y(-y1) - 1);
+  pen.fillText(`${signed(x1, 1)} µA`, right, foot + 14);
+  pen.textAlign = "left";
+  pen.fillText(signed(-x1, 1), LEFT, foot + 14);
+  pen.fillText("measured − exact (nA)", LEFT, 11);
   pen.textAlign = "center";
-  for (const v of [-x1, 0, x1]) pen.fillText(signed(v, 1), Math.min(width - 22, Math.max(LEFT + 14, X(v))), foot + 13);
-  pen.fillText("exact product (µA); upwards: measured − exact (nA)", (LEFT + width) / 2, height - 3);
+  pen.fillText("exact", X(0), foot + 14);
 }
 $("products-choice").addEventListener("change", redraw);
 $("products-as-table").addEventListener("toggle", redraw);

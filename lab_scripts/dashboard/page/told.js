@@ -20,7 +20,12 @@ function show_array(number) {
 
 export const TAKE = {
   begin: (r, m) => { r.begin = m; },
-  board: (r, m) => { r.boards.push(m); },
+  // A board is told of again when something about it has changed.
+  board: (r, m) => {
+    const known = r.boards.findIndex((b) => b.address === m.address && b.serial === m.serial);
+    if (known < 0) r.boards.push(m);
+    else r.boards[known] = m;
+  },
   task: (r, m) => {
     let task = r.tasks.find((t) => t.name === m.name);
     if (!task) r.tasks.push((task = { name: m.name, since: m.t }));

@@ -110,6 +110,8 @@ def test_a_calibration_shows_products_without_its_record_and_with_it(page, tell,
     page.select_option("#products-choice", label="nothing corrected")
     expect(page.locator("#product-numbers")).to_contain_text(f"{before['rms_a'] * 1e9:.1f}")
     assert pairs(page, "#product-numbers")["products"] == str(before["count"])
+    # From here on the board is corrected by what was found.
+    assert pairs(page, "#calibration-rows")["by"] == "self"
 
 
 def test_a_characterisation_shows_what_it_reads(page, tell, recorded):
