@@ -125,6 +125,7 @@ class LineControl:
             )
         for what, has, needs in (
             ("DACs", identity.n_dacs, wiring.n_dacs),
+            ("channels to a DAC", identity.dac_channels, wiring.dac_channels),
             ("ADCs", identity.n_adcs, wiring.n_adcs),
             ("shift-register bits", identity.sr_bits, wiring.sr_bits),
         ):

@@ -40,6 +40,7 @@ class Identity:
     sr_bits: int
     program_words: int
     result_words: int
+    dac_channels: int
 
 
 @dataclass(frozen=True)

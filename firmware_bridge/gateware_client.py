@@ -104,6 +104,7 @@ class GatewareBridge:
             sr_bits=wiring.sr_bits,
             program_words=PROGRAM_WORDS,
             result_words=RESULT_WORDS,
+            dac_channels=wiring.dac_channels,
         )
         self._config: SequencerConfig | None = None
         self._limits = LimitCheck(SequencerLimits())

@@ -72,6 +72,7 @@ class MockBridge:
             sr_bits=self.board.wiring.sr_bits,
             program_words=PROGRAM_WORDS,
             result_words=RESULT_WORDS,
+            dac_channels=self.board.wiring.dac_channels,
         )
 
     def configure(self, config: SequencerConfig) -> None:

@@ -57,6 +57,7 @@ class BoardIdentity(Message):
     sr_bits: int
     program_words: int
     result_words: int
+    dac_channels: int
 
 
 class Over(Message):

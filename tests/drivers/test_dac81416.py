@@ -10,6 +10,7 @@ import pytest
 from drivers import dac81416
 from drivers.board import BoardFileError, load_board
 from drivers.connect import mock_board, open_crossbar
+from drivers.crossbar import Crossbar
 from drivers.dac import DacBank, read_frame, write_frame
 from drivers.dac81416 import Dac81416
 from drivers.self_test import SelfTestError, check_registers, self_test
@@ -91,6 +92,14 @@ def test_a_mock_of_another_part_is_refused():
         open_crossbar("mock", board=BOARD, mock=MockParams.ideal())
     with pytest.raises(ProtocolError, match="a DAC80508 has 8 channels, the wiring is for DACs of 16"):
         MockBoard(BOARD.wiring, MockParams(), seed=0)
+
+
+def test_a_board_with_other_dacs_than_the_board_file_says_is_refused_before_anything_is_sent():
+    bridge = MockBridge(MockBoard(BOARD.wiring, mock_params(), seed=0))
+    paper = load_board()
+    with pytest.raises(ProtocolError, match="has 16 channels to a DAC, the board file says 8"):
+        Crossbar(bridge, paper.model_copy(update={"wiring": paper.wiring.model_copy(update={"sl_adc": (15,) * 32})}))
+    assert all(dac.registers["SPICONFIG"] == 0x0AA4 for dac in bridge.board.dacs)
 
 
 # -- the interlock ----------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from firmware_bridge.mock.array_params import ArrayParams
 from firmware_bridge.mock.board import MockParams
 from firmware_bridge.mock.bridge import MockBridge
 
-IDENTITY = Identity("zc706", "7", 1, 2, 8, 8, 64, 24576, 24576)
+IDENTITY = Identity("zc706", "7", 1, 2, 8, 8, 64, 24576, 24576, 8)
 SHAPE = (3, 4)
 
 
@@ -302,7 +302,7 @@ def test_real_boards_have_a_ledger_and_models_where_one_is_asked_for(monkeypatch
     monkeypatch.delenv("XBAR_LEDGER", raising=False)
     if named is not None:
         monkeypatch.setenv("XBAR_LEDGER", named)
-    identity = Identity(kind, "7", 1, 2, 8, 8, 64, 24576, 24576)
+    identity = Identity(kind, "7", 1, 2, 8, 8, 64, 24576, 24576, 8)
     assert ledger_folder(identity) == (None if folder is None else Path(folder))
 
 

@@ -22,7 +22,7 @@ from firmware_bridge.journal import (
 )
 from firmware_bridge.program import Program
 
-IDENTITY = Identity("zc706", "7", 1, 2, 8, 8, 64, 24576, 24576)
+IDENTITY = Identity("zc706", "7", 1, 2, 8, 8, 64, 24576, 24576, 8)
 READ = Program([Wait(10)])
 PULSE = Program([Pulse(5)])
 
@@ -198,7 +198,7 @@ def test_damage_before_the_end_is_refused(path):
 
 def test_another_boards_journal_is_refused(path):
     begin(path, Board(), [READ])
-    other = Identity("zc706", "8", 1, 2, 8, 8, 64, 24576, 24576)
+    other = Identity("zc706", "8", 1, 2, 8, 8, 64, 24576, 24576, 8)
     with pytest.raises(JournalError, match="belongs to board zc706 7, this is zc706 8"):
         Journal.resume(path, other)
 

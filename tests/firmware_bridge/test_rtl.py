@@ -5,8 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from needs import needs_verilator
-from random_programs import any_frames, legal_frames, programs, timings
-from small_board import LDAC, LOOK, READY, RESET, RESTLESS, WIRING, cells, chips, outcome, pair
+from random_programs import any_frames, legal_frames, programs, timings, wide_programs
+from small_board import LDAC, LOOK, READY, RESET, RESTLESS, WIDE_TIMING, WIRING, cells, chips, outcome, pair
 
 from calibration import write_verify
 from calibration.write_verify_config import WriteVerifyConfig
@@ -34,9 +34,9 @@ from firmware_bridge.rtl_build import SOURCES, lint
 from firmware_bridge.timing import SequencerTiming
 
 
-def agree(program, timing=None, seed=0, limits=None):
+def agree(program, timing=None, seed=0, limits=None, *, wide=False):
     """Run on both bridges and compare; returns the outcome."""
-    mock, rtl = pair(timing, seed, limits)
+    mock, rtl = pair(timing, seed, limits, wide=wide)
     expected, got = outcome(mock, program), outcome(rtl, program)
     if isinstance(expected[0], list):
         assert got == expected
@@ -95,6 +95,23 @@ limits = st.builds(
 @given(program=programs(), limits=limits, seed=st.integers(0, 2**31))
 def test_limits_refuse_the_same_programs_with_the_same_words_and_let_the_others_pass(program, limits, seed):
     agree(program, None, seed, limits)
+
+
+wide_limits = st.builds(
+    SequencerLimits,
+    dac_channels=st.sampled_from([16, 16, 16, 8]),
+    code=st.lists(codes_allowed, max_size=32).map(tuple),
+    fixed=st.sampled_from([(), ((0xA, 0), (0xB, 0)), ((3, 0x0A84), (4, 0x3F00), (9, 0), (0xD, 0))]),
+    registers=st.sampled_from([ANY_REGISTER, 0xFFFF_7E59, 0x7FFF_7E59]),
+    pulse_width=st.tuples(st.integers(1, 500), st.integers(3000, 5000)),
+)
+
+
+@needs_verilator
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(program=wide_programs(), limits=st.one_of(st.none(), wide_limits, wide_limits), seed=st.integers(0, 2**31))
+def test_dacs_of_sixteen_channels_get_the_same_from_both_and_are_limited_alike(program, limits, seed):
+    agree(program, WIDE_TIMING, seed, limits, wide=True)
 
 
 PULSE = Pulse(100)

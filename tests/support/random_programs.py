@@ -2,7 +2,7 @@
 
 import numpy as np
 from hypothesis import strategies as st
-from small_board import CRC_EN, GAIN_2, LDAC, READY, RESET, SYNC_ALL, WIRING
+from small_board import CRC_EN, GAIN_2, LDAC, READY, RESET, SYNC_ALL, WIDE_WIRING, WIRING
 
 from firmware_bridge.isa import (
     Collect,
@@ -205,6 +205,50 @@ def programs(draw, frames=legal_frames):
         frames = frames.filter(lambda frame: frame >> 16 != 3)
     rest = draw(st.lists(pieces(frames, crc), min_size=2, max_size=8))
     return Program(setup + [i for piece in rest for i in piece])
+
+
+# -- programs for `wide_board` ----------------------------------------------------------------------------------------
+WIDE_SETUP = (0x030A84, 0x043F00, 0x090000, 0x06FFFF)
+WIDE_LDAC = 0x0E0010
+wide_frames = st.one_of(
+    st.builds(lambda channel, code: 16 + channel << 16 | code, st.integers(0, 15), words16),
+    st.builds(lambda data: 0x060000 | data, words16),
+    st.builds(lambda register, range_: register << 16 | 0x1111 * range_, st.integers(10, 13), st.sampled_from([0, 1])),
+    st.builds(lambda address: 0x800000 | address << 16, st.integers(0, 31)),
+    st.sampled_from([WIDE_LDAC, 0x0F8000, 0x000000]),
+)
+
+
+@st.composite
+def wide_programs(draw):
+    """Streams and single frames for DACs of sixteen channels that have been set up."""
+
+    def codes(mask, count):
+        rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+        near = draw(st.sampled_from([300, 3000, 32768]))
+        return (rng.integers(-near, near, (count, mask.bit_count(), 16)) + 32768).astype(np.uint16)
+
+    program = [Wait(100_000), *(SpiWrite(3, (frame,) * 2) for frame in WIDE_SETUP)]
+    program += [Shift(WIDE_WIRING.sr_bits, WIDE_WIRING.mux_word()), OutputEnable(True)]
+    for _ in range(draw(st.integers(1, 5))):
+        mask, count, settle = draw(st.integers(0, 3)), draw(st.integers(0, 3)), draw(waits)
+        kind = draw(st.sampled_from(["frames", "mvm", "pulses"]))
+        if kind == "frames":
+            n = mask.bit_count()
+            cls = draw(st.sampled_from([SpiWrite, SpiRead]))
+            # Channels wait for one another.
+            program += [cls(mask, tuple(draw(st.lists(wide_frames, min_size=n, max_size=n)))), Wait(240)]
+        elif kind == "mvm":
+            positions = tuple(draw(st.lists(st.integers(0, 3), min_size=1, max_size=3)))
+            words = tuple(WIDE_WIRING.mux_word(adc_input=p) for p in positions)
+            program.append(Gate(draw(st.booleans())))
+            program.append(
+                Mvm(codes(mask, count), mask, WIDE_LDAC, settle, words, WIDE_WIRING.sr_bits, draw(adc_masks), 100)
+            )
+        else:
+            widths = np.array(draw(st.lists(st.integers(1, 5000), min_size=count, max_size=count)), np.uint32)
+            program += [Gate(False), Pulses(codes(mask, count), mask, WIDE_LDAC, settle, widths)]
+    return Program(program)
 
 
 timings = st.builds(

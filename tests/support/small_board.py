@@ -8,6 +8,7 @@ from firmware_bridge.isa import Collect, Sample, Wait
 from firmware_bridge.mock.array_params import ArrayParams, NonlinearityParams, TelegraphParams
 from firmware_bridge.mock.board import MockBoard, MockParams
 from firmware_bridge.mock.bridge import MockBridge
+from firmware_bridge.mock.dac81416_sheet import Dac81416Params
 from firmware_bridge.program import Program
 from firmware_bridge.rtl_bridge import RtlBridge
 from firmware_bridge.timing import SequencerTiming
@@ -44,22 +45,38 @@ def small_board(seed=0):
     return MockBoard(WIRING, RESTLESS, seed=seed)
 
 
-def config(timing=None, limits=None, **fields):
+# The same lines on DACs of sixteen channels: bit lines on DAC 0, rows on DAC 1.
+WIDE_WIRING = Wiring(
+    **WIRING.model_dump(exclude={"dac_channels", "bl_dac", "wl_dac"}),
+    dac_channels=16,
+    bl_dac=tuple(reversed(range(16))),
+    wl_dac=tuple(range(20, 28)),
+)
+WIDE_TIMING = SequencerTiming(spi_cs_high_cycles=240)
+WIDE_RESET = 0x0E000A
+
+
+def wide_board(seed=0):
+    """The chips of `WIDE_WIRING` and their array, just powered up."""
+    return MockBoard(WIDE_WIRING, RESTLESS.model_copy(update={"dac": Dac81416Params()}), seed=seed)
+
+
+def config(timing=None, limits=None, reset=RESET, **fields):
     """What a driver would configure."""
     return SequencerConfig(
         timing=timing or SequencerTiming(),
-        safe_wait_cycles=25_000,
-        safe_frames=(RESET,),
+        safe_wait_cycles=25_000 if reset == RESET else 100_000,
+        safe_frames=(reset,),
         limits=limits or SequencerLimits(),
         **fields,
     )
 
 
-def pair(timing=None, seed=0, limits=None):
+def pair(timing=None, seed=0, limits=None, *, wide=False):
     """The same board behind both bridges."""
-    bridges = [bridge(small_board(seed)) for bridge in (MockBridge, RtlBridge)]
+    bridges = [bridge(wide_board(seed) if wide else small_board(seed)) for bridge in (MockBridge, RtlBridge)]
     for bridge in bridges:
-        bridge.configure(config(timing, limits))
+        bridge.configure(config(timing, limits, WIDE_RESET if wide else RESET))
     return bridges
 
 

@@ -33,7 +33,7 @@ class Recorder:
         self.config = SequencerConfig()
 
     def identify(self) -> Identity:
-        return Identity("recorder", "0", ISA_VERSION, ISA_HASH, 8, 8, 32, 24576, 24576)
+        return Identity("recorder", "0", ISA_VERSION, ISA_HASH, 8, 8, 32, 24576, 24576, 8)
 
     def configure(self, config: SequencerConfig) -> None:
         self.config = config

@@ -88,7 +88,7 @@ def test_half_a_word_is_refused():
 
 
 def test_an_identity_arrives_as_it_is():
-    identity = Identity("mock", "mock-1", 1, 0xFFFFFFFF, 8, 32, 64, 24576, 100)
+    identity = Identity("mock", "mock-1", 1, 0xFFFFFFFF, 8, 32, 64, 24576, 100, 16)
     assert identity_of(identity_body(identity)) == identity
 
 
