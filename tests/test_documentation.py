@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import functools
 import importlib
@@ -17,6 +18,7 @@ import calibration
 import drivers
 import firmware_bridge
 import lab_scripts
+from calibration.write_verify import WriteVerifyConfig
 
 INTERNAL = {"BoardError", "Resumed", "RehearsalEnds", "Malformed", "WrongVersion", "LinkDown"}
 """Exceptions that nobody meets: the base of others, and those by which layers tell each other what to do next."""
@@ -130,3 +132,27 @@ def test_names_and_options_that_a_page_mentions_are_in_the_sources(page):
     assert parts - words() == set()
     everything = " ".join(path.read_text() for path in [*sources(), ROOT / GENERATED])
     assert {option for option in re.findall(r"`[^`]*?(--[a-z][a-z-]+)", text) if option not in everything} == set()
+
+
+UNITS = {"": 1.0, "%": 1e-2, "V": 1.0, "s": 1.0, "µs": 1e-6, "µS": 1e-6, "µS/V": 1e-6}
+
+
+def test_the_parameters_of_write_verify_have_the_defaults_that_their_page_says():
+    rows = re.findall(r"^\| (`.*?) \| (.*?) \|", (ROOT / "docs" / "write-verify.md").read_text(), re.MULTILINE)
+    said = {name: cell for names, cell in rows for name in [" ".join(re.findall(r"`(\w+)`", names))]}
+    config, seen = WriteVerifyConfig(), set()
+    for names, cell in said.items():
+        if not set(names.split()) <= {field.name for field in dataclasses.fields(WriteVerifyConfig)}:
+            continue
+        seen |= set(names.split())
+        values = [getattr(config, name) for name in names.split()]
+        flat = [end for value in values for end in ((value[0], value[-1]) if isinstance(value, tuple) else (value,))]
+        if isinstance(flat[0], str):
+            assert flat == [cell]
+            continue
+        shown = []
+        for part in cell.strip("(),").split(", "):  # each a number or a range, and its unit
+            numbers, _, unit = part.partition(" ")
+            shown += [float(number) * UNITS[unit] for number in numbers.split("–")]
+        assert sorted(set(shown)) == pytest.approx(sorted(set(flat))), names
+    assert seen == {field.name for field in dataclasses.fields(WriteVerifyConfig)}

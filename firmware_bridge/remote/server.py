@@ -157,7 +157,7 @@ def listen_at(address: Address) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        text = f"cannot listen on tcp://{address.host}:{address.port}: {error}"
+        text = f"cannot listen on tcp://{address.host}:{address.port}: {error.strerror or error}; name another by --listen"
         raise ConnectionLost(text, executed=False) from error
     return listener
 
