@@ -157,7 +157,8 @@ def listen_at(address: Address) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        text = f"cannot listen on tcp://{address.host}:{address.port}: {error.strerror or error}; name another by --listen"
+        asked = f"tcp://{address.host}:{address.port}"
+        text = f"cannot listen on {asked}: {error.strerror or error}; name another by --listen"
         raise ConnectionLost(text, executed=False) from error
     return listener
 
