@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from anf.arrays.drive import Drive
     from anf.flows.flow import Flow
     from anf.flows.layers import Engine
-    from anf.samplers.guard import Segment
     from anf.samplers.sampling import Samples
 
 
@@ -156,6 +155,7 @@ def sample(
     from anf.samplers.sampling import sample as draw
     from lab_scripts.deployment import flow_on_boards, tune_flow, watched
     from lab_scripts.flows import flow_for
+    from lab_scripts.live_sampling import SamplerTold, told_segment
 
     chosen: str | Path | None = flow_choice
     if chosen is None and layers is not Layers.digital:
@@ -168,7 +168,7 @@ def sample(
     }  # fmt: skip
     drives = _drives(flow, drive_quantile, seed)
     tuning = Tuning(steps=tune_steps) if tune_steps else None
-    batch, watch = BATCH, None
+    batch, watch, sampler = BATCH, None, f"flow, {layers.value} layers"
     with ExitStack() as stack:
         engines: Mapping[str, Engine]
         if layers is not Layers.digital:
@@ -224,7 +224,8 @@ def sample(
             drive.clipped = drive.driven = 0
         with report.task("Sampling") as step:
             looks = {} if watch is None else {"look": watch.look, "renew": watch.renew}
-            drawn = draw(flow, theory, configs, seed=seed, batch=batch, progress=step, **looks)
+            told = SamplerTold(theory, sampler)
+            drawn = draw(flow, theory, configs, seed=seed, batch=batch, progress=step, on_looker=told, **looks)
         if drives:
             statistics["clipped_fraction"] = json.dumps({name: d.clipped_fraction for name, d in drives.items()})
         if watch is not None:
@@ -239,7 +240,7 @@ def sample(
         "acceptance": drawn.acceptance,
         "proposals_not_finite": drawn.n_nonfinite,
         "problems": "; ".join(drawn.problems),
-        "segments": json.dumps([_told(s) for s in drawn.segments]),
+        "segments": json.dumps([told_segment(k, s) for k, s in enumerate(drawn.segments)]),
     }
     if drawn.stopped is not None:
         statistics[INCOMPLETE] = str(drawn.stopped)
@@ -251,7 +252,7 @@ def sample(
         theory,
         drawn.estimates,
         drawn.reweighted,
-        sampler=f"flow, {layers.value} layers",
+        sampler=sampler,
     )
     tell_sampling(
         proposals=len(drawn.state),
@@ -297,13 +298,6 @@ def sample(
         raise kind(
             f"sampling ended after {len(drawn.state)} of {configs} proposals, which {out} keeps: {drawn.stopped}"
         ) from drawn.stopped
-
-
-def _told(segment: Segment) -> dict[str, Any]:
-    return {
-        "proposals": segment.kept, "dropped": segment.dropped,
-        "ended_by": None if segment.stopped is None else str(segment.stopped),
-    }  # fmt: skip
 
 
 def _transcript_table(report: Report, transcripts: dict[str, Transcript], configs: int, period_s: float) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -65,6 +66,16 @@ class Segment:
         return 0 if self.proposals is None else len(self.proposals.log_q)
 
 
+class OnLooker(Protocol):
+    """Who is told how a run goes; it changes nothing."""
+
+    def passed(self, drawn: Proposals) -> None:
+        """Proposals of the present segment that a look has passed."""
+
+    def ended(self, segment: Segment) -> None:
+        """A segment has ended early."""
+
+
 def guarded(
     flow: Flow,
     action: Action,
@@ -75,6 +86,7 @@ def guarded(
     look: Callable[[], None] = lambda: None,
     renew: Callable[[], None] | None = None,
     progress: Progress | None = None,
+    on_looker: OnLooker | None = None,
 ) -> tuple[Segment, ...]:
     """n proposals in batches, with a look after each of them, or with more than `LOOKS` after every few: at the board
     (`look` raises `SelfTestError`), and at the statistics of the segment.
@@ -102,8 +114,12 @@ def guarded(
             )  # fmt: skip
             look()
             now.judge(drawn)
+            if on_looker is not None:
+                on_looker.passed(drawn)
         except (SelfTestError, LimitError, OutOfBand) as error:
             segments.append(now.segment(error, size))
+            if on_looker is not None:
+                on_looker.ended(segments[-1])
             if renew is None or (isinstance(error, OutOfBand) and error.statistic != DRIFT):
                 return tuple(segments)
             if len(segments) > 1 and not segments[-1].kept:

@@ -11,7 +11,7 @@ from anf.flows.flow import Flow
 from anf.lattice.actions import Action
 from anf.measurement.convergence import JUDGED, diagnose
 from anf.measurement.observables import Estimate, Series, estimate, measure_series
-from anf.samplers.guard import Segment, Stop, guarded
+from anf.samplers.guard import OnLooker, Segment, Stop, guarded
 from anf.samplers.metropolis import accept
 from anf.samplers.proposals import BATCH, Progress, Proposals
 
@@ -64,13 +64,16 @@ def sample(
     look: Callable[[], None] = lambda: None,
     renew: Callable[[], None] | None = None,
     progress: Progress | None = None,
+    on_looker: OnLooker | None = None,
 ) -> Samples:
     """n proposals, drawn and watched by `guarded`, a chain over each segment, and their observables.
 
     Fewer if the run was stopped, but some. Errors are those of `guarded`, and what stopped it with nothing kept.
     """
     latent, chain = (int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(2))
-    segments = guarded(flow, action, n, seed=latent, batch=batch, look=look, renew=renew, progress=progress)
+    segments = guarded(
+        flow, action, n, seed=latent, batch=batch, look=look, renew=renew, progress=progress, on_looker=on_looker
+    )
     kept = [s.proposals for s in segments if s.proposals is not None]
     if not kept:
         if segments[-1].stopped is not None:

@@ -97,3 +97,47 @@ def test_of_many_reads_the_first_and_the_last_are_told(tmp_path):
         assert line["number"] == k + 1
         told = np.frombuffer(base64.b64decode(line["g"]), "<f4").reshape(line["shape"])
         np.testing.assert_array_equal(told, read[k].astype(np.float32))
+
+
+def lines_of(path):
+    with live_file(path).open() as file:
+        return [json.loads(line) for line in file][1:]
+
+
+def test_a_sampler_tells_of_itself_in_a_small_share_of_its_time(tmp_path, mocker):
+    from anf.lattice.actions import Phi4
+    from anf.samplers.proposals import Proposals
+    from lab_scripts.live_sampling import SHARE, SamplerTold
+
+    action = Phi4(m2=-4.0, lam=5.0, shape=(2, 2))
+    rng = np.random.default_rng(0)
+    phi = rng.normal(size=(100, 2, 2)).astype(np.float32)
+    drawn = Proposals(phi, np.zeros(100), np.zeros(100))
+    clock = mocker.patch("lab_scripts.live_sampling.time.process_time")
+    now = [0.0]
+
+    def tick():
+        # Each look at the clock: a telling takes 1 s, and so does what comes between.
+        now[0] += 1.0
+        return now[0]
+
+    clock.side_effect = tick
+    live.begin(tmp_path / "r.nc", "xbar sample")
+    told = SamplerTold(action, "flow")
+    for _ in range(400):
+        told.passed(drawn)
+    lines = [line for line in lines_of(tmp_path / "r.nc") if line["kind"] == "sampling"]
+    assert 3 < len(lines) <= 2 + SHARE * now[0]
+    # All proposals that passed are counted, those that were told of are fewer.
+    assert lines[-1]["passed"] > 10 * lines[-1]["proposals"]
+    assert [line["proposals"] for line in lines] == [100 * (k + 1) for k in range(len(lines))]
+
+
+def test_a_sampler_of_which_nobody_hears_does_no_work_for_it(mocker):
+    from anf.lattice.actions import Phi4
+    from lab_scripts.live_sampling import SamplerTold
+
+    told = SamplerTold(Phi4(m2=-4.0, lam=5.0, shape=(2, 2)), "flow")
+    take = mocker.patch.object(told, "_course")
+    told.passed(mocker.Mock(log_q=np.zeros(100)))
+    take.take.assert_not_called()

@@ -16,17 +16,23 @@ export function draw_sampling() {
   const last = Object.assign({}, ...told);
   pairs($("sampling-numbers"), Object.entries(NAMES).filter(([key]) => Number.isFinite(last[key]))
     .map(([key, label]) => [label, Number.isInteger(last[key]) ? `${last[key]}` : fixed(last[key], 3)]));
-  draw_course(told.filter((m) => m.proposals && Number.isFinite(m.ess)));
-  $("sampling-so-far").textContent = run.end || !told.length ? "" : "so far; all of it is worked out anew at the end";
-  put($("segments"), ...run.segments.map((s) => make("li", {}, `proposal ${s.at}: ${s.said}`)));
+  draw_course(told.filter((m) => m.passed && m.segment === last.segment));
+  $("sampling-so-far").textContent = run.end || !told.length ? "" : so_far(last);
+  put($("segments"), ...run.segments.map((s) => make("li", {},
+    `Segment ${s.number + 1} ended after ${s.proposals} proposals, ${s.dropped} more were dropped: ${s.ended_by}`)));
   put($("observables"), ...actions.map(observables));
+}
+// It says on how many it rests: a sampler tells of itself in a small share of its time.
+function so_far(last) {
+  const share = last.passed > last.proposals ? `, worked out from ${last.proposals} of them` : "";
+  return `${last.segment ? `segment ${last.segment + 1}, ` : ""}so far${share}`;
 }
 // ESS and acceptance over the proposals so far.
 function draw_course(told) {
   const chart = $("course");
   chart.toggleAttribute("hidden", told.length < 2);
   if (told.length < 2) return;
-  const width = chart.clientWidth || 500, foot = HEIGHT - BOTTOM, most = told.at(-1).proposals;
+  const width = chart.clientWidth || 500, foot = HEIGHT - BOTTOM, most = told.at(-1).passed;
   const X = (n) => LEFT + (n / most) * (width - LEFT - RIGHT), Y = (v) => TOP + (1 - v) * (foot - TOP);
   const parts = [svg("path", { class: "axis", d: `M${LEFT} ${TOP}V${foot}H${width - RIGHT}` })];
   for (const v of [0, 0.5, 1]) parts.push(svg("text", { x: LEFT - 5, y: Y(v) + 4, "text-anchor": "end" }, v));
@@ -34,7 +40,7 @@ function draw_course(told) {
     svg("text", { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, "proposals"));
   const ends = [];
   for (const [key, kind] of [["ess", "reads"], ["acceptance", "other"]]) {
-    parts.push(svg("path", { class: kind, d: "M" + told.map((m) => `${X(m.proposals).toFixed(1)} ${Y(m[key]).toFixed(1)}`).join("L") }));
+    parts.push(svg("path", { class: kind, d: "M" + told.map((m) => `${X(m.passed).toFixed(1)} ${Y(m[key]).toFixed(1)}`).join("L") }));
     ends.push({ key, y: Y(told.at(-1)[key]) + 4 });
   }
   // Names at the ends of their lines, never on each other.

@@ -108,6 +108,6 @@ def test_abort_of_what_runs_on_another_machine_is_refused_with_the_reason(page, 
     told = tell(recorded("hmc", "--L", 2, "--configs", 1000, out="hmc.nc"))
     page.click("#abort")
     shows(page, "#run-message", re.compile("^Not aborted: it runs on another-machine, this is .*; interrupt it there$"))
-    assert page.is_enabled("#abort")
+    expect(page.locator("#abort")).to_be_enabled()
     told.on()
     shows(page, "#run-state", "done")

@@ -58,7 +58,7 @@ def test_after_a_lost_connection_the_page_has_everything_once(desk, page, tell, 
     desk.stop()
     shows(page, "#link", re.compile("^connection lost"))
     shows(page, "#run-name", "run.nc")
-    assert page.is_disabled("#abort")
+    expect(page.locator("#abort")).to_be_disabled()
     told.on(until=lambda line: line["kind"] == "read" and line["cycle"] == 9)
     again = type(desk)(desk.folder, port=desk.port)
     try:

@@ -10,6 +10,9 @@ from playwright.sync_api import expect
 
 from drivers.board import load_board
 from drivers.calibration_record import CalibrationRecord
+from drivers.connect import mock_board
+from drivers.self_test import Watch
+from firmware_bridge.mock.faults.lines import DriftJump
 
 pytestmark = needs_chromium
 
@@ -127,3 +130,47 @@ def test_a_characterisation_shows_what_it_reads(page, tell, recorded):
     assert numbers(page, "#values") == pytest.approx(pattern.run.g_check_s.to_numpy() * 1e6, abs=0.006)
     # No error, no histogram.
     assert page.is_hidden("#errors")
+
+
+@pytest.fixture(scope="session")
+def moved(recorded):
+    """A sampling run on the mock whose cells move after its second look."""
+    look, looks = Watch.look, []
+
+    def look_then_move(self):
+        look(self)
+        looks.append(None)
+        if len(looks) == 2:
+            mock_board(self.crossbar).faults.add(DriftJump(relative=0.035))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Watch, "look", look_then_move)
+        command = ("sample", "--layers", "crossbar", "--tune-steps", 5, "--configs", 2560)
+        return recorded(*command, out="moved.nc")
+
+
+def test_while_it_samples_ess_acceptance_and_observables_so_far_are_shown(page, tell, moved):
+    told = tell(moved)
+    second = moved.of_kind("sampling")[1]
+    seen = []
+    told.on(until=lambda line: line["kind"] == "observables" and (seen.append(line) or len(seen) == 2))
+    shows(page, "#sampling-so-far", "so far")
+    expect(page.locator("#sampling-numbers")).to_contain_text(str(second["proposals"]))
+    said = pairs(page, "#sampling-numbers")
+    assert said["ESS"] == f"{second['ess']:.3f}"
+    assert said["acceptance"] == f"{second['acceptance']:.3f}"
+    assert said["τ_int of |M|"] == f"{second['tau_int']:.3f}"
+    values = page.locator("#observables tbody tr").evaluate_all("rows => rows.map(r => r.cells[1].textContent)")
+    for value, row in zip(values, seen[1]["rows"], strict=True):
+        assert said_value(value) == pytest.approx(row["value"], abs=0.1 * row["error"])
+    assert page.is_visible("#course")
+    # The chain that the array has left behind is named, and the next one counts from its beginning.
+    told.on(until=lambda line: line["kind"] == "observables" and line["t"] > moved.of_kind("segment")[0]["t"])
+    expect(page.locator("#segments li")).to_have_text(
+        re.compile(r"^Segment 1 ended after 1024 proposals, 512 more were dr")
+    )
+    shows(page, "#sampling-so-far", "segment 2, so far")
+    told.on()
+    shows(page, "#run-state", "done")
+    assert float(pairs(page, "#sampling-numbers")["ESS"]) == pytest.approx(moved.run.attrs["ess"], abs=6e-4)
+    shows(page, "#sampling-so-far", "")
