@@ -18,8 +18,10 @@ setup: $(STAMP) ## install everything into .venv (Python 3.10 or later)
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or later is needed: make setup PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv" >&2; exit 1; }
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "installing into $(VENV): some minutes, 2 GB"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(STAMP)
+	@echo "done; next: source $(BIN)/activate, then xbar --help"
 
 demo: $(STAMP) ## program a mock board, sample φ⁴ on it, compare with HMC and exact numbers (5 minutes)
 	@mkdir -p runs

@@ -159,6 +159,14 @@ def test_a_mention_may_leave_out_what_is_required(text):
     check(Line(text, whole=False))
 
 
+def test_the_script_of_a_new_user_finds_the_lines_of_the_readme():
+    typed_by = runpy.run_path(str(ROOT / "benchmarks" / "new_user.py"))["typed"]
+    first, second = typed_by((ROOT / "README.md").read_text())
+    assert first[0] == "make setup"
+    assert first[-1] == "xbar dashboard runs"
+    assert [line.split()[1] for line in second if line.startswith("xbar ")] == ["program", "figure"]
+
+
 def test_what_is_not_the_same_is_seen():
     assert matches("a …c", "a b\nc")
     assert not matches("a … d", "a b c")
