@@ -36,6 +36,7 @@ JOINED = 2.0
 are joined, above 3 for lines that were programmed alike."""
 DISTINCT = 50.0
 """Variance of the cells of a line, in that of their noise, from which it can be told from others."""
+NOT_TESTED = "not tested"
 LINE_SIGMAS = 8.0
 CELLS_S = 0.5e-6
 """Change that relaxation and telegraph noise may make besides what the first two reads showed, S rms over the cells."""
@@ -61,6 +62,11 @@ class SelfTest:
     tested: dict[str, str]
     cycles: int
     board_time_s: float
+
+    @property
+    def untested(self) -> dict[str, str]:
+        """Parts of which something could not be tested, and why."""
+        return {part: found for part, found in self.tested.items() if NOT_TESTED in found}
 
 
 def self_test(crossbar: Crossbar) -> SelfTest:
@@ -172,8 +178,8 @@ def _share(found: str, kind: str, tested: NDArray[np.bool_], why: str) -> str:
     if tested.all():
         return found
     if not tested.any():
-        return f"not tested: all {kind}s {why}"
-    return f"{found}; not tested: {int((~tested).sum())} of {len(tested)} {kind}s, which {why}"
+        return f"{NOT_TESTED}: all {kind}s {why}"
+    return f"{found}; {NOT_TESTED}: {int((~tested).sum())} of {len(tested)} {kind}s, which {why}"
 
 
 def _refuse_joined(cells: Array, noise: Array, kind: str, pairs: NDArray[np.bool_], advice: str) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, get_type_hints
 
@@ -15,6 +16,7 @@ import typer
 from drivers.board import Board, load_board
 from drivers.connect import open_crossbar, rehearsal
 from drivers.crossbar import Crossbar
+from drivers.self_test import self_test
 from lab_scripts.console import Report
 from lab_scripts.exits import OutsideBound
 from lab_scripts.live_events import tell_board
@@ -66,14 +68,17 @@ class BoardOptions:
     def open_at(
         self,
         address: str,
+        report: Report,
         run_file: RunFile | None = None,
         corrected: Corrected = UNCORRECTED,
         *,
         chip: int | None = None,
     ) -> Crossbar:
-        """The board at an address; with --dry-run a mock one instead, whatever the address.
+        """The board at an address, once it has passed its self-test; with --dry-run a mock one instead, whatever the
+        address.
 
-        run_file: where its journal and waveform go. chip: seed of a mock board, if it is not --seed.
+        report: is told what could not be tested. run_file: where its journal and waveform go. chip: seed of a mock
+        board, if it is not --seed. Raises `SelfTestError`, the outputs safe, for a board not to be worked on.
         """
         mock = None if self.mock_file is None else mock_params(address, self.mock_file)
         common: dict[str, Any] = {
@@ -84,11 +89,19 @@ class BoardOptions:
             # Nobody asks the real board who it is, so a record cannot be held against it.
             crossbar = open_crossbar("rehearsal", **common, accept=("expired", "foreign"))
             self._rehearsed.append(crossbar)
-            return crossbar
-        if run_file is not None:
-            common |= {"journal": run_file.next_journal(), "vcd": run_file.next_waveform()}
-        crossbar = open_crossbar(address, **common, accept=corrected.accept)
-        tell_board(crossbar, address)
+        else:
+            if run_file is not None:
+                common |= {"journal": run_file.next_journal(), "vcd": run_file.next_waveform()}
+            crossbar = open_crossbar(address, **common, accept=corrected.accept)
+        with ExitStack() as unless_passed:
+            unless_passed.callback(crossbar.close)
+            untested = self_test(crossbar).untested
+            unless_passed.pop_all()
+        if not self.dry_run:
+            tell_board(crossbar, address)
+            who = f"{crossbar.identity.kind} board {crossbar.identity.serial}"
+            for part, why in untested.items():
+                report.say(f"{who}: {part} {why}")
         return crossbar
 
     def rehearsed(self) -> None:
@@ -158,10 +171,15 @@ class BoardChoice(BoardOptions):
         return self.backend
 
     def open(
-        self, run_file: RunFile | None = None, corrected: Corrected = UNCORRECTED, *, chip: int | None = None
+        self,
+        report: Report,
+        run_file: RunFile | None = None,
+        corrected: Corrected = UNCORRECTED,
+        *,
+        chip: int | None = None,
     ) -> Crossbar:
         """The board of --backend, as `open_at`."""
-        return self.open_at(self.backend, run_file, corrected, chip=chip)
+        return self.open_at(self.backend, report, run_file, corrected, chip=chip)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def self_(
     """What the board can know without instruments: offsets, ratios of DAC gains, linearity, driver resistances."""
     report = Report(as_json=json_output)
     run_file = RunFile.open(context, out, force=force, suffix=".json")
-    with _begun(at, run_file) as crossbar:
+    with _begun(at, report, run_file) as crossbar:
         with report.task("self-calibration") as step:
             findings = self_calibration(crossbar, step)
         _finish(at, report, crossbar, findings, ("self",), (), run_file, temperature, valid_days)
@@ -90,7 +90,7 @@ def reference(
     report = Report(as_json=json_output)
     run_file = RunFile.open(context, out, force=force, suffix=".json")
     with ExitStack() as stack:
-        crossbar = stack.enter_context(_begun(at, run_file))
+        crossbar = stack.enter_context(_begun(at, report, run_file))
         resistor: MockBench | Hands = Hands()
         notes = None
         if at.backend == MOCK or at.dry_run:
@@ -134,7 +134,7 @@ def bench(
     if (where["dmm"] == MOCK) != (where["smu"] == MOCK):
         raise InputError("--dmm, --smu: the mock's bench has both instruments or none; give mock for both")
     with ExitStack() as stack:
-        crossbar = stack.enter_context(_begun(at, run_file))
+        crossbar = stack.enter_context(_begun(at, report, run_file))
         probes: MockBench | Hands = Hands()
         if at.dry_run or where["dmm"] == MOCK:
             probes = there = stack.enter_context(mock_bench(crossbar, seed=at.seed))
@@ -173,7 +173,7 @@ def mvm(
     """
     report = Report(as_json=json_output)
     checks = {}
-    with at.open(corrected=correction.load()) as crossbar:
+    with at.open(report, corrected=correction.load()) as crossbar:
         record = crossbar.calibration
         for name, each in (("nothing corrected", None), ("corrected", record)):
             if name == "corrected" and each is None:
@@ -218,11 +218,11 @@ def _product_table(report: Report, checks: Mapping[str, ProductCheck]) -> None:
     )  # fmt: skip
 
 
-def _begun(at: BoardChoice, run_file: RunFile) -> Crossbar:
+def _begun(at: BoardChoice, report: Report, run_file: RunFile) -> Crossbar:
     """The board; from here on there is something to resume."""
     if not at.dry_run:
         run_file.begin()
-    return at.open()
+    return at.open(report)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def measure(
     # The board is let go of, its outputs safe, before anything is written.
     with (
         run_file.keeping(board=at.board_file) as keep,
-        at.open(run_file, corrected) as crossbar,
+        at.open(report, run_file, corrected) as crossbar,
     ):
         if experiment.wait_s > UNASKED_WAIT_S and crossbar.identity.kind not in (*MODELS, REHEARSAL) and not yes:
             raise InputError(

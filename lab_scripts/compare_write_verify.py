@@ -74,7 +74,7 @@ def compare_write_verify(
     scores: dict[tuple[int, str], Score] = {}
 
     def open_(chip: int) -> Crossbar:
-        return at.open(run_file, chip=chip)
+        return at.open(report, run_file, chip=chip)
 
     with run_file.keeping(board=at.board_file) as keep, report.task("Comparing") as step:
         for chip, name, score in compare(open_, target_s, seeds, chosen, step):

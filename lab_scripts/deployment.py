@@ -52,7 +52,7 @@ def flow_on_boards(
     used = (addresses or ["mock"] * n_arrays)[:n_arrays]
     with ExitStack() as stack:
         crossbars = [
-            stack.enter_context(at.open_at(address, run_file, corrected, chip=at.seed + i))
+            stack.enter_context(at.open_at(address, report, run_file, corrected, chip=at.seed + i))
             for i, address in enumerate(used)
         ]
         if surveyed:

@@ -59,7 +59,7 @@ def mvm(
         )
     check_targets(target_s, WriteVerifyConfig())
     corrected = correction.load()
-    with at.open(run_file, corrected) as crossbar:
+    with at.open(report, run_file, corrected) as crossbar:
         result = program_array(crossbar, target_s, report)
         volts = np.zeros((len(vectors), board.shape[1]))
         volts[:, :n_bl] = vectors

@@ -58,7 +58,7 @@ def program(
     cells = record is not None and "bl.driver_ohm" in record.estimates
     config = WriteVerifyConfig(verify="cells" if cells else "products")
     check_targets(target_s, config)
-    with at.open(run_file, corrected) as crossbar:
+    with at.open(report, run_file, corrected) as crossbar:
         result = program_array(crossbar, target_s, report, config)
         truth = true_conductance_s(crossbar)
         cycles, board_time_s = crossbar.cycles, crossbar.board_time_s

@@ -68,7 +68,7 @@ def becomes_safe(chips) -> bool:
 
 
 def test_abort_while_programming(desk, page, held_board):
-    bridge, address = held_board(24)
+    bridge, address = held_board(64)
     command = desk.run("program", "AI4S", "--backend", address, "--out", "aborted.nc")
     assert bridge.held.wait(60)
     chips = bridge.inner.board
