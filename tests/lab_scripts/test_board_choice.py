@@ -62,4 +62,6 @@ def test_what_could_not_be_tested_is_said_and_work_goes_on(xbar, xbar_json, matr
     assert "not tested" not in healthy.stdout
     opened("mux before an ADC open")
     result = xbar(*COMMANDS["program"], "--force")
-    assert "mock board mock-0: ADC span linear to 5%; not tested: 4 of 32 SLs, which conduct too little" in result.stdout
+    assert (
+        "mock board mock-0: ADC span linear to 5%; not tested: 4 of 32 SLs, which conduct too little" in result.stdout
+    )
