@@ -101,6 +101,9 @@ def main() -> int:
     )  # fmt: skip
     idle = max(arguments.workers * seconds - at_work, 0.0)
     efficiency, otherwise = useful / (cores * seconds), useful / (spent + idle)
+    for outcome in outcomes:
+        if outcome.code:
+            print(f"{outcome.name} on {outcome.board}: exit code {outcome.code}: {outcome.said}")
     print(f"{len(files)} runs of {len(todo)} boards, {KILLS} workers killed; each there once: {whole}")
     print(f"efficiency {efficiency:.1%} of {cores} cores (limit {LIMIT:.0%}): {useful:.1f} s of CPU in {seconds:.1f} s")
     print(f"by CPU time, if others use this machine: {otherwise:.1%}: {spent:.1f} s spent, {idle:.1f} s idle")

@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from lab_scripts.exits import Exit, FileError, InputError
-from lab_scripts.runs import INPUTS, OUTPUT_OPTIONS, backends, split_option
+from lab_scripts.runs import INPUTS, OUTPUT_OPTIONS, RUN_COMMANDS, backends, split_option
 from lab_scripts.settings import unset
 
 INDEX = ".xbar-runs.json"
@@ -26,8 +26,8 @@ INDEX = ".xbar-runs.json"
 _INDEX_FORMAT = 1
 PROVENANCE = frozenset({"command", "configuration", "created", "versions", "git_revision", "board", "seed"})
 """Root attributes that say how a run was made; all others are its results."""
-RUN_COMMANDS = frozenset({"program", "compare-write-verify", "mvm", "characterise", "figure", "hmc", "sample", "demo"})
-"""Those that write run files, and nothing but what options of `OUTPUT_OPTIONS` name."""
+TIMES = frozenset({"cpu_s", "cpu_s_per_proposal", "cpu_s_per_trajectory"})
+"""Results that say how long this machine took: new each time."""
 REPEATABLE = ("mock", "rtl")
 """Backends whose runs come out again bit for bit; any other is a real board, which a replay would pulse."""
 
@@ -137,7 +137,7 @@ def open_run(path: Path) -> xr.Dataset:
 
 @dataclass(frozen=True)
 class Difference:
-    """In what two runs differ. what: configuration, result or variable. a, b: as text; empty where absent."""
+    """In what two runs differ. what: configuration, result, time or variable. a, b: as text; empty where absent."""
 
     what: str
     name: str
@@ -154,7 +154,7 @@ def differences(a: xr.Dataset, b: xr.Dataset) -> Iterator[Difference]:
         for name in sorted(left.keys() | right.keys()):
             one, other = (str(side[name]) if name in side else "" for side in (left, right))
             if one != other:
-                yield Difference(what, name, one, other)
+                yield Difference("time" if name in TIMES else what, name, one, other)
     for name in sorted({str(n) for n in (*a.variables, *b.variables)}):
         if name not in a.variables or name not in b.variables:
             yield Difference("variable", name, *("there" if name in side.variables else "" for side in (a, b)))
@@ -216,10 +216,17 @@ def replay(path: Path, folder: Path, *, real_board: bool = False) -> Path:
         board_file = folder / "board.toml"
         board_file.write_text(board)
         again += ["--board", str(board_file)]
-    out = folder / path.name
-    again += ["--out", str(out)]
+    out, kept = folder / path.name, folder / "runs"
+    if command[0] == "figure":
+        # It names a picture, its run lies beside that; runs that it was made from, of which this may be one, are kept.
+        out = folder / "again.nc"
+        again += ["--out", str(out.with_suffix(".pdf")), "--runs", str(kept)]
+    else:
+        again += ["--out", str(out)]
     program = [sys.executable, "-c", "from lab_scripts.cli import main; main()"]
     done = subprocess.run([*program, *again], stdout=subprocess.DEVNULL, env=unset(os.environ), check=False)
+    if (kept / path.name).exists():
+        out = kept / path.name
     if done.returncode not in (Exit.OK, Exit.OUTSIDE_BOUND) or not out.exists():
         raise FileError(f"{path}: its command failed with exit code {done.returncode}: {shlex.join(['xbar', *again])}")
     return out

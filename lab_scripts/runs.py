@@ -34,8 +34,10 @@ from lab_scripts.settings import words_of
 PACKAGES = ("xbar", "numpy", "scipy", "torch", "xarray", "h5netcdf", "pyerrors")
 COMMAND = "lab_scripts.command"
 """Key of the command line, a list of words, in the root context's `meta`."""
-OUTPUT_OPTIONS = ("--out", "--figure", "--vcd", "--log-file")
-"""Options that name a file to be written; every other word that is a file is an input."""
+RUN_COMMANDS = frozenset({"program", "compare-write-verify", "mvm", "characterise", "figure", "hmc", "sample", "demo"})
+"""Commands that write run files, and nothing but what options of `OUTPUT_OPTIONS` name: those that can be replayed."""
+OUTPUT_OPTIONS = ("--out", "--figure", "--vcd", "--log-file", "--runs")
+"""Options that name a file or a folder to be written; every other word that is a file is an input."""
 CHECKPOINT_FILE = "training.checkpoint"
 """Beside the command of a training: its state."""
 NOTEBOOK_FILE = "notebook"
@@ -100,6 +102,8 @@ class RunFile:
     @classmethod
     def open(cls, context: typer.Context, path: Path, *, force: bool, suffix: str = ".nc") -> RunFile:
         """Raises `FileError` if nothing can be written at `path`, or something is there and `force` was not given."""
+        if suffix == ".nc" and words(context)[0] not in RUN_COMMANDS:
+            raise RuntimeError(f"xbar {words(context)[0]} writes run files that nobody can replay: see RUN_COMMANDS")
         run_file = cls(check_output(path, suffix, force=force), force, context, tuple(input_files(words(context))))
         begin_live(path, context)
         folder = journal_folder(path)

@@ -123,7 +123,7 @@ def replay_run(
     with tempfile.TemporaryDirectory(prefix="xbar-replay-") as folder:
         again = replay(run, Path(folder), real_board=real_board)
         with open_run(run) as one, open_run(again) as other:
-            found = [d for d in differences(one, other) if d.what != "configuration"]
+            found = [d for d in differences(one, other) if d.what not in ("configuration", "time")]
             versions = one.attrs["versions"] != other.attrs["versions"]
             revision = one.attrs["git_revision"], other.attrs["git_revision"]
         if out is not None:

@@ -16,16 +16,9 @@ from drivers.crossbar import Crossbar
 from firmware_bridge.errors import ConnectionLost
 from lab_scripts.characterise import PANELS
 from lab_scripts.panels.characterised import DRAWN
+from tests.support.small import CHARACTERISATIONS
 
-SMALL = {
-    "iv-sweeps": ("--cycles", 2, "--step-v", 0.35),
-    "set-curve": ("--points", 3, "--shots", 2, "--columns", 1),
-    "forming": ("--mock", "virgin.toml", "--step-v", 0.5),
-    "endurance": ("--cycles", 10),
-    "read-disturb": ("--reads", 20_000),
-    "noise": ("--reads", 256),
-}
-"""Options that make a characterisation quick."""
+SET_CURVE = CHARACTERISATIONS["set-curve"]
 VIRGIN = "[array.forming]\nunformed_fraction = 1.0\n"
 
 
@@ -37,7 +30,7 @@ def test_every_characterisation_has_a_figure_and_the_panels_of_fig_2_are_complet
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_characterisation_leaves_a_run_a_figure_and_numbers_beside_their_bars(xbar_json, tmp_path, name):
     (tmp_path / "virgin.toml").write_text(VIRGIN)
-    answer = xbar_json("characterise", name, *SMALL.get(name, ()), "--seed", 1, "--out", "run.nc")
+    answer = xbar_json("characterise", name, *CHARACTERISATIONS.get(name, ()), "--seed", 1, "--out", "run.nc")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run.nc", "run.pdf", "run.png", "virgin.toml"]
     with xr.open_dataset("run.nc") as run:
         assert run.attrs["characterisation"] == name
@@ -55,7 +48,7 @@ def test_a_characterisation_leaves_a_run_a_figure_and_numbers_beside_their_bars(
 
 
 def test_the_figure_of_a_run_is_drawn_from_it_without_a_board(xbar_json, xbar, tmp_path, mocker):
-    xbar_json("characterise", "set-curve", *SMALL["set-curve"], "--out", "run.nc")
+    xbar_json("characterise", "set-curve", *SET_CURVE, "--out", "run.nc")
     opened = mocker.patch("lab_scripts.board_choice.open_crossbar")
     answer = xbar_json("figure", "2e", "--from", "run.nc", "--out", "again.svg")
     opened.assert_not_called()
@@ -200,9 +193,7 @@ def test_what_was_measured_until_a_run_ended_early_can_be_drawn_and_says_so(
 
 def test_equal_seeds_give_equal_numbers(xbar_json):
     first, second, other = (
-        json.dumps(
-            xbar_json("characterise", "set-curve", *SMALL["set-curve"], "--seed", seed, "--out", f"{k}.nc")["numbers"]
-        )
+        json.dumps(xbar_json("characterise", "set-curve", *SET_CURVE, "--seed", seed, "--out", f"{k}.nc")["numbers"])
         for k, seed in enumerate((4, 4, 5))
     )
     assert first == second != other

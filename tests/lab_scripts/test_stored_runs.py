@@ -178,22 +178,3 @@ def test_csv_has_units_and_asks_for_variables_of_one_shape(xbar, xbar_json, matr
     assert float(lines[1].split(",")[2]) == xr.load_dataset("m.nc")["result_a"].values[0, 0]
     assert xbar("runs", "export", "m.nc", "--out", "m.json").exit_code == 0
     assert json.loads(Path("m.json").read_text())["data_vars"]["result_a"]["attrs"]["units"] == "A"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("program", "AI4S"),
-        ("characterise", "levels"),
-        ("characterise", "mvm"),
-        ("compare-write-verify", "--variant", "predictive"),
-        ("sample", "--layers", "simulated", "--configs", 500, "--lam", 5.5, "--tune-steps", 20),
-        ("sample", "--layers", "crossbar", "--configs", 500, "--lam", 5.5, "--tune-steps", 20),
-        ("demo", "--configs", 200, "--tune-steps", 20),
-    ],
-    ids=lambda command: " ".join(map(str, command[:2])),
-)
-def test_every_kind_of_run_comes_out_again_bit_for_bit(xbar, xbar_json, command):
-    assert xbar(*command, "--out", "run.nc").exit_code in (0, 1)
-    assert xbar_json("runs", "replay", "run.nc")["same"]
