@@ -8,12 +8,18 @@ import json
 import os
 import re
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 from firmware_bridge.errors import BoardError
 
 LOCKS = Path("/run/lock")
 """Folder of locks on devices, which every user may write; without it, that for temporary files."""
+
+
+_LOOK_S = 0.1
+"""How long a lock is tried for: one who only looks whether it is held has it for a moment."""
 
 
 class BoardInUse(BoardError):
@@ -28,22 +34,16 @@ class Exclusive:
         self.path, self._file = path, file
 
     @classmethod
-    def take(cls, path: Path, what: str) -> Exclusive:
-        """Raises `BoardInUse`, naming the holder of `what`, its process and since when; or why there is no lock."""
-        try:
-            file = _open(path)
-        except OSError as error:
-            raise BoardInUse(f"{what}: no lock at {path}: {error.strerror}; nothing was sent to the board") from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = _holder(file)
-            os.close(file)
-            raise in_use(what, holder) from error
+    def take(cls, path: Path, what: str, *, mode: int = 0o666, **says: Any) -> Exclusive:
+        """Raises `BoardInUse`, naming the holder of `what`, its process and since when; or why there is no lock.
+
+        mode: of the file, if it is new. says: what stands in its first line beside these.
+        """
+        file = _locked(path, what, mode)
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         try:
             os.ftruncate(file, 0)
-            os.pwrite(file, json.dumps({"pid": os.getpid(), "since": now}).encode(), 0)
+            os.pwrite(file, json.dumps({**says, "pid": os.getpid(), "since": now}).encode() + b"\n", 0)
         except OSError as error:
             os.close(file)
             raise BoardInUse(f"{what}: lock {path}: {error.strerror}; nothing was sent to the board") from error
@@ -55,37 +55,63 @@ class Exclusive:
         folder = LOCKS if os.access(LOCKS, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
         return cls.take(folder / f"xbar{re.sub(r'[^A-Za-z0-9.]+', '-', f'-{name}')}.lock", what)
 
-    def close(self) -> None:
-        """Let go. Any number of times."""
+    def close(self, *, remove: bool = False) -> None:
+        """Let go. Any number of times. remove: the file goes too, while it is still this one's."""
         if self._file >= 0:
+            if remove:
+                self.path.unlink(missing_ok=True)
             os.close(self._file)
             self._file = -1
 
 
-def in_use(what: str, holder: str) -> BoardInUse:
-    """What a second process is told."""
-    return BoardInUse(
-        f"{what} is in use by {holder}; wait until that has ended, or end it (its outputs become safe then); "
-        "nothing was sent to the board"
-    )
+def _locked(path: Path, what: str, mode: int) -> int:
+    """The file, open and locked."""
+    until = time.monotonic() + _LOOK_S
+    while True:
+        try:
+            file = _open(path, mode)
+        except OSError as error:
+            raise BoardInUse(f"{what}: no lock at {path}: {error.strerror}; nothing was sent to the board") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _stands_at(path, file):
+                return file
+        except OSError as error:
+            if time.monotonic() > until:
+                holder = _holder(file)
+                os.close(file)
+                raise BoardInUse(
+                    f"{what} is in use by {holder}; wait until that has ended, or end it (its outputs become safe "
+                    "then); nothing was sent to the board"
+                ) from error
+            time.sleep(_LOOK_S / 10)
+        os.close(file)
 
 
-def _open(path: Path) -> int:
+def _stands_at(path: Path, file: int) -> bool:
+    """False if the holder before has removed the file, and its name is free or another file's."""
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(file))
+    except FileNotFoundError:
+        return False
+
+
+def _open(path: Path, mode: int) -> int:
     # Not through a link that somebody else put there, and not truncated: it may be somebody's.
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         # Linux lets nobody create what another user has in a folder for all, even if it may be written.
         return os.open(path, flags)
     except FileNotFoundError:
-        file = os.open(path, flags | os.O_CREAT, 0o666)
+        file = os.open(path, flags | os.O_CREAT, mode)
         if os.fstat(file).st_uid == os.geteuid():
-            os.fchmod(file, 0o666)
+            os.fchmod(file, mode)
         return file
 
 
 def _holder(file: int) -> str:
     try:
-        said = json.loads(os.pread(file, 4096, 0))
+        said = json.loads(os.pread(file, 1 << 16, 0).partition(b"\n")[0])
         return f"process {int(said['pid'])} since {said['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "a process that has only just begun"

@@ -22,7 +22,7 @@ import typer
 
 from lab_scripts.campaign_plan import MOCK
 from lab_scripts.exits import Exit, FileError
-from lab_scripts.runs import journal_folder, publish
+from lab_scripts.runs import COMMAND_FILE, journal_folder, publish
 
 ATTEMPTS = "attempts"
 """Folder in that of a campaign: what has not come to its end."""
@@ -59,11 +59,12 @@ def make_run(words: Sequence[str], name: str, file: str, folder: str, seed: int 
     # One that is whole is there if its worker died before it could be moved.
     if there := attempt.exists():
         pass
-    elif journal_folder(attempt).exists():
+    elif (journal_folder(attempt) / COMMAND_FILE).exists():
         code = _xbar(["resume", str(attempt)], said)
     else:
-        seeded = [] if seed is None else ["--seed", str(seed)]
-        code = _xbar([*words, "--backend", backend, "--out", str(attempt), *seeded], said)
+        # Without its command a folder holds nothing: journals, and what they tell of pulses, come after that.
+        rest = [*([] if seed is None else ["--seed", str(seed)]), *(["--force"] * journal_folder(attempt).exists())]
+        code = _xbar([*words, "--backend", backend, "--out", str(attempt), *rest], said)
     if attempt.exists():
         try:
             publish(attempt, out, force=False)

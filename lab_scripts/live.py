@@ -2,14 +2,13 @@
 
 ``RUN.nc.live`` is there as long as the command is, one JSON object a line, each with its ``kind`` and ``t``, seconds
 since the command began. Nobody answers, so nothing can hold a board up; who comes late reads from the beginning. The
-lock on the file (flock) says that the command still lives. docs/dashboard.md has the kinds.
+lock on the file says that the command still lives, and keeps any other from writing the same run. docs/dashboard.md has
+the kinds.
 """
 
 from __future__ import annotations
 
 import base64
-import datetime
-import fcntl
 import json
 import math
 import os
@@ -17,12 +16,13 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from firmware_bridge.exclusive import Exclusive
 
 SUFFIX = ".live"
 
@@ -35,38 +35,23 @@ def live_file(out: Path) -> Path:
     return out.with_name(out.name + SUFFIX)
 
 
-def teller(out: Path) -> str:
-    """Who tells of the command that is writing `out`, and since when, as it said when it began."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        with live_file(out).open() as file:
-            said = json.loads(file.readline())
-        since = datetime.datetime.fromtimestamp(said["began"], datetime.timezone.utc).isoformat(timespec="seconds")
-        return f"process {int(said['pid'])} since {since}"
-    return "a process that has only just begun"
-
-
 class Live:
     """The file of one command, held by it until `end`."""
 
     def __init__(self, out: Path, command: str) -> None:
-        """Raises BlockingIOError if another command is writing the same run."""
+        """Raises `BoardInUse` if another command is writing the same run."""
         self.path = live_file(out)
         self._began = time.monotonic()
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._file)
-            raise
-        # Of a command that was killed: nobody reads it any more.
-        os.ftruncate(self._file, 0)
-        self.tell(
-            "begin", id=f"{os.getpid()}-{time.time_ns()}", run=out.name, command=command, pid=os.getpid(),
+        self._lock = Exclusive.take(
+            self.path, f"the run {out}", mode=0o644,
+            kind="begin", t=0.0, id=f"{os.getpid()}-{time.time_ns()}", run=out.name, command=command,
             host=socket.gethostname(), began=time.time(),
         )  # fmt: skip
+        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
 
     def tell(self, kind: str, **values: Any) -> None:
-        """One line. A disk that takes no more ends the telling, with a word on stderr, and nothing else."""
+        """One line. A disk that takes no more ends the telling, with a word on stderr, and nothing else: the run is
+        still held."""
         if self._file < 0:
             return
         line = json.dumps({"kind": kind, "t": round(time.monotonic() - self._began, 4), **values}, allow_nan=False)
@@ -79,16 +64,16 @@ class Live:
                 f"xbar: {self.path}: {error.strerror or error}; the dashboard hears no more of this run",
                 file=sys.stderr,
             )
-            self._let_go()
+            self._fall_silent()
 
     def end(self, outcome: str, message: str) -> None:
         """The last line; the file goes, those who have it open read on to its end."""
         self.tell("end", outcome=outcome, message=message)
-        self._let_go()
+        self._fall_silent()
+        self._lock.close(remove=True)
 
-    def _let_go(self) -> None:
+    def _fall_silent(self) -> None:
         if self._file >= 0:
-            self.path.unlink(missing_ok=True)
             os.close(self._file)
             self._file = -1
 
@@ -97,7 +82,7 @@ _current: Live | None = None
 
 
 def begin(out: Path, command: str) -> None:
-    """From now on this process tells of the command that will write `out`. Raises BlockingIOError as `Live`."""
+    """From now on this process tells of the command that will write `out`. Raises `BoardInUse` as `Live`."""
     global _current
     end("done", "")
     _current = Live(out, command)

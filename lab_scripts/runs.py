@@ -24,7 +24,6 @@ import numpy as np
 import typer
 import xarray as xr
 
-from firmware_bridge.exclusive import Exclusive, in_use
 from firmware_bridge.journal import has_pulses
 from firmware_bridge.waveform import frames_file
 from lab_scripts import live
@@ -44,8 +43,6 @@ NOTEBOOK_FILE = "notebook"
 """Beside the command of a calibration by hand: what was measured."""
 COMMAND_FILE = "command.json"
 """Beside the journals of a run: its command, where it was typed, and what it was made with."""
-LOCK_FILE = "lock"
-"""Beside the journals of a run: held by the process that is at it."""
 INCOMPLETE_FILE = "incomplete.nc"
 """Beside the journals of a run that ended early: what had been measured."""
 INCOMPLETE = "incomplete"
@@ -114,8 +111,6 @@ class RunFile:
                     "throw it away with --force"
                 )
             if not context.params.get("dry_run"):
-                # Not under a process that is at it.
-                Exclusive.take(folder / LOCK_FILE, f"the run {path}").close()
                 shutil.rmtree(folder)
         if (vcd := context.params.get("vcd")) is not None:
             for backend in backends(context.params):
@@ -138,9 +133,6 @@ class RunFile:
             partial = folder / f"{COMMAND_FILE}.partial"
             partial.write_text(json.dumps(record))
             partial.rename(folder / COMMAND_FILE)
-        if JOURNAL not in self.context.find_root().meta:
-            lock = Exclusive.take(folder / LOCK_FILE, f"the run {self.path}")
-            self.context.call_on_close(lock.close)
         self.context.find_root().meta[JOURNAL] = self.path
         return folder
 
@@ -218,13 +210,10 @@ class RunFile:
 
 
 def begin_live(out: Path, context: typer.Context) -> None:
-    """Tell who looks on of the command that will write `out`. Raises `BoardInUse` if another command is writing it."""
-    if context.params.get("dry_run"):
-        return
-    try:
+    """Tell who looks on of the command that will write `out`, and hold what it will write, its journals too, until it
+    has ended. Raises `BoardInUse` if another command is writing it."""
+    if not context.params.get("dry_run"):
         live.begin(out, command_line(context))
-    except BlockingIOError:
-        raise in_use(f"the run {out}", live.teller(out)) from None
 
 
 def backends(parameters: Mapping[str, Any]) -> list[str]:
@@ -241,7 +230,7 @@ def keep_unfinished(path: Path) -> bool:
     """Whether there is something to go on with: pulses, or whatever else was kept. If not, the folder goes."""
     folder = journal_folder(path)
     for each in folder.iterdir():
-        if each.name not in (COMMAND_FILE, LOCK_FILE) and (each.suffix != ".journal" or has_pulses(each)):
+        if each.name != COMMAND_FILE and (each.suffix != ".journal" or has_pulses(each)):
             return True
     shutil.rmtree(folder, ignore_errors=True)
     return False

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
+from firmware_bridge import exclusive
 from firmware_bridge.exclusive import BoardInUse, Exclusive
 
 HOLD = (
@@ -53,6 +58,44 @@ def test_what_stands_in_the_file_decides_nothing(path, content):
     lock = Exclusive.take(path, "the board")
     path.write_text(content, encoding="latin-1")
     with pytest.raises(BoardInUse, match="in use by a process that has only just begun"):
+        Exclusive.take(path, "the board")
+    lock.close()
+
+
+def test_a_lock_that_was_removed_by_its_holder_is_nobodys(path, mocker):
+    """Between opening and locking, the holder before ends and takes its file away."""
+    before = Exclusive.take(path, "the board")
+    original = exclusive._open
+
+    def opened(*args):
+        file = original(*args)
+        before.close(remove=True)
+        return file
+
+    mocker.patch.object(exclusive, "_open", opened)
+    after = Exclusive.take(path, "the board")
+    with pytest.raises(BoardInUse, match=f"process {os.getpid()} "):
+        Exclusive.take(path, "the board")
+    after.close(remove=True)
+    assert not path.exists()
+
+
+def test_one_who_looks_for_a_moment_is_no_holder(path):
+    Exclusive.take(path, "the board").close()
+    with path.open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.02, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        Exclusive.take(path, "the board").close()
+        time.sleep(0.05)
+
+
+def test_what_a_holder_says_stands_in_the_first_line_and_names_it_whatever_follows(path):
+    lock = Exclusive.take(path, "the board", mode=0o600, kind="begin")
+    said = json.loads(path.read_text())
+    assert (said["kind"], said["pid"], path.stat().st_mode & 0o777) == ("begin", os.getpid(), 0o600)
+    with path.open("a") as more:
+        more.write("{" * 100_000)
+    with pytest.raises(BoardInUse, match=f"in use by process {os.getpid()} since"):
         Exclusive.take(path, "the board")
     lock.close()
 

@@ -137,6 +137,11 @@ def test_what_one_mock_worker_began_another_goes_on_with_to_the_same_bits(make, 
         assert list(differences(a, b)) == []
 
 
+def test_an_attempt_whose_worker_died_before_it_had_begun_is_begun(make, tmp_path):
+    (tmp_path / "runs" / "attempts" / NAME / "mock" / f"{FILE}.journal").mkdir(parents=True)
+    assert make("mock-0", 3).code == Exit.OK
+
+
 def test_a_command_that_is_none_leaves_no_folder(tmp_path):
     outcome = make_run(("programme",), NAME, FILE, str(tmp_path), None, "mock-0")
     assert (outcome.code, "programme" in outcome.said) == (Exit.BAD_INPUT, True)

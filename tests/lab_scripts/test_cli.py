@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from drivers.board import PAPER_BOARD
 from lab_scripts import doctor
 from lab_scripts.cli import app
 from lab_scripts.exits import MEANING, Exit
+from lab_scripts.live import live_file
 from lab_scripts.reference import reference
 
 ROOT = Path(__file__).parents[2]
@@ -92,18 +94,23 @@ def test_doctor_fails_with_a_mock_that_fails(xbar, mocker):
     assert "the mock board fails: I = G·V" in result.stderr
 
 
+def begun(told: Path) -> bool:
+    """Whether the first trajectories are there."""
+    lines = told.read_text().splitlines(keepends=True) if told.exists() else []
+    said = [json.loads(line) for line in lines if line.endswith("\n")]
+    return any(line["kind"] == "task" and line["done"] > 0 for line in said)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_process_with_130_and_without_a_file(tmp_path, number):
     args = ("hmc", "--configs", "10000000", "--thermalisation", "100000", "--out", str(tmp_path / "h.nc"))
     # A shell starts what runs in its background with SIGINT ignored, and so would this test's child be.
     listen = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL)}
     with subprocess.Popen([*XBAR, *args], stderr=subprocess.PIPE, text=True, cwd=ROOT, **listen) as process:
-        # Until it is at work: torch is mapped, and nothing more has been for a while. An interrupt in the middle of
-        # loading a library is the library's affair.
-        maps, before = Path(f"/proc/{process.pid}/maps"), -1
-        while before != (now := maps.read_text().count(".so")) or "libtorch" not in maps.read_text():
-            before = now
-            time.sleep(2.0)
+        # Until it says that it is at work. An interrupt in the middle of loading a library is the library's affair.
+        while not begun(live_file(tmp_path / "h.nc")):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
         process.send_signal(number)
         try:
             code = process.wait(timeout=60)

@@ -3,11 +3,13 @@
 import base64
 import fcntl
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from firmware_bridge.exclusive import BoardInUse
 from lab_scripts import live
 from lab_scripts.live import Live, live_file, packed
 
@@ -35,12 +37,25 @@ def test_a_file_is_locked_while_its_command_lives_and_taken_over_when_it_was_kil
     live_file(out).write_text("what a killed command has left\n")
     told = Live(out, "first")
     assert live_file(out).read_text().count("\n") == 1
-    with pytest.raises(BlockingIOError):
+    with pytest.raises(BoardInUse, match=rf"the run .*r\.nc is in use by process {os.getpid()} since 20"):
         Live(out, "second")
     told.end("done", "")
     with Path(tmp_path / "lock").open("w") as free:
         fcntl.flock(free, fcntl.LOCK_EX | fcntl.LOCK_NB)
     Live(out, "third").end("done", "")
+
+
+def test_a_full_disk_ends_the_telling_and_not_the_hold_on_the_run(tmp_path, mocker, capsys):
+    told = Live(tmp_path / "r.nc", "first")
+    mocker.patch("lab_scripts.live.os.write", side_effect=OSError(28, "No space left on device"))
+    told.tell("task", name="x")
+    told.tell("task", name="y")
+    mocker.stopall()
+    assert capsys.readouterr().err.count("r.nc.live: No space left on device; the dashboard hears no more") == 1
+    with pytest.raises(BoardInUse):
+        Live(tmp_path / "r.nc", "second")
+    told.end("done", "")
+    assert not list(tmp_path.iterdir())
 
 
 def test_two_commands_do_not_write_the_same_run(xbar, tmp_path):

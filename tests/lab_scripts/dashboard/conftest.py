@@ -117,7 +117,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recorded
             kept = folder / f"{len(known)}.lines"
             with pytest.MonkeyPatch.context() as patch:
                 patch.chdir(folder)
-                patch.setattr(Live, "_let_go", _keeping(Live._let_go, kept))
+                patch.setattr(Live, "end", _keeping(Live.end, kept))
                 done = typer.testing.CliRunner().invoke(app, [*map(str, command), "--out", out])
             assert done.exit_code in (0, 1), done.stderr
             moved = shutil.move(folder / out, folder / f"{len(known)}-{out}")
@@ -127,11 +127,11 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recorded
     return record
 
 
-def _keeping(let_go: Callable[[Live], None], kept: Path) -> Callable[[Live], None]:
-    def keep(self: Live) -> None:
-        if self.path.exists():
-            os.link(self.path, kept)
-        let_go(self)
+def _keeping(end: Callable[[Live, str, str], None], kept: Path) -> Callable[[Live, str, str], None]:
+    def keep(self: Live, outcome: str, message: str) -> None:
+        # Another name of the same file, which has its last line too.
+        os.link(self.path, kept)
+        end(self, outcome, message)
 
     return keep
 
