@@ -122,9 +122,9 @@ class Cost:
             self.width_s += sum(w for *_, w in lines)
             return count
 
-        def read_conductance(*, repeats=1):
+        def read_conductance(*, repeats=1, **kwargs):
             self.passes += repeats
-            return read(repeats=repeats)
+            return read(repeats=repeats, **kwargs)
 
         crossbar.apply_pulses, crossbar.read_conductance = apply_pulses, read_conductance
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import xarray as xr
 
@@ -42,3 +45,25 @@ def test_the_three_panels_of_a_theory_share_a_run(xbar_json, xbar):
     assert first["run_id"] == second["run_id"]
     refused = xbar("figure", "4i", "--from", "f.nc", "--out", "h.pdf")
     assert "is a run of performance-phi4, not of performance-graphene" in refused.stderr
+
+
+def test_the_table_of_the_page_on_deployment_is_what_the_command_says(xbar_json):
+    page = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text()
+    found = re.findall(r"^\| ((?:φ⁴|graphene), .*/.*\*\*.*) \|$", page, re.MULTILINE)
+    rows = {row[0]: row for row in (line.split(" | ") for line in found)}
+    lattices = xbar_json("performance")["lattices"]
+    assert rows.keys() == lattices.keys()
+    for name, (_, weights, macs, speedup, efficiency, _) in rows.items():
+        printed, readings = lattices[name]["printed"], lattices[name]["readings"]
+        literal, nearest, corrected = (readings[it] for it in ("literal", "nearest to print", "corrected"))
+        expected = {
+            weights: [printed["weights_percent"], literal["weights_percent"]],
+            macs: [it["macs_percent"] for it in (printed, literal, corrected)],
+            speedup: [it["speedup"] for it in (printed, literal, nearest, corrected)],
+            efficiency: [it["efficiency"] for it in (printed, literal, nearest, corrected)],
+        }
+        for cell, values in expected.items():
+            shown = cell.replace("*", "").split(" / ")[: len(values)]
+            assert [float(it) for it in shown] == pytest.approx(
+                [round(value, len(it.partition(".")[2])) for it, value in zip(shown, values, strict=True)]
+            ), name
