@@ -48,18 +48,24 @@ def matches(shown: str, came: str) -> bool:
 
 
 def typed(line: str) -> str:
-    """What a line of `xbar`, or of a module of Python, prints. It must end well."""
+    """What a line of `xbar`, or of Python, prints. It must end well."""
     words = shlex.split(line, comments=True)
-    if words[:2] == ["python", "-m"]:
-        before, sys.argv = sys.argv, words[1:]
+    if words[0] == "python":
+        arguments = words[2:] if words[1] == "-m" else words[1:]
+        before, sys.argv = sys.argv, arguments
         with contextlib.redirect_stdout(io.StringIO()) as out:
             try:
-                sys.argv = words[2:]
-                runpy.run_module(words[2], run_name="__main__")
+                if words[1] == "-m":
+                    runpy.run_module(words[2], run_name="__main__")
+                else:
+                    runpy.run_path(str(ROOT / words[1]), run_name="__main__")
+            except SystemExit as error:
+                if error.code:
+                    raise
             finally:
                 sys.argv = before
         return out.getvalue()
-    assert words[0] == "xbar", f"only xbar and python -m are run: {line}"
+    assert words[0] == "xbar", f"only xbar and python are run: {line}"
     result = typer.testing.CliRunner().invoke(app, words[1:])
     assert result.exit_code == 0, f"{line}: {result.stderr}"
     return result.stdout

@@ -1,5 +1,7 @@
 """What a method can know is what the rank of its Jacobian says, and what the procedures then find."""
 
+from pathlib import Path
+
 import pytest
 
 from calibration.board_calibration.identifiability import METHODS, analyse, table
@@ -38,3 +40,8 @@ def test_a_bench_tells_all_of_them_apart(found):
 def test_cells_are_told_from_gains_by_what_drivers_lose_only_if_they_lose_much():
     assert analyse("self", 470.0).left["tia.rf_ohm"] < 0.6
     assert "470 Ω" in table(470.0)
+
+
+def test_the_page_on_calibration_has_the_table_as_it_comes_out():
+    page = Path(__file__).parents[3] / "docs" / "calibration.md"
+    assert table(1.0) in page.read_text(), "run: python -m calibration.board_calibration.identifiability"
