@@ -26,7 +26,7 @@ from lab_scripts.options import (
     build_action,
     set_threads,
 )
-from lab_scripts.runs import RunFile, check_output
+from lab_scripts.runs import RunFile, check_output, command_line
 from lab_scripts.sample import ESS_PROPOSALS, TuneSteps
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ def demo(
     set_threads(threads)
     from lab_scripts.deployment import flow_on_boards
     from lab_scripts.panels.demo import draw_demo
+    from lab_scripts.panels.panel import run_id
+    from lab_scripts.panels.style import Origin
 
     flows = _flows(theories, flow_files)
     with flow_on_boards(at, [at.backend], flows[0], run_file, report, corrected=correction.load()) as programmed:
@@ -116,8 +118,9 @@ def demo(
             for flow, theory in zip(flows, theories, strict=True)
         ]
     at.rehearsed()
-    draw_demo(figure, programmed, volts, products.current_a, points, force=force)
     _write(run_file, programmed, volts, products, points, at.board_file)
+    origin = Origin(f"xbar demo, run {run_id(out)}", command_line(context), run_id(out))
+    draw_demo(figure, programmed, volts, products.current_a, points, origin, force=force)
 
     _programming_table(report, programmed)
     for point in points:

@@ -16,6 +16,8 @@ from lab_scripts.options import action_title
 
 SHARE = 0.03
 """Of the CPU time of a sampler, at most, for telling of it; what it has no time for it leaves out."""
+_FIRST_S = 0.01
+"""What telling takes the first time, but for loading libraries, which the end of a run needs as well."""
 
 
 class SamplerTold:
@@ -26,14 +28,16 @@ class SamplerTold:
         """sampler: as `tell_observables` has it."""
         self._action, self._sampler = action, sampler
         self._course = Course(action)
-        self._began_s, self._spent_s, self._told = time.process_time(), 0.0, False
+        self._began_s, self._spent_s = time.process_time(), 0.0
+        self._expected_s = _FIRST_S
+        self._first = True
         self._passed = self._segments = 0
 
     def passed(self, drawn: Proposals) -> None:
         """Proposals that a look has passed: taken, and told, if there is time."""
         self._passed += len(drawn.log_q)
         began_s = time.process_time()
-        if not live.listening() or self._spent_s > SHARE * (began_s - self._began_s):
+        if not live.listening() or self._spent_s + self._expected_s > SHARE * (began_s - self._began_s):
             return
         self._course.take(drawn)
         if (now := self._course.so_far()) is not None:
@@ -42,10 +46,10 @@ class SamplerTold:
                 acceptance=now.acceptance, tau_int=now.estimates["abs_M"].tau_int,
             )  # fmt: skip
             tell_observables(self._sampler, action_title(self._action), shown(self._action, now.estimates), NAMES)
-        if self._told:
-            self._spent_s += time.process_time() - began_s
-        # The first time loads libraries that the end of the run needs as well.
-        self._told = True
+        if not self._first:
+            self._expected_s = time.process_time() - began_s
+        self._first = False
+        self._spent_s += self._expected_s
 
     def ended(self, segment: Segment) -> None:
         """A segment is over."""

@@ -18,7 +18,7 @@ from drivers.board import load_board
 from lab_scripts.console import Report
 from lab_scripts.exits import FileError, InputError, bad_input
 from lab_scripts.options import PAPER, BoardFile, Force, Json, Seed
-from lab_scripts.runs import check_output, publish
+from lab_scripts.runs import check_output, command_line, publish
 
 if TYPE_CHECKING:
     from anf.arrays.counting import LayerCount
@@ -44,6 +44,7 @@ class ScalingName(str, Enum):
 
 
 def place(
+    context: typer.Context,
     model: Annotated[str, typer.Argument(help="Flow file, or the name of a shipped one: phi4_L4.")],
     arrays: Annotated[int, typer.Option("--arrays", min=1, help="Arrays that there are.")] = 1,
     mapping: Annotated[
@@ -104,9 +105,12 @@ def place(
     if out is not None:
         _write(out, mapped.placement, force=force)
     if picture is not None:
+        from lab_scripts.panels.panel import run_id
         from lab_scripts.panels.placement import draw_placement
+        from lab_scripts.panels.style import Origin
 
-        draw_placement(picture, mapped, flow, known, path.name, force=force)
+        origin = Origin(path.name, command_line(context), run_id(path))
+        draw_placement(picture, mapped, flow, known, origin, force=force)
 
     _arrays_table(report, mapped, path.name)
     _tiles_table(report, mapped, layers)

@@ -232,18 +232,22 @@ def replay(path: Path, folder: Path, *, real_board: bool = False) -> Path:
     return out
 
 
-def _unpack(path: Path, folder: Path) -> dict[str, Path]:
-    """Put the inputs that a run holds into `folder`; from the words that named them to where they are now."""
-    named: dict[str, Path] = {}
+def stored_inputs(path: Path) -> list[tuple[dict[str, Any], bytes]]:
+    """The input files that a run holds: word, name, size and sha256 of each, and its bytes, none if too large."""
     with h5py.File(path, "r") as file:
         if INPUTS not in file:
-            return named
-        stored = [
+            return []
+        return [
             ({name: _plain(value) for name, value in v.attrs.items()}, v[()].tobytes())
             for k, v in file[INPUTS].items()
             if k.startswith("file_")
         ]
-    for i, (attributes, content) in enumerate(stored):
+
+
+def _unpack(path: Path, folder: Path) -> dict[str, Path]:
+    """Put the inputs that a run holds into `folder`; from the words that named them to where they are now."""
+    named: dict[str, Path] = {}
+    for i, (attributes, content) in enumerate(stored_inputs(path)):
         word, name = attributes["word"], attributes["name"]
         if name != Path(name).name or name in ("", ".", ".."):
             raise FileError(f"{path}: holds an input named {name!r}, which is no name of a file: nothing is unpacked")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from anf.arrays.analog import Deployment
 from anf.measurement.statistics import gamma_method
 from calibration.write_verify import WriteVerifyResult
-from lab_scripts.panels.style import CROSSBAR, GREY, REFERENCE, STYLE, save
+from lab_scripts.panels.style import CROSSBAR, GREY, REFERENCE, STYLE, Origin, save
 
 if TYPE_CHECKING:
     from lab_scripts.demo import Point
@@ -30,6 +30,7 @@ def draw_demo(
     volts: NDArray[np.float64],
     current: NDArray[np.float64],
     points: Sequence[Point],
+    origin: Origin,
     *,
     force: bool,
 ) -> None:
@@ -55,7 +56,7 @@ def draw_demo(
         for column, point in enumerate(shown):
             _magnetisation(figure.add_subplot(grid[1, 1 + column]), point)
         _autocorrelation(figure.add_subplot(grid[1, 3]), points[0])
-        save(figure, path, force=force)
+        save(figure, path, origin, force=force)
 
 
 def _map(axes: Axes, conductance_s: NDArray[np.float64], title: str, *, bar: bool = False) -> None:

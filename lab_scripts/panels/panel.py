@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from calibration.characterise.experiment import Number
 from lab_scripts.console import Report
 from lab_scripts.exits import FileError, OutsideBound
-from lab_scripts.panels.style import STYLE, save
+from lab_scripts.panels.style import STYLE, Origin, save
 from lab_scripts.runs import INCOMPLETE, check_output
 
 Fill = Callable[[Figure, xr.Dataset], None]
@@ -49,8 +49,7 @@ def finish(panel: Panel, source: Path, out: Path, report: Report, *, force: bool
         picture = Figure(figsize=panel.size, layout="constrained")
         panel.fill(picture, run)
         for path in (out, out.with_suffix(".png")):
-            metadata = _metadata(path.suffix, title, str(run.attrs.get("command", "")), run_id)
-            save(picture, path, force=force, metadata=metadata)
+            save(picture, path, Origin(title, str(run.attrs.get("command", "")), run_id), force=force)
     numbers = panel.numbers(run)
     where = f" on {run.attrs['identity']}" if "identity" in run.attrs else ""
     heading = f"{panel.name}{f' (Fig. {panel.label})' if panel.label else ''}{where}, run {run_id}"
@@ -101,15 +100,6 @@ def made_by(run: xr.Dataset) -> str | None:
     # `xbar program` and `xbar mvm` leave what two of the panels show.
     command = json.loads(run.attrs.get("configuration", "{}")).get("command")
     return {"program": "pattern", "mvm": "mvm"}.get(command)
-
-
-def _metadata(suffix: str, title: str, command: str, run_id: str) -> dict[str, str]:
-    """Run and command under the keys of each format."""
-    if suffix == ".svg":
-        return {"Title": title, "Description": command, "Identifier": run_id}
-    if suffix == ".pdf":
-        return {"Title": title, "Subject": command, "Keywords": run_id}
-    return {"Title": title, "Description": command, "Source": run_id}
 
 
 def _row(number: Number) -> tuple[str, str, str, str]:

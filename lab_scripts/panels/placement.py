@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from anf.arrays.mapped import MappedFlow, base_weights
 from anf.arrays.placement import Tile
 from anf.flows.flow import Flow
-from lab_scripts.panels.style import STYLE, save
+from lab_scripts.panels.style import STYLE, Origin, save
 
 ARRAYS_SHOWN = 36
 _SIDE_IN = 3.6
 
 
 def draw_placement(
-    path: Path, mapped: MappedFlow, flow: Flow, faults: Sequence[NDArray[np.float64]], name: str, *, force: bool
+    path: Path, mapped: MappedFlow, flow: Flow, faults: Sequence[NDArray[np.float64]], origin: Origin, *, force: bool
 ) -> None:
     """Every array: cells in the colour of their layer, darker for larger conductance, tiles by name, faults crossed."""
     plan = mapped.placement
@@ -41,8 +41,8 @@ def draw_placement(
                 sl, bl = np.nonzero(np.isfinite(faults[k]))
                 axes.plot(bl, sl, "x", ms=4, mew=0.8, color="black")
         more = f", the first {shown} of {plan.n_arrays} arrays" if plan.n_arrays > shown else ""
-        figure.suptitle(f"{name}{more}", fontsize=9)
-        save(figure, path, force=force)
+        figure.suptitle(f"{origin.title}{more}", fontsize=9)
+        save(figure, path, origin, force=force)
 
 
 def _colours(n: int) -> list[NDArray[np.float64]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +49,28 @@ def note(axes: Axes, text: str, x: float, y: float, vertical: str) -> None:
     )
 
 
-def save(figure: Figure, path: Path, *, force: bool, metadata: Mapping[str, str] | None = None) -> None:
-    """Write `figure` in the format that the name of `path` ends in; the file appears whole, at the end.
+@dataclass(frozen=True)
+class Origin:
+    """Where a picture comes from, which it carries in itself. source: id of the run, or of the file, that it shows."""
 
-    metadata: keys of that format, as matplotlib names them.
-    """
+    title: str
+    command: str
+    source: str
+
+    def metadata(self, suffix: str) -> dict[str, str]:
+        """Under the keys of a format."""
+        if suffix == ".svg":
+            return {"Title": self.title, "Description": self.command, "Identifier": self.source}
+        if suffix == ".pdf":
+            return {"Title": self.title, "Subject": self.command, "Keywords": self.source}
+        return {"Title": self.title, "Description": self.command, "Source": self.source}
+
+
+def save(figure: Figure, path: Path, origin: Origin, *, force: bool) -> None:
+    """Write `figure` in the format that the name of `path` ends in; the file appears whole, at the end."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        metadata = origin.metadata(path.suffix)
         figure.savefig(partial, format=path.suffix.removeprefix("."), metadata=metadata)
         publish(partial, path, force=force)
     finally:

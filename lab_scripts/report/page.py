@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import xarray as xr
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -17,8 +16,8 @@ from lab_scripts.figure import panel_of
 from lab_scripts.observables import NAMES, of_run
 from lab_scripts.panels.panel import run_id
 from lab_scripts.report.pictures import pictures
-from lab_scripts.run_store import configuration, open_run, results
-from lab_scripts.runs import INCOMPLETE, INPUTS
+from lab_scripts.run_store import configuration, open_run, results, stored_inputs
+from lab_scripts.runs import INCOMPLETE
 
 _LONGEST = 400
 """Longer texts among the results are cut, with what they have more."""
@@ -45,7 +44,9 @@ def report_page(path: Path) -> str:
              "" if e.expected is None else f"{e.expected:g}", "" if e.expected is None else f"{e.pull:+.1f} σ")
             for n, e in estimates.items()
         ],
-        configuration={k: _text(v) for k, v in configuration(run).items()}, inputs=_inputs(path),
+        configuration={k: _text(v) for k, v in configuration(run).items()},
+        inputs=[(a["name"], a["size"], a["sha256"]) for a, _ in stored_inputs(path)],
+        segments=_segments(run),
         variables=[_variable(str(k), v) for k, v in run.variables.items()],
     )  # fmt: skip
 
@@ -97,10 +98,9 @@ def _variable(name: str, variable: xr.Variable) -> dict[str, str]:
     return told
 
 
-def _inputs(path: Path) -> list[tuple[str, int, str]]:
-    """Files that the command named: name, size in bytes, SHA-256."""
-    with h5py.File(path, "r") as file:
-        if INPUTS not in file:
-            return []
-        found = [v.attrs for k, v in file[INPUTS].items() if k.startswith("file_")]
-        return [(str(a["name"]), int(a["size"]), str(a["sha256"])) for a in found]
+def _segments(run: xr.Dataset) -> list[tuple[str, ...]]:
+    """Of a sampling run that had more than one, or was stopped."""
+    told = json.loads(run.attrs.get("segments", "[]"))
+    if len(told) == 1 and told[0]["ended_by"] is None:
+        return []
+    return [(str(k), str(s["proposals"]), str(s["dropped"]), s["ended_by"] or "") for k, s in enumerate(told)]

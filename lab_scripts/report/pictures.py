@@ -21,8 +21,8 @@ _DPI = 170
 _BINS = 60
 _POINTS = 20_000
 """Longer series are drawn by every so many values."""
-_WIDE = 64
-"""Largest side of a matrix that is shown cell by cell."""
+_NAMES = 12
+"""Names beside each other in a picture, at most."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ def _of_variables(run: xr.Dataset) -> Iterator[tuple[str, Figure]]:
             yield f"{name}: {says}{more}", _matrix(first)
         elif variable.ndim == 1 and variable.dims[0] in run.coords and variable.size > 1:
             yield f"{name}: {says}", _line(variable)
+        elif variable.ndim == 2 and _named(variable):
+            yield f"{name}: {says}", _by_name(variable)
         elif variable.size > 1:
             yield f"{name}: {says}", _distribution(variable)
 
@@ -91,6 +93,24 @@ def _line(variable: xr.DataArray) -> Figure:
     if text:
         axes.set_xticks(np.arange(along.size), [str(value) for value in along.to_numpy()], rotation=60)
     axes.set(xlabel=_label(along), ylabel=_label(variable))
+    return figure
+
+
+def _named(variable: xr.DataArray) -> bool:
+    """Whether its last dimension has a few names for coordinates."""
+    along = variable.dims[-1]
+    return along in variable.coords and variable[along].dtype.kind in "UO" and 1 < variable.sizes[along] <= _NAMES
+
+
+def _by_name(variable: xr.DataArray) -> Figure:
+    """The values of each name above it."""
+    figure = Figure(figsize=PANEL_IN, layout="constrained")
+    axes = figure.add_subplot()
+    names = variable[variable.dims[-1]].to_numpy()
+    for at, values in enumerate(variable.to_numpy().T):
+        axes.plot(np.full(values.size, at), values, "o", ms=4, alpha=0.7, color=CROSSBAR)
+    axes.set_xticks(np.arange(names.size), [str(name) for name in names], rotation=30)
+    axes.set(xlim=(-0.5, names.size - 0.5), ylabel=_label(variable))
     return figure
 
 

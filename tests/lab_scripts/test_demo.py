@@ -5,6 +5,7 @@ import xarray as xr
 from needs import needs_verilator
 
 from lab_scripts.exits import Exit
+from lab_scripts.panels.panel import run_id
 
 SMALL = ("--L", 2, "--configs", 600, "--tune-steps", 20, "--seed", 2)
 
@@ -15,6 +16,7 @@ def test_the_whole_story_on_a_small_lattice(xbar, tmp_path, flows):
     for text in ("Write-verify", "λ = 5.5", "χ₂", "virial", "ESS, array, before LoRA", "clock cycles"):
         assert text in result.stdout
     assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
+    assert f"xbar demo, run {run_id(tmp_path / 'd.nc')}".encode() in (tmp_path / "d.png").read_bytes()
     with xr.open_dataset("d.nc") as run:
         assert run["phi"].dims == ("lam", "proposal", "x", "y")
         assert run["phi"].shape == (2, 600, 2, 2)

@@ -1,32 +1,56 @@
 """`xbar report`: every kind of run as one page that needs nothing else."""
 
+import hashlib
 import html
 import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 
 from lab_scripts.figure import CALCULATED, panel_of
+from lab_scripts.run_store import RUN_COMMANDS
 
 RUNS = {
     "program": ("program", "AI4S"),
-    "characterise": ("characterise", "set-curve"),
+    "compare-write-verify": (
+        "compare-write-verify",
+        "--chips",
+        1,
+        "--variant",
+        "one pass",
+        "--variant",
+        "single reads",
+    ),
+    "mvm": ("mvm", "--weights", "w.npy", "--inputs", "x.npy"),
+    "characterise": ("characterise", "set-curve", "--points", 3, "--shots", 2),
+    "figure": ("figure", "3g"),
     "hmc": ("hmc", "--L", 2, "--configs", 1000, "--chains", 10),
     "sample": ("sample", "--configs", 500, "--lam", 5.5),
+    "demo": ("demo", "--lam", 5, "--configs", 200, "--tune-steps", 1),
 }
+"""A command of each kind that writes runs."""
 
 
 def page_of(xbar, command, name="run"):
-    assert xbar(*command, "--out", f"{name}.nc").exit_code in (0, 1)
+    out = f"{name}.pdf" if command[0] == "figure" else f"{name}.nc"
+    made = xbar(*command, "--out", out)
+    assert made.exit_code in (0, 1), made.stderr
     result = xbar("report", f"{name}.nc")
     assert result.exit_code == 0, result.stderr
     return Path(f"{name}.html").read_text()
 
 
+def test_every_kind_of_run_has_a_report_here():
+    assert RUNS.keys() == RUN_COMMANDS
+
+
 @pytest.mark.parametrize("kind", RUNS)
 def test_a_page_has_command_configuration_pictures_and_variables_and_loads_nothing(xbar, kind):
+    np.save("w.npy", np.linspace(30e-6, 90e-6, 15).reshape(3, 5))
+    np.save("x.npy", np.full((4, 5), 0.05))
     page = page_of(xbar, RUNS[kind])
     run = xr.open_dataset("run.nc", engine="h5netcdf")
     text = html.unescape(page)
@@ -51,6 +75,29 @@ def test_observables_stand_with_errors_and_exact_values(xbar, xbar_json):
     assert value.startswith(f"{printed['value']:.2f}"[:4])
     assert (tau_int, exact) == (f"{printed['tau_int']:.2f}", "1")
     assert pull.endswith("σ")
+
+
+def test_files_that_a_run_was_made_from_are_listed_with_their_digests(xbar):
+    np.save("w.npy", np.linspace(30e-6, 90e-6, 15).reshape(3, 5))
+    np.save("x.npy", np.full((4, 5), 0.05))
+    page = page_of(xbar, RUNS["mvm"])
+    for name in ("w.npy", "x.npy"):
+        digest = hashlib.sha256(Path(name).read_bytes()).hexdigest()
+        assert re.search(rf"<td>{name}</td><td[^>]*>{Path(name).stat().st_size}</td><td[^>]*>{digest}</td>", page)
+
+
+def test_a_sampling_run_with_several_segments_or_stopped_says_why(xbar):
+    page = page_of(xbar, RUNS["sample"])
+    assert "Segments" not in page
+    with xr.open_dataset("run.nc", engine="h5netcdf") as run:
+        stopped = run.load()
+    segments = [{"number": 0, "proposals": 512, "dropped": 88, "ended_by": "array 0: changed by 3 µS"}]
+    stopped.attrs |= {"segments": json.dumps(segments), "incomplete": "array 0: changed by 3 µS"}
+    stopped.to_netcdf("stopped.nc", engine="h5netcdf")
+    assert xbar("report", "stopped.nc").exit_code == 0
+    page = Path("stopped.html").read_text()
+    assert re.search(r"<td>0</td><td[^>]*>512</td><td[^>]*>88</td><td[^>]*>array 0: changed by 3 µS</td>", page)
+    assert "This run ended early: array 0: changed by 3 µS" in page
 
 
 def test_what_a_reader_must_know_first_is_a_warning(xbar):
