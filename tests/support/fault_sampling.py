@@ -20,7 +20,7 @@ from anf.samplers.sampling import Samples, sample
 from drivers.connect import mock_board, open_crossbar
 from drivers.self_test import SelfTestError
 from firmware_bridge.errors import LimitError
-from firmware_bridge.mock.faults.base import Fault, Striking
+from firmware_bridge.mock.faults.base import Striking
 from firmware_bridge.mock.faults.catalogue import CATALOGUE
 
 ACTION = Phi4(m2=-4.0, lam=5.5, shape=(4, 4))
@@ -30,8 +30,6 @@ KNOWN = {"virial": 1.0, "zero_mode": 1.0} | {
     if name in ("chi2", "E", "phi2", "phi4")
 }
 """What the run should give: identities, and exact values of the torus."""
-STRIKES_PER_S = 0.05
-"""Board time between strikes of faults that come again and again, on average."""
 ONSET, GONE = 0.93, 0.97
 """Of the batch that a fault sets in during: late, as the mock works frame by frame while some faults act."""
 
@@ -114,8 +112,8 @@ def _flow():
 
 def run(name: str | None, n: int, *, seed: int = 0, batch: int = 512, passing: bool = False) -> Outcome:
     """n proposals; the fault of the catalogue sets in during the second batch and stays, or, where it is an event,
-    comes again and again. passing: it is over before the look that ends the batch, and comes again in each that
-    follows, so that no look sees it. Without a name nothing happens."""
+    strikes once in each that follows. passing: it is over before the look that ends the batch, and comes again in each
+    that follows, so that no look sees it. Without a name nothing happens."""
     flow = _flow()
     with open_crossbar("mock", seed=seed) as crossbar:
         watched = Watched(deploy(flow, [crossbar]))
@@ -125,9 +123,10 @@ def run(name: str | None, n: int, *, seed: int = 0, batch: int = 512, passing: b
             nonlocal began_s
             watched.look()
             now_s = crossbar.board_time_s
-            if name is not None and (watched.looks == 1 or passing):
-                for fault in _faults(name, now_s, now_s - began_s, passing, seed + watched.looks):
-                    mock_board(crossbar).faults.add(fault)
+            if name is not None and (watched.looks == 1 or passing or _strikes(name)):
+                until = GONE if passing else np.inf
+                times = (now_s + share * (now_s - began_s) for share in (ONSET, until))
+                mock_board(crossbar).faults.add(CATALOGUE[name](**dict(zip(("from_s", "until_s"), times, strict=True))))
             began_s = now_s
 
         try:
@@ -139,11 +138,6 @@ def run(name: str | None, n: int, *, seed: int = 0, batch: int = 512, passing: b
     return Outcome(ended, watched.renewals, drawn)
 
 
-def _faults(name: str, now_s: float, batch_s: float, passing: bool, seed: int) -> list[Fault]:
-    made = CATALOGUE[name]
-    times = {"from_s": now_s + ONSET * batch_s}
-    if passing:
-        times["until_s"] = now_s + GONE * batch_s
-    if issubclass(made.func, Striking):  # type: ignore[attr-defined]
-        return [made(rate_per_s=STRIKES_PER_S, seed=seed, **times)]
-    return [made(**times)]
+def _strikes(name: str) -> bool:
+    """Whether a fault is an event, not a state."""
+    return isinstance(CATALOGUE[name](), Striking)
