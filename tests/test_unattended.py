@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import pytest
 import unattended_day
-from unattended_day import BATCHES, HOUR_S, PROPOSALS, Interrupted, Unattended, identities
+from unattended_day import BATCHES, HOUR_S, PINS, PROPOSALS, Interrupted, Unattended, identities
 
 from drivers.ledger import Ledger
 from firmware_bridge.journal import Journal
 
 
 def test_an_hour_with_faults_loses_nothing_passes_no_limit_and_biases_nothing(tmp_path) -> None:
-    board = Unattended(tmp_path, seed=371, faults_per_hour=6.0)
+    board = Unattended(tmp_path, seed=59, faults_per_hour=6.0)
     board.hour(0)
     assert board.board_time_s >= HOUR_S
     assert board.happened["hosts lost"] >= 2
-    assert len(board.proposals(0, 1).phi) == (BATCHES - board.happened["refused"]) * PROPOSALS
+    assert set(board.struck) & set(PINS)
+    assert len(board.proposals(0, 1).phi) == BATCHES * PROPOSALS - board.happened["dropped"]
+    assert len(board.proposals(0, 1).phi) >= PROPOSALS
     assert board.witness.seen is None
     assert board.witness.pulses.sum() > 0
     assert board.uncounted_pulses() == 0

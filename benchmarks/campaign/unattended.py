@@ -55,8 +55,10 @@ def main() -> int:
           f"{time.process_time() - began:.0f} s of CPU")  # fmt: skip
     print(f"{len(day.struck)} faults: " + ", ".join(f"{n} × {name}" for name, n in Counter(day.struck).items()))
     print(f"{day.happened['hosts lost']} hosts lost and followed by another, {day.happened['programmings']} "
-          f"programmings, {day.happened['refused']} batches refused")  # fmt: skip
-    print(f"{len(drawn.phi)} proposals drawn, each in its file as it was first seen, ESS {drawn.ess:.4f}")
+          f"programmings, {day.happened['refused']} batches not begun")  # fmt: skip
+    print(
+        f"{len(drawn.phi)} proposals kept, {day.happened['dropped']} dropped or not drawn; each in its file as it was first seen, ESS {drawn.ess:.4f}"
+    )
     print(f"{int(day.witness.pulses.sum())} pulses of cells, 0 beyond a limit (limit 0), {uncounted} not in the ledger "
           "(limit 0)")  # fmt: skip
     print(f"outputs safe {day.bridge.slowest_safe_s * 1e3:.2f} ms after a failure at most (limit "

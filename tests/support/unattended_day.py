@@ -20,25 +20,29 @@ from command_sequences import BOARD, SAFE_WITHIN_S, FailingBridge, Witness, is_s
 from anf.arrays.analog import ArrayDrifted, Deployment, deploy
 from anf.arrays.boards import Boards
 from anf.arrays.mapped import map_flow
+from anf.arrays.watched import Watched
 from anf.flows.checkpoint import load_flow, shipped
 from anf.flows.deployed import deployed
 from anf.lattice.actions import Phi4
 from anf.measurement.observables import Estimate, estimate, measure_series
-from anf.samplers.proposals import Proposals, propose
+from anf.samplers.guard import guarded
+from anf.samplers.proposals import Proposals
 from calibration.board_calibration.self_calibration import self_calibration
 from drivers.calibration_record import CalibrationRecord
 from drivers.crossbar import Crossbar
 from drivers.ledger import Ledger, board_name
+from drivers.self_test import SelfTestError, self_test
 from firmware_bridge.bridge import Result
 from firmware_bridge.errors import ConnectionLost, LimitError
 from firmware_bridge.journal import Journal, JournalBridge
 from firmware_bridge.mock.board import MockBoard
 from firmware_bridge.mock.cell_faults import CellFault
+from firmware_bridge.mock.faults.catalogue import CATALOGUE
 from firmware_bridge.mock.faults.lines import BrokenLine, DriftJump, ShortedSourceLines
 from firmware_bridge.program import Program
 
 ACTION = Phi4(m2=-4.0, lam=5.0, shape=(4, 4))
-HOUR_S, BATCHES, PROPOSALS = 3600.0, 4, 256
+HOUR_S, BATCHES, PROPOSALS, LOOKS = 3600.0, 4, 256, 4
 CALIBRATED_EVERY = 6
 """Hours."""
 JUMP, PASSING_S = 0.1, 1800.0
@@ -46,6 +50,13 @@ JUMP, PASSING_S = 0.1, 1800.0
 FAULTS = (
     "interrupt", "link lost", "host full", "power cut", "drift jump", "loose contact", "short SL–SL", "frozen cell",
 )  # fmt: skip
+PINS = (
+    "mux before an ADC not switching", "ADC saturating at a tenth of its range", "DOUT of an ADC stuck low",
+    "reference of the DACs 0.4 % low",
+)  # fmt: skip
+"""Of the catalogue of faults; they pass."""
+WITHIN_S = 4.0
+"""What befalls the board does so within this time of a batch's beginning: most of it while the batch is drawn, s."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -94,7 +105,8 @@ class Unattended:
     """The board, its faults, and the folder where everything is kept.
 
     faults_per_hour: their mean number. struck: the faults, in order. happened: how often hosts were lost, and, in the
-    hours that are in files, how often the array was programmed and how many batches were refused.
+    hours that are in files, how often the array was programmed, how many batches began with a board that was refused,
+    and how many proposals were not drawn or dropped.
     """
 
     def __init__(self, folder: Path, *, seed: int, faults_per_hour: float) -> None:
@@ -151,25 +163,38 @@ class Unattended:
         return Ledger.open(self.folder, name, BOARD.shape, run=run, journal=journal)
 
     def _operate(self, crossbar: Crossbar, k: int) -> xr.Dataset:
-        start_s, drawn, done = crossbar.board_time_s, [], {"programmings": int(k == 0), "refused": 0}
+        start_s, drawn = crossbar.board_time_s, []
+        done = {"programmings": int(k == 0), "refused": 0, "dropped": 0}
         if k % CALIBRATED_EVERY == 0:
             self._calibrate(crossbar, k)
         deployment = self._taken_over(crossbar, k) if k else self._programmed(crossbar)
         for i in range(BATCHES):
             self._strike(k, i)
+            kept = []
             try:
+                self_test(crossbar)
                 now = deployment.read_again()
                 try:
                     deployment.refuse_drifted(now)
                 except ArrayDrifted:
                     now = deployment = self._programmed(crossbar)
                     done["programmings"] += 1
+                watched = Watched(now)
                 with deployed(self.flow, {}, now.crossbar()):
-                    proposals = propose(self.flow, ACTION, PROPOSALS, seed=BATCHES * k + i)
-            except LimitError:
-                # Currents beyond the converters' range: nothing is drawn until that has passed.
+                    kept = [
+                        segment.proposals
+                        for segment in guarded(
+                            self.flow, ACTION, PROPOSALS, seed=BATCHES * k + i, batch=PROPOSALS // LOOKS,
+                            look=watched.look, renew=watched.renew,
+                        )
+                        if segment.proposals is not None
+                    ]  # fmt: skip
+            except (LimitError, SelfTestError):
+                # Nothing is drawn until that has passed.
                 done["refused"] += 1
-            else:
+            proposals = joined(kept)
+            done["dropped"] += PROPOSALS - len(proposals.phi)
+            if kept:
                 self._compare(k, i, proposals)
                 drawn.append((i, proposals))
             crossbar.wait(max(0.0, start_s + (i + 1) * HOUR_S / BATCHES - crossbar.board_time_s))
@@ -179,7 +204,7 @@ class Unattended:
                 "phi": (("proposal", "x", "y"), whole.phi),
                 "log_q": ("proposal", whole.log_q),
                 "action": ("proposal", whole.action),
-                "batch": ("proposal", np.repeat([i for i, _ in drawn], PROPOSALS).astype(int)),
+                "batch": ("proposal", np.repeat([i for i, _ in drawn], [len(p.phi) for _, p in drawn]).astype(int)),
                 "programmed_s": (("array", "sl", "bl"), deployment.measured_s, {"units": "S"}),
             },
             attrs=done,
@@ -188,8 +213,9 @@ class Unattended:
     def _calibrate(self, crossbar: Crossbar, k: int) -> None:
         """The record of hour `k` on: a new one, or if the board cannot be read the one before."""
         try:
+            self_test(crossbar)
             crossbar.correct_by(self_calibration(crossbar).record(crossbar, ("self",)))
-        except LimitError:
+        except (LimitError, SelfTestError):
             if crossbar.calibration is None:
                 raise
         assert crossbar.calibration is not None
@@ -214,11 +240,12 @@ class Unattended:
             return
         self._come_to.add((k, i))
         rng = np.random.default_rng([self._seed, k, i])
-        for fault in rng.choice(FAULTS, rng.poisson(self._rate / BATCHES)):
+        for fault in rng.choice(FAULTS + PINS, rng.poisson(self._rate / BATCHES)):
             self.struck.append(str(fault))
             self._begin(str(fault), rng)
 
     def _begin(self, fault: str, rng: np.random.Generator) -> None:
+        at_s = self.board_time_s + float(rng.uniform(0.0, WITHIN_S))
         lost = {
             "interrupt": Interrupted, "link lost": ConnectionLost, "host full": HostFull, "power cut": ConnectionLost,
         }  # fmt: skip
@@ -227,19 +254,20 @@ class Unattended:
             spared, after = int(rng.integers(0, 130)), int(rng.integers(0, 3))
             self.bridge.planned.append((spared, after, lost[fault](fault), fault == "power cut"))
         elif fault == "drift jump":
-            self.chips.faults.add(DriftJump(from_s=self.board_time_s, relative=JUMP, seed=int(rng.integers(2**31))))
+            self.chips.faults.add(DriftJump(from_s=at_s, relative=JUMP, seed=int(rng.integers(2**31))))
         elif fault == "frozen cell":
             state = self.chips.array.save_state()
             state["cells_faults"][rng.integers(BOARD.shape[0] * BOARD.shape[1])] = CellFault.STUCK_LOW
             self.chips.array.load_state(state)
         else:
-            lasts = {"from_s": self.board_time_s, "until_s": self.board_time_s + PASSING_S}
+            lasts = {"from_s": at_s, "until_s": at_s + PASSING_S}
             a, b = (int(line) for line in rng.choice(BOARD.shape[0], 2, replace=False))
-            self.chips.faults.add(
-                BrokenLine(line="bl", index=a, **lasts)
-                if fault == "loose contact"
-                else ShortedSourceLines(lines=(a, b), **lasts)
-            )
+            if fault in PINS:
+                self.chips.faults.add(CATALOGUE[fault](**lasts))
+            elif fault == "loose contact":
+                self.chips.faults.add(BrokenLine(line="bl", index=a, **lasts))
+            else:
+                self.chips.faults.add(ShortedSourceLines(lines=(a, b), **lasts))
 
     @property
     def board_time_s(self) -> float:
