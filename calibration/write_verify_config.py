@@ -135,6 +135,27 @@ class WriteVerifyConfig:
             )
             width = getattr(self, f"{kind}_width_s")
             self._within(f"{kind}_width_s", width, limit.width_s, "s", f"limits.{kind}.width_s of board {board.name}")
+            gates = gate if isinstance(gate, tuple) else (gate, gate)
+            amplitudes = volts if isinstance(volts, tuple) else (volts,)
+            # Forming pulses are these and no others; the other amplitudes are ends of a range.
+            spans = [(v, v) for v in amplitudes] if kind == "form" else [(amplitudes[0], amplitudes[-1])]
+            for span in spans:
+                if (outside := limit.outside_linked(span, gates, width, board.shape)) is not None:
+                    self._refuse_linked(kind, *outside, width, board)
+
+    def _refuse_linked(self, kind: str, amplitude_v: float, gate_v: float, width_s: float, board: Board) -> None:
+        there = [
+            w.amplitude_v
+            for w in getattr(board.limits, kind).linked
+            if w.gate_v[0] <= gate_v <= w.gate_v[1] and w.width_s[0] <= width_s <= w.width_s[1]
+        ]
+        raise LimitError(
+            f"WriteVerifyConfig.{kind}_v, which may be used at {kind}_gate_v = {gate_v:.4g} V for {kind}_width_s = "
+            f"{width_s:.4g} s on any cell,", amplitude_v,
+            (min(w[0] for w in there), max(w[1] for w in there)) if there else (0.0, 0.0), "V",
+            source=f"limits.{kind}.linked of board {board.name}",
+            advice=f"keep {kind}_v, {kind}_gate_v and {kind}_width_s within the windows; nothing was pulsed",
+        )  # fmt: skip
 
     def _within(
         self, name: str, value: float | tuple[float, ...], limit: tuple[float, float], unit: str, source: str = ""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise, product
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -58,6 +59,40 @@ class PulseLimits(Section):
     width_s: Range
     compliance_a: float | None = Field(None, gt=0)
     linked: tuple[Linked, ...] = ()
+
+    def outside_linked(
+        self,
+        amplitude_v: tuple[float, float],
+        gate_v: tuple[float, float],
+        width_s: float,
+        shape: tuple[int, int],
+    ) -> tuple[float, float] | None:
+        """Amplitude and gate voltage within these ranges that the windows do not allow on some cell of an array
+        (n_sl, n_bl), V; None if they allow all of them, on every cell."""
+        if not self.linked:
+            return None
+        # Lines that are named by the same windows are alike.
+        kinds = product(*(
+            {tuple((named := getattr(w, kind)) is None or i in named for w in self.linked) for i in range(n)}
+            for kind, n in zip(("sl", "bl"), shape, strict=True)
+        ))  # fmt: skip
+        for sl, bl in kinds:
+            here = [
+                w for w, *on in zip(self.linked, sl, bl, strict=True)
+                if all(on) and w.width_s[0] <= width_s <= w.width_s[1]
+            ]  # fmt: skip
+            for amplitude in _representatives(amplitude_v, [w.amplitude_v for w in here]):
+                for gate in _representatives(gate_v, [w.gate_v for w in here]):
+                    point = (amplitude, amplitude), (gate, gate)
+                    if not any(_inside(point[0], w.amplitude_v) and _inside(point[1], w.gate_v) for w in here):
+                        return amplitude, gate
+        return None
+
+
+def _representatives(span: tuple[float, float], windows: list[tuple[float, float]]) -> list[float]:
+    """Values of a range, one in each part of it that the edges of windows divide it into, and those edges."""
+    cuts = sorted({*span, *(edge for window in windows for edge in window if span[0] <= edge <= span[1])})
+    return [*cuts, *((a + b) / 2 for a, b in pairwise(cuts))]
 
 
 class Limits(Section):

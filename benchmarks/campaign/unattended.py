@@ -20,6 +20,8 @@ import torch
 from command_sequences import SAFE_WITHIN_S
 from unattended_day import HOUR_S, Unattended, identities
 
+from anf.samplers.proposals import Proposals
+
 MOST_GROWTH_MIB = 16.0
 """Of resident memory, from the end of the second hour on."""
 MOST_PULL = 4.0
@@ -29,6 +31,10 @@ def resident_mib() -> float:
     """Memory of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _kept(proposals: Proposals) -> str:
+    return f"{len(proposals.phi)} proposals" + (f" of ESS {proposals.ess:.3f}" if len(proposals.phi) else "")
 
 
 def main() -> int:
@@ -46,7 +52,7 @@ def main() -> int:
             resident.append(resident_mib())
             print(
                 f"hour {k + 1}: {len(day.struck)} faults and {day.happened['hosts lost']} hosts lost so far, "
-                f"ESS {day.proposals(k, k + 1).ess:.3f}, {resident[-1]:.0f} MiB", flush=True,
+                f"{_kept(day.proposals(k, k + 1))}, {resident[-1]:.0f} MiB", flush=True,
             )  # fmt: skip
         drawn, uncounted = day.proposals(0, arguments.hours), day.uncounted_pulses()
     growth_mib = resident[-1] - resident[min(1, len(resident) - 1)]
@@ -56,9 +62,8 @@ def main() -> int:
     print(f"{len(day.struck)} faults: " + ", ".join(f"{n} × {name}" for name, n in Counter(day.struck).items()))
     print(f"{day.happened['hosts lost']} hosts lost and followed by another, {day.happened['programmings']} "
           f"programmings, {day.happened['refused']} batches not begun")  # fmt: skip
-    print(
-        f"{len(drawn.phi)} proposals kept, {day.happened['dropped']} dropped or not drawn; each in its file as it was first seen, ESS {drawn.ess:.4f}"
-    )
+    print(f"{len(drawn.phi)} proposals kept, {day.happened['dropped']} dropped or not drawn; each in its file as it "
+          f"was first seen, ESS {drawn.ess:.4f}")  # fmt: skip
     print(f"{int(day.witness.pulses.sum())} pulses of cells, 0 beyond a limit (limit 0), {uncounted} not in the ledger "
           "(limit 0)")  # fmt: skip
     print(f"outputs safe {day.bridge.slowest_safe_s * 1e3:.2f} ms after a failure at most (limit "
