@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
 import threading
 import time
@@ -21,6 +23,7 @@ from lab_scripts.campaign_plan import Boards, Campaign, Commands, Task, load_cam
 from lab_scripts.exits import Exit, FileError, InputError
 from lab_scripts.run_store import differences, open_run
 
+CAMPAIGNS = Path(__file__).parents[2] / "docs" / "campaigns.md"
 JOURNALS = "attempts/*/mock/*.journal/board0.journal"
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
@@ -139,6 +142,25 @@ def test_workers_killed_on_the_way_over_64_boards_lose_nothing_and_make_nothing_
             assert xbar(*words, "--seed", board, "--out", f"direct{board}.nc").exit_code == 0
             with open_run(folder / task.file) as a, open_run(Path(f"direct{board}.nc")) as b:
                 assert list(differences(a, b)) == []
+
+
+def test_the_example_of_the_page_does_what_the_page_says(xbar, xbar_json):
+    page = CAMPAIGNS.read_text()
+    (first, *_), command = re.findall(r"```toml\n(.*?)```", page, re.DOTALL), re.search("^xbar campaign .*", page, re.M)
+    Path("scan.toml").write_text(first)
+    assert command is not None
+    words = shlex.split(command[0])[1:]
+    assert words == ["campaign", "scan.toml", "--out", "runs/scan"]
+    answer = xbar_json(*words)
+    assert [run["code"] for run in answer["runs"]] == [0] * 6
+    listed = xbar_json("runs", "list", "runs/scan")["runs"]
+    assert sorted(run["name"] for run in listed) == sorted(t.file for t in tasks(load_campaign(Path("scan.toml"))))
+    assert sorted(path.suffix for path in Path("runs/scan").iterdir() if path.is_file() and path.name[0] != ".") == [
+        ".nc", ".nc", ".nc", ".nc", ".nc", ".nc",
+    ]  # fmt: skip
+    again = xbar(*words)
+    assert again.exit_code == 0
+    assert re.search(r"made now *│ *0 ", again.stdout)
 
 
 def test_a_board_that_fails_is_left_out_and_its_tasks_move(tmp_path):
