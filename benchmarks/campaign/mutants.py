@@ -2,7 +2,7 @@
 
 A seeded sample of mutants, each module by its number of places. One run of the tests beforehand says which of them
 execute which line, and what each takes; a mutant meets the tests that execute its line until one fails: the quickest,
-those of its module's own test file before all others. A mutant that no test executes, or that all pass, has survived
+those in files that import its module before all others. A mutant that no test executes, or that all pass, has survived
 and is printed. Every tenth time the same tests meet the module unchanged too: none may fail then.
 
 An interrupted run goes on where it was: results stay in `runs/`, and count as long as the mutant's module and the tests
@@ -22,12 +22,13 @@ import importlib.abc
 import importlib.util
 import json
 import os
+import re
 import resource
 import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -49,7 +50,7 @@ OPTIONS = (
 )
 LIMIT = 0.80
 ENDLESS = "no end"
-MOST_S = 20.0
+MOST_S = 12.0
 """Of tests that one mutant meets, by the CPU seconds that they took unchanged, coverage being measured."""
 
 # -- which tests meet it -----------------------------------------------------------------------------------------------
@@ -96,29 +97,35 @@ class Known:
         """Tests that execute nothing: they look at what imports have made."""
         return set(self.seconds).difference(*(tests for module in self.lines.values() for tests in module.values()))
 
-    def tests(self, mutant: Mutant) -> list[str]:
-        """Those that a mutant meets, in their order. A line that runs at import only stands in no test's context; it
-        meets those that execute anything of its module, or else those of the module's folder, and the onlookers."""
+    def tests(self, mutant: Mutant) -> list[list[str]]:
+        """Those that a mutant meets, in their order: those of files that import its module, then all others.
+
+        A line that runs at import only stands in no test's context. It meets those that execute anything of its module,
+        those of files that import it, and the onlookers.
+        """
         module = self.lines.get(mutant.path, {})
         first, last = mutant.statement
         # Python tells of no line within a constant that goes over several.
         executed = module.get(mutant.line) or [test for n in range(first, last + 1) for test in module.get(n, [])]
         found = {test for test in executed if test in self.seconds}
+        near = {test for test in self.seconds if _imports(ROOT / _file(test), mutant.module)}
         if not found and "" in executed:
-            found = {test for tests in module.values() for test in tests if test in self.seconds}
-            folder = f"tests/{Path(mutant.path).parent}/"
-            found = self.onlookers | (found or {test for test in self.seconds if test.startswith(folder)})
-        own = f"test_{Path(mutant.path).stem}.py"
-        spent, chosen = 0.0, defaultdict[str, list[str]](list)
-        for test in sorted(found, key=lambda test: (_file(test).name != own, self.seconds[test])):
+            anything = {test for tests in module.values() for test in tests if test in self.seconds}
+            found = anything | near | self.onlookers
+        spent, chosen = 0.0, set[str]()
+        for test in sorted(found, key=lambda test: (test not in near, self.seconds[test])):
             spent += self.seconds[test]
             if chosen and spent > MOST_S:
                 break
-            chosen[str(_file(test))].append(test)
-        # Tests of one file together, as they may share what is costly.
-        cost = {file: sum(self.seconds[test] for test in tests) for file, tests in chosen.items()}
-        files = sorted(chosen, key=lambda file: (Path(file).name != own, cost[file]))
-        return [test for file in files for test in sorted(chosen[file], key=self.order.__getitem__)]
+            chosen.add(test)
+        return [stage for stage in (self._in_order(chosen & near), self._in_order(chosen - near)) if stage]
+
+    def _in_order(self, tests: Iterable[str]) -> list[str]:
+        """Tests of one file together, as they may share what is costly; the quickest files first."""
+        cost = defaultdict[Path, float](float)
+        for test in tests:
+            cost[_file(test)] += self.seconds[test]
+        return sorted(tests, key=lambda test: (cost[_file(test)], self.order[test]))
 
     @functools.cached_property
     def order(self) -> dict[str, int]:
@@ -128,6 +135,12 @@ class Known:
 
 def _file(test: str) -> Path:
     return Path(test.partition("::")[0])
+
+
+@functools.cache
+def _imports(file: Path, module: str) -> bool:
+    package, _, name = module.rpartition(".")
+    return bool(re.search(rf"^(from|import) ({module}|{package} import .*\b{name})\b", _content(file).decode(), re.M))
 
 
 def who_executes(cache: Path) -> Known:
@@ -190,7 +203,7 @@ class _Changed(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     """Imports one module from another source."""
 
     def __init__(self, mutant: Mutant) -> None:
-        self.name = mutant.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        self.name = mutant.module
         self.file, self.text = str(ROOT / mutant.path), mutant.source(ROOT)
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> object:
@@ -311,8 +324,8 @@ def main() -> int:
     arguments.runs.mkdir(exist_ok=True)
     known = who_executes(arguments.runs / "mutants-coverage.json")
     load_libraries()
-    results = arguments.runs / "mutants-results.jsonl"
-    lines = results.read_text().splitlines() if results.exists() else []
+    log = arguments.runs / "mutants-results.jsonl"
+    lines = log.read_text().splitlines() if log.exists() else []
     before: dict[str, str | None] = {key: result for key, result, _ in map(json.loads, lines)}
     of, controls = defaultdict[str, list[str | None]](list), 0
     drawn = [
@@ -320,20 +333,21 @@ def main() -> int:
     ]
     try:
         for tried, mutant in enumerate(drawn, 1):
-            tests = known.tests(mutant)
-            files = sorted({ROOT / _file(test) for test in tests})
+            stages = known.tests(mutant)
+            files = sorted({ROOT / _file(test) for stage in stages for test in stage})
             key = _digest(str(mutant), ROOT / mutant.path, *files)
             if key not in before:
-                before[key] = noticed(mutant, tests, known) if tests else None
-                with results.open("a") as out:
+                results = (noticed(mutant, stage, known) for stage in stages)
+                before[key] = next(filter(None, results), None)
+                with log.open("a") as out:
                     out.write(json.dumps([key, before[key], str(mutant)]) + "\n")
                 if before[key] and tried % 10 == 0:
-                    if wrong := noticed(None, tests, known):
+                    if wrong := next(filter(None, (noticed(None, stage, known) for stage in stages)), None):
                         sys.exit(f"fails unchanged: {wrong}, of those that meet {mutant}")
                     controls += 1
             of[str(Path(mutant.path).parent)].append(before[key])
             if before[key] is None:
-                print(f"survived{'' if tests else ', no test'}: {mutant}", flush=True)
+                print(f"survived{'' if stages else ', no test'}: {mutant}", flush=True)
             if tried % 25 == 0:
                 print(f"{sum(map(_killed, of.values()))} of {tried} killed", flush=True)
     except KeyboardInterrupt:

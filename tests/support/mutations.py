@@ -35,6 +35,10 @@ class Mutant:
     def __str__(self) -> str:
         return f"{self.path}:{self.line}:{self.column} {self.old} → {self.new}"
 
+    @property
+    def module(self) -> str:
+        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
     def source(self, root: Path) -> str:
         """The whole module with this change."""
         lines = (root / self.path).read_text().splitlines(keepends=True)
