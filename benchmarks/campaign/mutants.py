@@ -100,8 +100,8 @@ class Known:
     def tests(self, mutant: Mutant) -> list[list[str]]:
         """Those that a mutant meets, in their order: those of files that import its module, then all others.
 
-        A line that runs at import only stands in no test's context. It meets those that execute anything of its module,
-        those of files that import it, and the onlookers.
+        A line that runs at import only stands in no test's context. It meets the onlookers and those of files that
+        import its module, then those that execute anything of it.
         """
         module = self.lines.get(mutant.path, {})
         first, last = mutant.statement
@@ -111,7 +111,8 @@ class Known:
         near = {test for test in self.seconds if _imports(ROOT / _file(test), mutant.module)}
         if not found and "" in executed:
             anything = {test for tests in module.values() for test in tests if test in self.seconds}
-            found = anything | near | self.onlookers
+            near |= self.onlookers
+            found = anything | near
         spent, chosen = 0.0, set[str]()
         for test in sorted(found, key=lambda test: (test not in near, self.seconds[test])):
             spent += self.seconds[test]
@@ -296,7 +297,7 @@ def noticed(mutant: Mutant | None, tests: Sequence[str], known: Known) -> str | 
     if code in (-signal.SIGXCPU, -signal.SIGKILL):
         return f"{ENDLESS} within {limit_s:.0f} s of CPU"
     if code == pytest.ExitCode.USAGE_ERROR:
-        sys.exit(f"pytest was called wrongly for {mutant}")
+        return "conftest.py could not be imported"
     return (
         (first or f"exit code {code}") if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) else None
     )

@@ -329,3 +329,34 @@ def test_a_board_with_more_chips_than_the_gateware_has_pins_for_is_refused(rtl):
 def test_the_table_of_registers_in_the_documentation_is_what_the_map_prints():
     page = (Path(__file__).parents[2] / "docs" / "gateware.md").read_text()
     assert register_table() in page, "put in what this prints: python -m firmware_bridge.gateware registers"
+
+
+@pytest.mark.parametrize(
+    ("field", "most"),
+    [
+        ("safe_wait_cycles", (1 << 31) - 1),
+        ("safe_frames", next(r.repeat for r in REGISTERS if r.name == "SAFE_FRAME")),
+        ("adc_half_cycles", (1 << 16) - 1),
+    ],
+)
+def test_a_register_takes_what_it_can_hold_and_nothing_beyond(field, most):
+    def config(value):
+        if field == "safe_frames":
+            return CONFIG.model_copy(update={field: (0x05000A,) * value})
+        if field == "adc_half_cycles":
+            return CONFIG.model_copy(update={"timing": SequencerTiming.model_construct(adc_half_cycles=value)})
+        return CONFIG.model_copy(update={field: value})
+
+    RtlBridge(chips()).configure(config(most))
+    with pytest.raises(LimitError, match=r"gateware registers") as refusal:
+        RtlBridge(chips()).configure(config(most + 1))
+    assert (refusal.value.parameter, refusal.value.value, refusal.value.limit) == (field, most + 1, most)
+
+
+def test_accesses_that_were_refused_before_a_host_came_are_not_its_own(rtl):
+    rtl.model.write(0x900, 1)
+    assert word("STATUS", rtl.model) & Status.ACCESS
+    later = GatewareBridge(rtl.model, BOARD.wiring, kind="rtl", serial="1")
+    assert not word("STATUS", rtl.model) & Status.ACCESS
+    later.configure(CONFIG)
+    assert later.run(Program([READY])).cycles == 26_000 + 3

@@ -268,3 +268,23 @@ def test_a_2450_in_another_language_is_refused(smu, sent, model, language):
     with pytest.raises(InstrumentError, match=rf"speaks {language}; choose the SCPI command set"):
         smu(answers={"*LANG?": language})
     assert sent == ["*IDN?", "*LANG?"]
+
+
+@both
+def test_an_answer_may_take_as_long_as_its_six_conversions_over_the_timeout(smu, mocker, model):
+    with smu(takes=[line.replace("NPLC 1", "NPLC 10") for line in VOLTAGE[model]]) as it:
+        it.configure(nplc=10)
+        it.source_voltage(0.1, limit_a=0.5e-3)
+        it.output_on()
+        query = mocker.spy(it.link, "query")
+        it.measure()
+    # Voltage and current, each with zero and reference, over 10 cycles of 20 ms.
+    assert query.call_args_list[0].kwargs == {"extra_s": pytest.approx(6 * 10 / 50)}
+
+
+@both
+def test_a_unit_that_cannot_be_set_up_is_let_go_with_its_output_off(simulated, sent, model):
+    said = {"*LANG?": "SCPI", ":OUTP?": "0"}
+    with pytest.raises(InstrumentError, match="Undefined header"):  # its setup is not among what it takes
+        open_smu(**simulated(IDN[model], takes=[":OUTP OFF"], answers=said))
+    assert sent[-2:] == OFF

@@ -192,3 +192,28 @@ def test_a_controller_that_falls_silent_is_told_about_and_switched_off_over_a_ne
 def test_a_criterion_needs_numbers(settling, text):
     with pytest.raises(LimitError, match=text):
         Settling(**settling)
+
+
+@pytest.mark.parametrize(
+    ("bit", "text"),
+    [(0, "reading invalid"), (4, "under range"), (5, "over range"), (6, "sensor at zero"), (7, "sensor over range")],
+)
+def test_each_bit_of_a_readings_status_has_its_meaning(stage, model, bit, text):
+    model.sensor_status = 1 << bit
+    with pytest.raises(InstrumentError, match=f"the sensor at input A: {text}; check its cable"):
+        stage.settle(300.0)
+
+
+@pytest.mark.parametrize(
+    ("bit", "text"), [(2, "query error"), (3, "device error"), (4, "value not allowed"), (5, "unknown command")]
+)
+def test_each_bit_of_the_event_register_has_its_meaning(stage, mocker, bit, text):
+    mocker.patch.object(stage.link, "numbers", return_value=[1 << bit])
+    with pytest.raises(InstrumentError, match=f"refused 'TLIMIT A,350': {text}; see"):
+        stage.check("TLIMIT A,350")
+
+
+def test_a_shorted_heater_is_named(stage, model):
+    model.heater_status = 2
+    with pytest.raises(InstrumentError, match="heater shorted; check its cable"):
+        stage.settle(300.0)

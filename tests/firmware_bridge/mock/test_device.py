@@ -304,3 +304,34 @@ def test_wrong_shapes_floating_gates_and_time_running_backwards_are_refused():
     array.pulse(bl, wl, sl, 1e-6, 1.0)
     with pytest.raises(ProtocolError, match="runs backwards"):
         array.pulse(bl, wl, sl, 1e-6, 0.5)
+
+
+def test_a_pulse_at_the_disturb_voltage_itself_changes_a_cell():
+    bench = Bench(1)
+    assert SwitchingParams().disturb_v == 0.5  # exact, as is its sum with the common mode
+    bench.set(1.5, v=0.5, width_s=10.0)
+    assert bench.g_us[0] > 10.01
+
+
+def test_a_reset_of_which_the_transistor_takes_all_but_less_than_the_disturb_voltage_changes_nothing():
+    bench = Bench(2, transistor=TransistorParams())
+    bench.set(1.6)
+    before = bench.g_us
+    bench.reset(np.array([1.5, 1.5]), v_wl=1.0 + 0.7 + 0.49, width_s=1.0)
+    np.testing.assert_array_equal(bench.g_us, before)
+    bench.reset(np.array([1.5, 1.5]), v_wl=1.0 + 0.7 + 1.1, width_s=1.0)
+    assert (bench.g_us < before - 1).all()
+
+
+def test_what_several_pulses_of_one_bit_line_lose_on_it_adds_up():
+    # Both cells draw 150 µS/V × 0.4 V × 0.6 V = 36 µA through the driver, the second also through two segments.
+    wires = WireParams(bl_source_ohm=1000.0, bl_segment_ohm=0.0, sl_segment_ohm=0.0, sl_series_ohm=0.0)
+    one, two = Bench(2, wires=wires), Bench(2, wires=wires)
+    one.set(np.array([1.1, 0.0]), v=1.2, width_s=20e-9)
+    two.set(np.array([1.1, 1.1]), v=1.2, width_s=20e-9)
+    plain = Bench(2)
+    plain.set(np.array([1.1, 1.1]), v=1.2, width_s=20e-9)
+    assert two.g_us[0] < one.g_us[0] < plain.g_us[0]
+    far = Bench(2, wires=wires.model_copy(update={"bl_source_ohm": 0.0, "bl_segment_ohm": 1000.0}))
+    far.set(np.array([1.1, 1.1]), v=1.2, width_s=20e-9)
+    assert far.g_us[1] < far.g_us[0] < plain.g_us[0]

@@ -184,3 +184,15 @@ def test_a_current_that_the_mock_cannot_follow_is_refused(crossbar, probe):
 def test_a_test_point_that_there_is_not(probe, name):
     with pytest.raises(ProtocolError, match="is not on this board; see"):
         probe.port(name)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_beyond_its_rail_an_amplifiers_feedback_resistor_carries_what_a_line_is_given(board, probe, side):
+    # A line forced 2 V past the ground: the output stays at its rail, the rest lies over Rf and the line.
+    port = probe.port("SL4")
+    wires = board.params.array.wires
+    series_ohm = wires.sl_series_ohm if wires else 0.0
+    slope_ohm = board.tia.rf_ohm[4] + series_ohm
+    first, second = (port.current_a(2.5 + side * volts) for volts in (2.0, 2.1))
+    assert (second - first) * side == pytest.approx(0.1 / slope_ohm, rel=0.05)
+    assert first * side > 0
