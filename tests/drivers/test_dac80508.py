@@ -124,3 +124,11 @@ def test_broadcast_writes_the_same_to_every_chip():
     program = Program()
     DacBank(Dac80508(), 3).broadcast(program, dac80508.CONFIG, 0x0400)
     assert list(program) == [SpiWrite(0b111, (0x030400,) * 3)]
+
+
+@pytest.mark.parametrize(("volts", "worst"), [([-0.1, 5.2, 2.0], 5.2), ([-0.3, 5.2, 2.0], -0.3)])
+def test_of_several_voltages_beyond_the_span_the_furthest_is_named(volts, worst):
+    with pytest.raises(LimitError) as refusal:
+        volts_to_code(volts, 5.0)
+    assert refusal.value.value == worst
+    assert refusal.value.limit == (0.0, 5.0 * 65535 / 65536)

@@ -19,6 +19,7 @@ from drivers.connect import open_crossbar
 from drivers.crossbar import Crossbar
 from drivers.doses import Doses
 from drivers.ledger import History, Ledger, LedgerError, board_name, ledger_folder
+from firmware_bridge import records
 from firmware_bridge.bridge import Identity
 from firmware_bridge.errors import LimitError
 from firmware_bridge.exclusive import BoardInUse
@@ -319,3 +320,91 @@ def test_the_array_is_told_apart_by_board_and_chip():
     board = load_board()
     assert board_name(IDENTITY, board) == "zc706-7"
     assert board_name(IDENTITY, board.model_copy(update={"chip": "wafer 3/B"})) == "zc706-7-wafer_3_B"
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+
+def open_files():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_ledger_that_is_closed_leaves_no_file_open(tmp_path):
+    before = open_files()
+    for _ in range(3):
+        kept = Ledger.open(tmp_path, "b", SHAPE)
+        kept.record(1, given((1, 2)))
+        kept.close()
+        assert open_files() == before
+
+
+def test_a_ledger_that_cannot_be_opened_leaves_no_file_open_and_no_lock(tmp_path):
+    Ledger.open(tmp_path, "b", SHAPE).close()
+    before = open_files()
+    with pytest.raises(LedgerError):
+        Ledger.open(tmp_path, "b", (9, 9))
+    assert open_files() == before
+    Ledger.open(tmp_path, "b", SHAPE).close()
+
+
+def test_a_session_is_on_the_disk_before_the_board_gets_anything(tmp_path, mocker):
+    path = tmp_path / "b.ledger"
+    synced = [0]
+    fdatasync = os.fdatasync
+
+    def spy(file):
+        fdatasync(file)
+        synced.append(path.stat().st_size)
+
+    mocker.patch("os.fdatasync", spy)
+    for _ in range(2):
+        kept = Ledger.open(tmp_path, "b", SHAPE)
+        assert synced[-1] == path.stat().st_size
+        kept.record(1, given((1, 2)))
+        assert synced[-1] == path.stat().st_size
+        kept.close()
+
+
+def test_a_ledger_whose_shape_was_not_written_any_more_is_begun_again(tmp_path):
+    path = tmp_path / "b.ledger"
+    Ledger.open(tmp_path, "b", SHAPE).close()
+    path.write_bytes(path.read_bytes()[: len(ledger_module.FORMAT.magic)])
+    kept = Ledger.open(tmp_path, "b", SHAPE)
+    kept.record(1, given((1, 2)))
+    kept.close()
+    assert History.read(path).shape == SHAPE
+    assert History.read(path).total().pulses[1, 2] == 1
+
+
+def test_packing_that_fails_leaves_the_ledger_as_it_was(tmp_path, mocker, monkeypatch):
+    kept = Ledger.open(tmp_path, "b", SHAPE)
+    kept.record(1, given((1, 2)))
+    kept.close()
+    path = tmp_path / "b.ledger"
+    before = path.read_bytes()
+    monkeypatch.setattr(ledger_module, "PACK_BYTES", 1)
+    mocker.patch("os.replace", side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(LedgerError, match=r"b\.ledger: No space left on device"):
+        Ledger.open(tmp_path, "b", SHAPE)
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.parametrize(("beyond", "packed"), [(0, False), (1, True)])
+def test_a_ledger_above_a_mebibyte_is_packed_when_it_is_opened(tmp_path, beyond, packed):
+    kept = Ledger.open(tmp_path, "b", SHAPE)
+    path = tmp_path / "b.ledger"
+    before = path.stat().st_size
+    kept.record(1, given((1, 2)))
+    record = path.stat().st_size - before
+    kept.close()
+    # Sessions, of a length that their journal's name gives, fill it up to the byte.
+    form, content = ledger_module.FORMAT, path.read_bytes()
+    session = records.pack(form, [(int(ledger_module._Kind.SESSION), b"r" * 16 + b"\0" * 8)])[len(form.magic) :]
+    room = (1 << 20) + beyond - len(content)
+    many, rest = divmod(room, len(session))
+    long = records.pack(form, [(int(ledger_module._Kind.SESSION), b"r" * 16 + b"\0" * 8 + b"j" * rest)])
+    path.write_bytes(content + session * (many - 1) + long[len(form.magic) :])
+    assert path.stat().st_size == (1 << 20) + beyond
+    Ledger.open(tmp_path, "b", SHAPE).close()
+    assert (path.stat().st_size < 10 * (before + record)) is packed
