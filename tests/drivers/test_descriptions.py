@@ -65,3 +65,25 @@ def test_what_a_fault_hits_is_named(fault):
     # A bit for a chip or a line for a level would be another fault, and no error.
     kind = CATALOGUE[fault].func
     assert all(field.kw_only for field in dataclasses.fields(kind))
+
+
+OWN_BOUNDS = {
+    ("drivers.board.AdcSettings", "vref_v"): (0.5, 0.9),  # of the part
+    ("firmware_bridge.mock.board.ReferenceParams", "tolerance"): (0, 0.1),
+    ("drivers.board.Instruments", "min_voltage_v"): (None, 0),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_quantities_begin_at_zero_and_counts_at_one_shares_end_at_one_and_registers_where_their_bits_do(name):
+    for field, info in CLASSES[name].model_fields.items():
+        low = [x for m in info.metadata for x in (getattr(m, "gt", None), getattr(m, "ge", None)) if x is not None]
+        high = [x for m in info.metadata for x in (getattr(m, "lt", None), getattr(m, "le", None)) if x is not None]
+        assert len(low) <= 1
+        assert len(high) <= 1
+        if (name, field) in OWN_BOUNDS:
+            assert (*(low or [None]), *high) == OWN_BOUNDS[name, field]
+            continue
+        counts = name.endswith("SequencerTiming") or field == "sr_devices"
+        assert not low or low == [int(counts and field != "clock_hz")], field
+        assert not high or high == [1] or (int(high[0]) + 1).bit_count() == 1, field

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import coverage
 import pytest
-from mutations import PACKAGES, Mutant
+from mutations import PACKAGES, Mutant, module_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ("tests/drivers", "tests/firmware_bridge", "tests/conformance", "tests/calibration")
@@ -72,7 +72,7 @@ class Known:
         """Those that a mutant meets, in their order: those of files that import its module, then all others.
 
         A line that runs at import only stands in no test's context. It meets the onlookers and those of files that
-        import its module, then those that execute anything of it.
+        import its module, then those that execute anything of it or import one that imports it.
         """
         module = self.lines.get(mutant.path, {})
         first, last = mutant.statement
@@ -82,8 +82,10 @@ class Known:
         near = {test for test in self.seconds if _imports(ROOT / file_of(test), mutant.module)}
         if not found and "" in executed:
             anything = {test for tests in module.values() for test in tests if test in self.seconds}
+            users = [module_of(path) for path in self.lines if _imports(ROOT / path, mutant.module)]
+            around = {test for test in self.seconds if any(_imports(ROOT / file_of(test), user) for user in users)}
             near |= self.onlookers
-            found = anything | near
+            found = anything | near | around
         spent, chosen = 0.0, set[str]()
         for test in sorted(found, key=lambda test: (test not in near, self.seconds[test])):
             spent += self.seconds[test]

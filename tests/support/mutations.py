@@ -37,7 +37,7 @@ class Mutant:
 
     @property
     def module(self) -> str:
-        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        return module_of(self.path)
 
     def source(self, root: Path) -> str:
         """The whole module with this change."""
@@ -47,6 +47,11 @@ class Mutant:
         changed = text[: self.column] + self.new.encode() + text[self.column + len(self.old.encode()) :]
         lines[self.line - 1] = changed.decode()
         return "".join(lines)
+
+
+def module_of(path: str) -> str:
+    """Its name, from its path within the project."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 # -- what can be changed -----------------------------------------------------------------------------------------------

@@ -6,7 +6,9 @@ import sys
 import pytest
 import pyvisa
 
+from drivers.instruments.dmm import open_dmm
 from drivers.instruments.smu import open_smu
+from drivers.instruments.temperature import open_stage
 from drivers.instruments.visa import InstrumentError, InstrumentLost, ScpiInstrument, VisaLink, resources
 from firmware_bridge.errors import BoardError, LimitError
 
@@ -176,3 +178,12 @@ def test_importing_the_drivers_does_not_import_pyvisa():
         "assert 'pyvisa' not in sys.modules and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("open_it", [open_smu, open_dmm, open_stage])
+def test_an_instrument_of_another_kind_is_let_go_and_sent_nothing_but_its_question(simulated, sent, mocker, open_it):
+    close = mocker.spy(VisaLink, "close")
+    with pytest.raises(InstrumentError):
+        open_it(**simulated(IDN))
+    assert close.called
+    assert set(sent) == {"*IDN?"}
