@@ -115,16 +115,23 @@ def one_run(folder: Path) -> None:
     """Print what one run leaves, and what stands beside it while it is made."""
     from lab_scripts.cli import app
 
-    out, finished = folder / "run.nc", RunFile.finished
+    out, finished, synced = folder / "run.nc", RunFile.finished, 0
+    fsync = os.fsync
+
+    def counted(file: int) -> None:
+        nonlocal synced
+        synced += 1
+        fsync(file)
 
     def look(run_file: RunFile) -> None:
         sizes = {p.name: p.stat().st_size for p in journal_folder(run_file.path).iterdir()}
         live = run_file.path.with_name(run_file.path.name + ".live").stat().st_size
         print(f"run file {out.stat().st_size / 1e3:.0f} kB, journal {sizes['board0.journal'] / 1e3:.0f} kB, ", end="")
-        print(f"live file {live / 1e3:.0f} kB")
+        print(f"live file {live / 1e3:.0f} kB, {synced} times fsync")
         finished(run_file)
 
     RunFile.finished = look  # type: ignore[method-assign]
+    os.fsync = counted
     command = typer.main.get_command(app)
     command.main(["program", "AI4S", "--quiet", "--out", str(out)], standalone_mode=False)
 

@@ -7,6 +7,7 @@ again when a worker has died and its board is back, at whatever address (decisio
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import multiprocessing.forkserver
 import os
@@ -31,6 +32,8 @@ FAILURES = 3
 """Failed tasks in a row after which a board is left out."""
 PATIENCE_S = 60.0
 """How long a board whose worker has gone may take to come back."""
+_ANSWER_S = 10.0
+"""How long the answer of a task that has ended may take to come from its worker."""
 _LOOK_S, _LOOK_SHARE = 1.0, 0.05
 """How often the scheduler is asked for its workers, and the share of the time that this may take."""
 _OF_THIS_MACHINE = {
@@ -86,6 +89,8 @@ class Dispatch:
                 break
             with contextlib.suppress(queue.Empty):
                 self._heed(self._ended.get(timeout=_LOOK_S))
+                while True:
+                    self._heed(self._ended.get_nowait())
             if step is not None:
                 waiting = len(self._anywhere) + sum(map(len, self._bound.values()))
                 step(len(self._todo) - waiting - len(self._running), len(self._todo))
@@ -109,11 +114,16 @@ class Dispatch:
                 if self._lost_with[task.name] >= FAILURES:
                     said = f"the workers of {FAILURES} boards have gone while they were at it"
                     self.outcomes[task.name] = Outcome(task.name, board, Exit.BOARD, 0.0, 0.0, said=said)
-                elif task.board == board:
-                    self._bound.setdefault(board, deque()).appendleft(task)
                 else:
-                    self._anywhere.appendleft(task)
+                    self._take_back(task)
         self._free = {b for b in self._present if b not in busy and self._in_a_row[b] < FAILURES}
+
+    def _take_back(self, task: Task) -> None:
+        """It is the next one again."""
+        if isinstance(task.board, str):
+            self._bound.setdefault(task.board, deque()).appendleft(task)
+        else:
+            self._anywhere.appendleft(task)
 
     def _lost(self, board: str) -> bool:
         return time.monotonic() - self._seen.get(board, self._began) > self._patience_s
@@ -153,7 +163,13 @@ class Dispatch:
             # Its worker died each time, and was given up before it has died for ever; or it has no such program.
             outcome = Outcome(task.name, board, Exit.DEFECT, 0.0, 0.0, said=str(future.exception()))
         else:
-            outcome = future.result()
+            try:
+                outcome = future.result(timeout=_ANSWER_S)
+            except asyncio.TimeoutError:
+                # The worker died with its answer. The run is there, and will be found.
+                future.release()
+                self._take_back(task)
+                return
         future.release()
         if outcome.code == Exit.BOARD:
             self._in_a_row[board] += 1

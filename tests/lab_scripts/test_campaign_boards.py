@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import dask
@@ -25,13 +27,15 @@ STOP = threading.Event()
 
 
 def make(words, name, file, folder, seed, board):
-    """In place of a run: the first word is how long it takes, in s, the others are boards that fail at it."""
+    """In place of a run: the first word is how long it takes, in s, the others are boards that fail at it; or `hold`,
+    and boards that do not come to an end."""
     AT.append((name, board))
     out = Path(folder, file)
     if out.exists():
         return Outcome(name, board, Exit.OK, 0.0, 0.0, there=True)
-    STOP.wait(float(words[0]))
-    if board in words[1:]:
+    hold = words[0] == "hold"
+    STOP.wait(60.0 * (board in words) if hold else float(words[0]))
+    if board in words[1:] and not hold:
         return Outcome(name, board, Exit.BOARD, 0.0, 0.0, said=f"{board} failed")
     with out.open("x"):
         return Outcome(name, board, Exit.OK, 0.0, 0.0)
@@ -77,6 +81,21 @@ def end(cluster, name):
     cluster.sync(cluster.workers[name].close, nanny=False, executor_wait=False)
 
 
+@contextmanager
+def ended_at_its_first_task(cluster, name):
+    """In this context a worker ends when its board has been given a task."""
+
+    def wait():
+        while name not in [board for _, board in AT]:
+            time.sleep(0.005)
+        end(cluster, name)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    yield
+    thread.join()
+
+
 def test_every_task_is_made_once_and_one_of_a_board_on_that_board(fleet, tmp_path):
     _, client = two(fleet)
     todo = [Task(("0.01", str(i)), ("a", "b", None)[i % 3]) for i in range(30)]
@@ -107,13 +126,14 @@ def test_a_board_has_one_task_at_a_time_so_that_no_other_is_suspect_when_its_wor
 
 def test_the_tasks_of_a_board_whose_worker_goes_for_good_are_named_and_made_when_it_is_back(fleet, tmp_path):
     cluster, client = two(fleet)
-    todo = [Task(("0.3", str(i)), board) for i, board in enumerate(("a", "b", "b", "a"))]
-    threading.Timer(0.1, end, (cluster, "b")).start()
-    first, lost, waiting, last = run_campaign(client, BOARDS, todo, tmp_path, patience_s=0.5)
+    todo = [Task(("hold", "b", str(i)), board) for i, board in enumerate(("a", "b", "b", "a"))]
+    with ended_at_its_first_task(cluster, "b"):
+        first, lost, waiting, last = run_campaign(client, BOARDS, todo, tmp_path, patience_s=0.5)
     assert (first.code, last.code) == (Exit.OK, Exit.OK)
     for outcome in (lost, waiting):
         assert (outcome.code, outcome.board) == (Exit.BOARD, "b")
         assert outcome.said == "the worker of the board b has been gone for more than 0.5 s"
+    STOP.set()
     _, back = two(fleet)
     again = run_campaign(back, BOARDS, todo, tmp_path)
     assert [o.code for o in again] == [Exit.OK] * 4
@@ -123,11 +143,29 @@ def test_the_tasks_of_a_board_whose_worker_goes_for_good_are_named_and_made_when
 
 def test_a_task_of_no_board_moves_when_the_worker_that_has_it_goes(fleet, tmp_path):
     cluster, client = two(fleet)
-    todo = [Task(("0.4", str(i)), None) for i in range(2)]
-    threading.Timer(0.1, end, (cluster, "b")).start()
-    outcomes = run_campaign(client, BOARDS, todo, tmp_path, patience_s=0.2)
+    todo = [Task(("hold", "b", str(i)), None) for i in range(2)]
+    with ended_at_its_first_task(cluster, "b"):
+        outcomes = run_campaign(client, BOARDS, todo, tmp_path, patience_s=0.2)
     assert [(o.code, o.board) for o in outcomes] == [(Exit.OK, "a")] * 2
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_worker_that_dies_between_the_end_of_a_task_and_its_answer_costs_no_run(fleet, tmp_path, mocker):
+    from distributed import Future
+
+    _, client = two(fleet)
+    original, asked = Future.result, []
+
+    def result(self, timeout=None):
+        asked.append(self.key)
+        if len(asked) == 1:
+            raise asyncio.TimeoutError
+        return original(self, timeout)
+
+    mocker.patch.object(Future, "result", result)
+    outcomes = run_campaign(client, BOARDS, [Task(("0", str(i)), None) for i in range(3)], tmp_path)
+    assert [o.code for o in outcomes] == [Exit.OK] * 3
+    assert sorted(o.there for o in outcomes) == [False, False, True]
 
 
 def test_a_task_at_which_workers_go_is_left_alone_at_the_third(fleet, tmp_path):
