@@ -337,6 +337,11 @@ class MockBoard:
             if not dac.buffered:
                 return None
         reference_v = self.reference_v(active_s)
+        if not self._quiet:
+            # What the lines carry until the first vector is active may be a programming pulse.
+            before, _, _ = self.lines_v(active_s)
+            if not (np.abs(before - reference_v) <= READ_BIAS_V).all():
+                return None
         relative = self.faults.bit_lines(route.relative_v(mvm, reference_v))
         low, high = extremes(relative)
         reach_v = max(high, -low)

@@ -290,6 +290,11 @@ def test_streamed_pulses_are_their_single_instructions(n, settle, mask, seed):
     run_both_ways(Program([Gate(False), pulses, *list(ready())[3:], stream(inputs(3))]), seed=seed)
 
 
+def test_lines_connected_at_a_programming_voltage_before_a_stream_program_cells_either_way():
+    strong = SpiWrite(0b111, (0x08DC28, 0x088000, 0x08FAE1))  # a bit line at 4.3 V, its neighbour at rest, a row on
+    run_both_ways(Program([Gate(False), strong, to_all(LDAC), Wait(800), Gate(True), stream(inputs(3))]))
+
+
 def test_noise_of_a_conversion_does_not_depend_on_how_a_block_is_cut():
     # Only the converter's noise: everything else may depend on time, and a cut takes time.
     params = MockParams.ideal().model_copy(update={"adc": AdcParams(), "array": ArrayParams.ideal(n_sl=8, n_bl=16)})
