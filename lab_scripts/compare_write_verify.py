@@ -10,7 +10,7 @@ import numpy as np
 import typer
 import xarray as xr
 
-from calibration.algorithm_comparison import VARIANTS, Score, compare
+from calibration.algorithm_comparison import FAR_S, VARIANTS, Score, compare
 from calibration.targets import PATTERNS
 from calibration.write_verify import WriteVerifyConfig
 from drivers.crossbar import Crossbar
@@ -37,6 +37,11 @@ ROWS: dict[str, tuple[str, float]] = {
     "1 h later: within ±1.5 µS (%)": ("later_near", 100),
 }
 """Rows of the table: field of `Score`, factor to the unit."""
+UNITS = {
+    "board_time_s": "s", "energy_j": "J", "disturb_s": "S", "mean_s": "S", "sigma_s": "S", "tail_s": "S",
+    "later_sigma_s": "S", "later_tail_s": "S",
+}  # fmt: skip
+"""Of those fields of `Score` that have one."""
 
 
 def compare_write_verify(
@@ -104,11 +109,13 @@ def compare_write_verify(
 
 def _run(scores: Mapping[tuple[int, str], Score], chips: range, variants: list[str]) -> xr.Dataset:
     """Scores over (chip, variant); NaN where there is none yet."""
+    named = {name: label.rpartition(" (")[0] or label for label, (name, _) in ROWS.items()}
     return xr.Dataset(
         {
             f.name: (
                 ("chip", "variant"),
                 [[getattr(scores.get((chip, name)), f.name, np.nan) for name in variants] for chip in chips],
+                {"units": UNITS.get(f.name, "1"), "long_name": named.get(f.name, f"within ±{FAR_S * 1e6:g} µS")},
             )
             for f in fields(Score)
         },

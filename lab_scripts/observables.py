@@ -70,18 +70,36 @@ def action_of(run: xr.Dataset) -> Action:
 
 def of_run(run: xr.Dataset) -> dict[str, Estimate]:
     """The observables of a run of `xbar sample` or `xbar hmc`, from its configurations; none of any other run."""
-    made_with = json.loads(run.attrs.get("configuration", "{}"))
-    if made_with.get("command") not in ("sample", "hmc") or "phi" not in run:
+    if not _of_a_field(run):
         return {}
     from anf.measurement.observables import summarise
+
+    action = action_of(run)
+    return shown(action, summarise(action, run["phi"].to_numpy(), state=_states(run)))
+
+
+def chains_of_run(run: xr.Dataset) -> list[np.ndarray]:
+    """The chains of such a run, each (draw, Lx, Ly); none of any other."""
+    if not _of_a_field(run):
+        return []
+    phi, states = run["phi"].to_numpy(), _states(run)
+    return list(phi) if states is None else [phi[state] for state in states]
+
+
+def _of_a_field(run: xr.Dataset) -> bool:
+    command = json.loads(run.attrs.get("configuration", "{}")).get("command")
+    return command in ("sample", "hmc") and "phi" in run
+
+
+def _states(run: xr.Dataset) -> list[np.ndarray] | None:
+    """Chains over proposals; None of a run whose draws are chains themselves."""
     from anf.samplers.sampling import chains_of
 
-    action, state = action_of(run), None
-    if "state" in run:
-        # Runs of earlier releases have one chain.
-        segment = run["segment"].to_numpy() if "segment" in run else np.zeros(run.sizes["proposal"], int)
-        state = chains_of(run["state"].to_numpy(), segment)
-    return shown(action, summarise(action, run["phi"].to_numpy(), state=state))
+    if "state" not in run:
+        return None
+    # Runs of earlier releases have one chain.
+    segment = run["segment"].to_numpy() if "segment" in run else np.zeros(run.sizes["proposal"], int)
+    return chains_of(run["state"].to_numpy(), segment)
 
 
 def report_mass_gap(report: Report, phi: np.ndarray) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from lab_scripts.observables import chains_of_run
 from lab_scripts.panels.panel import Panel
-from lab_scripts.panels.style import CROSSBAR, MICRO, PANEL_IN, STYLE, conductance_map
+from lab_scripts.panels.style import CROSSBAR, GREY, MICRO, PANEL_IN, STYLE, WIDE_IN, conductance_map
 
 MOST = 12
 """Pictures of variables in a report."""
@@ -21,6 +22,9 @@ _DPI = 170
 _BINS = 60
 _POINTS = 20_000
 """Longer series are drawn by every so many values."""
+_LEAST_LAGS = 20
+_COUNTERS = ("state", "segment")
+"""Numbers of proposals and segments: no quantities."""
 _NAMES = 12
 """Names beside each other in a picture, at most."""
 
@@ -40,7 +44,7 @@ def pictures(run: xr.Dataset, panel: Panel | None) -> list[Picture]:
             figure = Figure(figsize=panel.size, layout="constrained")
             panel.fill(figure, run)
             return [_picture(figure, f"{panel.name}{f', Fig. {panel.label} of the paper' if panel.label else ''}")]
-        drawn = (_picture(figure, caption) for caption, figure in _of_variables(run))
+        drawn = (_picture(figure, caption) for caption, figure in (*_of_chains(run), *_of_variables(run)))
         return [picture for picture, _ in zip(drawn, range(MOST), strict=False)]
 
 
@@ -50,9 +54,28 @@ def _picture(figure: Figure, caption: str) -> Picture:
     return Picture(caption, base64.b64encode(buffer.getvalue()).decode())
 
 
+def _of_chains(run: xr.Dataset) -> Iterator[tuple[str, Figure]]:
+    """Of a run that sampled a field: where its chains were, and how long they remember."""
+    from anf.measurement.statistics import gamma_method
+
+    if not (chains := chains_of_run(run)):
+        return
+    figure = Figure(figsize=WIDE_IN, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    mean = [phi.mean((-2, -1)) for phi in chains]
+    left.hist(np.concatenate(mean), bins=_BINS, color=CROSSBAR)
+    left.set(xlabel="M", ylabel="draws")
+    memory = gamma_method([np.abs(m) for m in mean])
+    lags = min(len(memory.rho), max(_LEAST_LAGS, 3 * memory.window))
+    right.plot(np.arange(lags), memory.rho[:lags], "o-", ms=3, color=CROSSBAR)
+    right.axhline(0.0, color=GREY, lw=0.7)
+    right.set(xlabel="lag (draws)", ylabel="autocorrelation of |M|")
+    yield f"magnetisation of the draws; |M| has τ_int = {memory.tau_int:.2f} ± {memory.tau_int_error:.2f}", figure
+
+
 def _of_variables(run: xr.Dataset) -> Iterator[tuple[str, Figure]]:
     for key, variable in run.data_vars.items():
-        if variable.dtype.kind not in "fiub" or not variable.size or "byte" in variable.dims:
+        if variable.dtype.kind not in "fiub" or not variable.size or "byte" in variable.dims or key in _COUNTERS:
             continue
         name, says = str(key), str(variable.attrs.get("long_name", key))
         if variable.dims[-2:] == ("sl", "bl") and variable.ndim <= 3:

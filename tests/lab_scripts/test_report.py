@@ -136,3 +136,12 @@ def test_a_run_of_every_panel_finds_its_panel():
         assert panel_of(run).name == known.panel.name
     assert panel_of(xr.Dataset(attrs={"configuration": '{"command": "mvm"}'})).name == "mvm"
     assert panel_of(xr.Dataset(attrs={"configuration": '{"command": "hmc"}'})) is None
+
+
+def test_a_sampling_run_shows_its_magnetisation_and_how_long_it_remembers(xbar, xbar_json):
+    printed = xbar_json(*RUNS["sample"], "--out", "s.nc")["observables"]["abs_M"]
+    assert xbar("report", "s.nc").exit_code == 0
+    captions = re.findall(r"<figcaption>([^<]*)</figcaption>", Path("s.html").read_text())
+    assert f"|M| has τ_int = {printed['tau_int']:.2f} ± " in captions[0]
+    # Numbers of proposals are no quantities.
+    assert not [caption for caption in captions if caption.startswith(("state", "segment"))]
