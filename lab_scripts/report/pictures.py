@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from lab_scripts.observables import chains_of_run
 from lab_scripts.panels.panel import Panel
-from lab_scripts.panels.style import CROSSBAR, GREY, MICRO, PANEL_IN, STYLE, WIDE_IN, conductance_map
+from lab_scripts.panels.style import CROSSBAR, GREY, MICRO, PANEL_IN, STYLE, conductance_map
 
 MOST = 12
 """Pictures of variables in a report."""
@@ -60,17 +60,20 @@ def _of_chains(run: xr.Dataset) -> Iterator[tuple[str, Figure]]:
 
     if not (chains := chains_of_run(run)):
         return
-    figure = Figure(figsize=WIDE_IN, layout="constrained")
-    left, right = figure.subplots(1, 2)
     mean = [phi.mean((-2, -1)) for phi in chains]
-    left.hist(np.concatenate(mean), bins=_BINS, color=CROSSBAR)
-    left.set(xlabel="M", ylabel="draws")
+    figure = Figure(figsize=PANEL_IN, layout="constrained")
+    axes = figure.add_subplot()
+    axes.hist(np.concatenate(mean), bins=_BINS, color=CROSSBAR)
+    axes.set(xlabel="M", ylabel="draws")
+    yield "magnetisation of the draws", figure
     memory = gamma_method([np.abs(m) for m in mean])
     lags = min(len(memory.rho), max(_LEAST_LAGS, 3 * memory.window))
-    right.plot(np.arange(lags), memory.rho[:lags], "o-", ms=3, color=CROSSBAR)
-    right.axhline(0.0, color=GREY, lw=0.7)
-    right.set(xlabel="lag (draws)", ylabel="autocorrelation of |M|")
-    yield f"magnetisation of the draws; |M| has τ_int = {memory.tau_int:.2f} ± {memory.tau_int_error:.2f}", figure
+    figure = Figure(figsize=PANEL_IN, layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(np.arange(lags), memory.rho[:lags], "o-", ms=3, color=CROSSBAR)
+    axes.axhline(0.0, color=GREY, lw=0.7)
+    axes.set(xlabel="lag (draws)", ylabel="autocorrelation of |M|")
+    yield f"autocorrelation of |M|: τ_int = {memory.tau_int:.2f} ± {memory.tau_int_error:.2f}", figure
 
 
 def _of_variables(run: xr.Dataset) -> Iterator[tuple[str, Figure]]:

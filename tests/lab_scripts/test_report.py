@@ -142,6 +142,7 @@ def test_a_sampling_run_shows_its_magnetisation_and_how_long_it_remembers(xbar, 
     printed = xbar_json(*RUNS["sample"], "--out", "s.nc")["observables"]["abs_M"]
     assert xbar("report", "s.nc").exit_code == 0
     captions = re.findall(r"<figcaption>([^<]*)</figcaption>", Path("s.html").read_text())
-    assert f"|M| has τ_int = {printed['tau_int']:.2f} ± " in captions[0]
+    assert captions[0] == "magnetisation of the draws"
+    assert captions[1].startswith(f"autocorrelation of |M|: τ_int = {printed['tau_int']:.2f} ± ")
     # Numbers of proposals are no quantities.
     assert not [caption for caption in captions if caption.startswith(("state", "segment"))]

@@ -7,7 +7,7 @@ const NAMES = {
   proposals: "proposals", configurations: "configurations", ess: "ESS", ess_before_tuning: "ESS before tuning",
   acceptance: "acceptance", tau_int: "τ_int of |M|",
 };
-const HEIGHT = 120, LEFT = 34, RIGHT = 96, TOP = 8, BOTTOM = 30;
+const HEIGHT = 100, LEFT = 34, RIGHT = 96, TOP = 8, BOTTOM = 30;
 
 export function draw_sampling() {
   const run = desk.run, told = run?.sampling ?? [], actions = [...(run?.actions ?? [])];
@@ -24,7 +24,7 @@ export function draw_sampling() {
 }
 // It says on how many it rests: a sampler tells of itself in a small share of its time.
 function so_far(last) {
-  const share = last.passed > last.proposals ? `, worked out from ${last.proposals} of them` : "";
+  const share = last.passed > last.proposals ? `, worked out from ${last.proposals} of ${last.passed}` : "";
   return `${last.segment ? `segment ${last.segment + 1}, ` : ""}so far${share}`;
 }
 // ESS and acceptance over the proposals so far.

@@ -145,6 +145,8 @@ def moved(recorded):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Watch, "look", look_then_move)
+        # All of it is told, however fast the machine is.
+        patch.setattr("lab_scripts.live_sampling.SHARE", 1e9)
         command = ("sample", "--layers", "crossbar", "--tune-steps", 5, "--configs", 2560)
         return recorded(*command, out="moved.nc")
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from needs import needs_chromium
 from page_text import shows
+from playwright.sync_api import expect
 
 pytestmark = needs_chromium
 
@@ -64,7 +65,7 @@ def test_text_has_the_contrast_that_wcag_aa_asks_for_in_light_and_dark(page, tel
         page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
         for theme in ("light", "dark"):
             page.select_option("#theme", theme)
-            page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
+            expect(page.locator("html")).to_have_attribute("data-theme", theme)
             ratios = page.evaluate(RATIOS)
             assert len(ratios) > 60
             assert [(theme, *each) for each in ratios if each[1] < 4.5] == []
