@@ -87,7 +87,9 @@ class Striking(Fault):
         self._strike_s = self.from_s
 
     def next_change_s(self, t_s: float) -> float:
-        return self._strike_s if t_s < self._strike_s < self.until_s else math.inf if t_s < self._strike_s else t_s
+        if t_s >= self.until_s or t_s < self._strike_s >= self.until_s:
+            return math.inf
+        return max(t_s, self._strike_s)
 
     def due(self, t_s: float) -> bool:
         """Whether it strikes what happens at `t_s`."""
