@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.self_test import self_test
+from drivers.self_test import Watch, self_test
 from firmware_bridge.mock.bridge import MockBridge
 
 PROGRAM = ("program", "w.npy", "--seed", 3)
@@ -66,6 +66,26 @@ def test_resume_with_json_gives_what_the_command_gives(interrupted, xbar_json):
     resumed = xbar_json("resume", "r.nc")
     assert resumed.keys() == whole.keys()
     assert resumed | {"out": ""} == whole | {"out": ""}
+    assert xbar_json("runs", "compare", "whole.nc", "r.nc")["same"]
+
+
+def test_sampling_that_was_interrupted_between_two_looks_goes_on_to_the_same_bits(xbar, xbar_json, flows, mocker):
+    command = ("sample", "--L", 2, "--flow", flows[0], "--layers", "crossbar", "--tune-steps", 0, "--configs", 1100)
+    assert xbar(*command, "--out", "whole.nc").exit_code == 0
+    look, looks = Watch.look, 0
+
+    def interrupted_at_the_second(self):
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            raise KeyboardInterrupt
+        look(self)
+
+    mocker.patch.object(Watch, "look", interrupted_at_the_second)
+    assert xbar(*command, "--out", "r.nc").exit_code == 130
+    assert not Path("r.nc").exists()
+    mocker.patch.object(Watch, "look", look)
+    assert xbar("resume", "r.nc").exit_code == 0
     assert xbar_json("runs", "compare", "whole.nc", "r.nc")["same"]
 
 

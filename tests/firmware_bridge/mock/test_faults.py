@@ -1,6 +1,7 @@
 """Faults at the mock board's pins, lines and cells: what each does, and that none of them is told to the drivers."""
 
 import contextlib
+import math
 
 import numpy as np
 import pytest
@@ -168,3 +169,10 @@ def test_what_acts_is_gone_once_it_is_over(fault):
         crossbar.safe()  # chips that missed something are told everything anew
         crossbar.mvm(INPUTS)
         assert changed(before, crossbar.mvm(INPUTS)) == []
+
+
+def test_an_event_that_did_not_strike_within_its_time_changes_nothing_afterwards():
+    fault = LostFrame(dac=1, from_s=1.0, until_s=2.0)
+    assert [fault.next_change_s(t) for t in (0.0, 1.0, 1.5, 2.0, 3.0)] == [1.0, 1.0, 1.5, math.inf, math.inf]
+    fault.struck(1.2)
+    assert fault.next_change_s(1.3) == math.inf
