@@ -210,6 +210,7 @@ def sample(
                 with report.task("ESS before tuning") as step, deployed(flow, {}, engines):
                     untuned = propose(flow, theory, ESS_PROPOSALS, seed=seed, batch=batch, progress=step)
                     statistics["ess_before_tuning"] = untuned.ess
+                tell_sampling(ess_before_tuning=untuned.ess)
                 tune_flow(flow, theory, modelled, tuning, seed, report)
             if layers is Layers.crossbar:
                 at_once = programmed.read_again()

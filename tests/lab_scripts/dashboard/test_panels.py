@@ -153,13 +153,14 @@ def moved(recorded):
 
 def test_while_it_samples_ess_acceptance_and_observables_so_far_are_shown(page, tell, moved):
     told = tell(moved)
-    second = moved.of_kind("sampling")[1]
+    _, second, *_ = (line for line in moved.of_kind("sampling") if "passed" in line)
     seen = []
     told.on(until=lambda line: line["kind"] == "observables" and (seen.append(line) or len(seen) == 2))
     shows(page, "#sampling-so-far", "so far")
     expect(page.locator("#sampling-numbers")).to_contain_text(str(second["proposals"]))
     said = pairs(page, "#sampling-numbers")
     assert said["ESS"] == f"{second['ess']:.3f}"
+    assert said["ESS before tuning"] == f"{moved.run.attrs['ess_before_tuning']:.3f}"
     assert said["acceptance"] == f"{second['acceptance']:.3f}"
     assert said["τ_int of |M|"] == f"{second['tau_int']:.3f}"
     values = page.locator("#observables tbody tr").evaluate_all("rows => rows.map(r => r.cells[1].textContent)")
