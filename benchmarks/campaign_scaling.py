@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,9 +31,15 @@ from lab_scripts.campaign_boards import TAG, Dispatch, present
 from lab_scripts.campaign_plan import Boards, Campaign, Commands, tasks
 from lab_scripts.runs import RunFile, journal_folder
 
-TASKS, IDLE_S = 2000, 20.0
+TASKS, IDLE_S = 1000, 10.0
 SENT = [0, 0]
 """Messages and bytes that this process has sent."""
+QUIET = {
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "10s",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "10s",
+}
+"""Of so many workers in one process, which are otherwise busy with looking at themselves."""
 WORKERS = """
 import asyncio, sys
 from distributed import Worker
@@ -82,7 +89,7 @@ def measure(n: int, folder: Path) -> None:
     with SpecCluster(workers={}, scheduler=head) as cluster, Client(cluster) as client:
         before = me.memory_info().rss
         command = [sys.executable, "-c", WORKERS, cluster.scheduler_address, str(n)]
-        with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.getcwd()}) as workers:
+        with subprocess.Popen(command, env=os.environ | QUIET | {"PYTHONPATH": os.getcwd()}) as workers:
             client.wait_for_workers(n, timeout=600)
             grown = me.memory_info().rss - before
             began = time.process_time()
@@ -94,7 +101,8 @@ def measure(n: int, folder: Path) -> None:
             there, here = client.run(sent_there, workers=[_one(client)]), SENT[1]
             began, wall = time.process_time(), time.monotonic()
             outcomes = Dispatch(client, boards, todo, folder, 60.0).run(None)
-            spent, seconds = time.process_time() - began, time.monotonic() - wall
+            seconds = time.monotonic() - wall
+            spent = time.process_time() - began - idle * seconds
             assert all(o.there for o in outcomes)
             here = SENT[1] - here
             there = max(client.run(sent_there, workers=[_one(client)]).values()) - max(there.values())
@@ -116,22 +124,24 @@ def one_run(folder: Path) -> None:
     from lab_scripts.cli import app
 
     out, finished, synced = folder / "run.nc", RunFile.finished, 0
-    fsync = os.fsync
 
-    def counted(file: int) -> None:
-        nonlocal synced
-        synced += 1
-        fsync(file)
+    def counted(sync: Callable[[int], None]) -> Callable[[int], None]:
+        def count_and_sync(file: int) -> None:
+            nonlocal synced
+            synced += 1
+            sync(file)
+
+        return count_and_sync
 
     def look(run_file: RunFile) -> None:
         sizes = {p.name: p.stat().st_size for p in journal_folder(run_file.path).iterdir()}
         live = run_file.path.with_name(run_file.path.name + ".live").stat().st_size
         print(f"run file {out.stat().st_size / 1e3:.0f} kB, journal {sizes['board0.journal'] / 1e3:.0f} kB, ", end="")
-        print(f"live file {live / 1e3:.0f} kB, {synced} times fsync")
+        print(f"live file {live / 1e3:.0f} kB, {synced} times to the disk")
         finished(run_file)
 
     RunFile.finished = look  # type: ignore[method-assign]
-    os.fsync = counted
+    os.fsync, os.fdatasync = counted(os.fsync), counted(os.fdatasync)
     command = typer.main.get_command(app)
     command.main(["program", "AI4S", "--quiet", "--out", str(out)], standalone_mode=False)
 
