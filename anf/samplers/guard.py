@@ -29,6 +29,9 @@ ALARM = 1e-3
 """False alarms per run."""
 MIN_EFFECTIVE = 500
 """Effective proposals before anything is judged."""
+MIN_BATCH = 100
+"""Proposals on either side before their mean log weights are compared. It needs no reweighting, and sees what weights
+do not: proposals that are nearly all far from where the field is, and a few that give a wrong mean a small error."""
 LOOKS = 64
 """Looks at a run, at most: what is thrown away at a fault is a small part of it, and so is the time to look."""
 EXPECTED = {"virial": 1.0, "zero_mode": 1.0, "M": 0.0}
@@ -168,22 +171,21 @@ class _Statistics:
 
 
 def pulls(batches: Sequence[Proposals], values: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
-    """How far the statistics of a segment are off, in σ; none before there are `MIN_EFFECTIVE` effective proposals.
+    """How far the statistics of a segment are off, in σ: the mean log weight from the second batch on, the others from
+    `MIN_EFFECTIVE` effective proposals on.
 
     values: of `EXPECTED`, by batch."""
-    log_w = np.concatenate([b.log_weights for b in batches])
+    log_w, found = np.concatenate([b.log_weights for b in batches]), {}
+    last, before = (part[np.isfinite(part)] for part in np.split(log_w, [len(log_w) - len(batches[-1].log_q)])[::-1])
+    if min(len(last), len(before)) >= MIN_BATCH:
+        spread = np.sqrt(last.var() / len(last) + before.var() / len(before))
+        found[DRIFT] = float((last.mean() - before.mean()) / spread)
     weights = normalised_weights(log_w)
     if weights.sum() ** 2 < MIN_EFFECTIVE * (weights**2).sum():
-        return {}
-    found = {}
+        return found
     for name, expected in EXPECTED.items():
         # A diverged proposal has weight zero, but 0 · nan would spread.
         series = np.where(weights > 0, np.concatenate([v[name] for v in values]), 0.0)
         mean = float((weights * series).mean())
         found[name] = (mean - expected) / weighted_error(weights, series - mean)
-    if len(batches) > 1:
-        last, before = log_w[-len(batches[-1].log_q) :], log_w[: -len(batches[-1].log_q)]
-        last, before = last[np.isfinite(last)], before[np.isfinite(before)]
-        spread = np.sqrt(last.var() / len(last) + before.var() / len(before))
-        found[DRIFT] = float((last.mean() - before.mean()) / spread)
     return found

@@ -180,3 +180,14 @@ def test_a_run_that_kept_nothing_raises_what_stopped_it_and_one_that_kept_some_w
     assert len(some.state) == BATCH
     with pytest.raises(SelfTestError, match="conductances"):
         some.complete()
+
+
+def test_a_batch_whose_weights_are_nearly_all_lost_is_dropped_at_the_second_look(flow):
+    first = propose(flow, ACTION, 512, seed=1)
+    lost = propose(flow, ACTION, 512, seed=2)
+    lost = Proposals(lost.phi, lost.log_q + np.where(np.arange(512) % 4, 20.0, 0.0), lost.action)
+    statistics = guard._Statistics(ACTION, looks=8)
+    statistics.judge(first)
+    with pytest.raises(OutOfBand, match="mean log weight is -"):
+        statistics.judge(lost)
+    assert statistics.segment(None, 0).kept == 512
