@@ -12,7 +12,8 @@ from time import process_time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from calibration.board_calibration.bench import Bench, bench_calibration
+from calibration.board_calibration.bench import bench_calibration
+from calibration.board_calibration.probes import Bench
 from calibration.board_calibration.reference import reference_calibration
 from calibration.board_calibration.self_calibration import self_calibration
 from drivers.connect import mock_bench, open_crossbar

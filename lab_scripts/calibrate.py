@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from calibration.board_calibration.bench import Bench, bench_calibration
+from calibration.board_calibration.bench import bench_calibration
 from calibration.board_calibration.notes import Notebook
+from calibration.board_calibration.probes import Bench
 from calibration.board_calibration.products import (
     FULL_SCALE_LIMIT,
     NOISE_LIMIT,

@@ -2,63 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
-
 import numpy as np
 
 from calibration.board_calibration.bench_bit_lines import bit_line_drivers, dac_channels, mux_resistances
 from calibration.board_calibration.bench_source_lines import SourceLines
 from calibration.board_calibration.measuring import CalibrationError, Notes, Progress, Steps, estimate, silent, uniform
+from calibration.board_calibration.probes import LEVEL_RANGE_V, Bench, Common
 from calibration.board_calibration.results import Findings
 from calibration.board_calibration.self_calibration import offsets
-from drivers.calibration_record import InstrumentUsed
 from drivers.crossbar import Crossbar
-from drivers.instruments.accuracy import Reading, Span
-from drivers.instruments.dmm import DC_VOLTAGE, RESISTANCE, Keysight34465A
-from drivers.instruments.smu import Keithley
+from drivers.instruments.accuracy import Span
+from drivers.instruments.dmm import DC_VOLTAGE, RESISTANCE
 
-LEVEL_RANGE_V = 10.0
-"""Range of the multimeter at lines and references, V."""
 DMM_VOLTS, DMM_OHMS = DC_VOLTAGE.span_for(LEVEL_RANGE_V), RESISTANCE.span_for(10e3)
 
 
-class Probes(Protocol):
-    """Whoever moves the probes: a person, a switch matrix, the mock's bench."""
-
-    def connect(self, name: str, point: str | None) -> None:
-        """Put an instrument's probes (``"dmm"``, ``"smu"``) at a test point, or take them away."""
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A multimeter and a source-measure unit, and who moves their probes."""
-
-    dmm: Keysight34465A
-    smu: Keithley
-    probes: Probes
-
-    def volts(self, point: str, *, nplc: float = 1, samples: int = 1) -> Reading:
-        """DC voltage at a test point."""
-        self.probes.connect("dmm", point)
-        return self.dmm.dc_voltage(LEVEL_RANGE_V, nplc=nplc, samples=samples)
-
-    def used(self) -> tuple[InstrumentUsed, ...]:
-        """Who measured."""
-        return tuple(
-            InstrumentUsed(role=role, maker=i.maker, model=i.model, serial=i.serial, firmware=i.firmware)
-            for role, i in (("dmm", self.dmm), ("smu", self.smu))
-        )
-
-
 VCM_SAMPLES = 16
-
-
-class Common(NamedTuple):
-    """The common mode and its standard error, V."""
-
-    volts: float
-    error: float
 
 
 def bench_calibration(

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from calibration.board_calibration.gates import add_design
 from calibration.board_calibration.measuring import Array, CalibrationError, Steps, estimate, mean_codes, uniform
+from calibration.board_calibration.probes import Bench
 from calibration.board_calibration.results import Findings
 from drivers import dac
 from drivers.correction import Correction
 from drivers.crossbar import Crossbar
 from drivers.instruments.dmm import DC_VOLTAGE, RESISTANCE
 from firmware_bridge.isa import Codes
-
-if TYPE_CHECKING:
-    from calibration.board_calibration.bench import Bench
 
 DAC_SHARES = (0.03, 0.2, 0.4, 0.6, 0.8, 0.97)
 """Codes at which a DAC channel is measured, over full scale: clear of the rails."""

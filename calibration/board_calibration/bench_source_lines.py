@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from calibration.board_calibration.measuring import (
@@ -17,6 +15,7 @@ from calibration.board_calibration.measuring import (
     uniform,
     vcm_code,
 )
+from calibration.board_calibration.probes import Bench, Common
 from calibration.board_calibration.results import Findings
 from calibration.board_calibration.self_calibration import ROWS_OFF
 from drivers import ads8324
@@ -24,9 +23,6 @@ from drivers.correction import inl_basis
 from drivers.crossbar import Crossbar
 from drivers.instruments.accuracy import Span
 from drivers.instruments.dmm import DC_VOLTAGE
-
-if TYPE_CHECKING:
-    from calibration.board_calibration.bench import Bench, Common
 
 CURRENT_STEPS = (-1.0, -0.65, -0.3, 0.3, 0.65, 1.0)
 """Currents into a source line, over the largest that every amplifier and converter bears."""

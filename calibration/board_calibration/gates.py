@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibration.board_calibration.measuring import Array, CalibrationError, Steps, estimate, uniform
+from calibration.board_calibration.measuring import Array, CalibrationError, Steps, estimate, slopes, uniform
 from calibration.board_calibration.results import Findings, rest_code
 from drivers import dac
 from drivers.crossbar import Crossbar
@@ -25,7 +25,6 @@ def driver_resistance(crossbar: Crossbar, findings: Findings, steps: Steps) -> N
     ohms are as wrong as those are: nominal gains until a reference or a bench has been there. Their product, which is
     what a correction needs, is not.
     """
-    from calibration.board_calibration.self_calibration import slopes  # ours measures with theirs
 
     board = crossbar.board
     n_sl, n_bl = crossbar.shape

@@ -51,6 +51,14 @@ def mean_codes(crossbar: Crossbar, bl_code: NDArray, repeats: int, state: ReadSt
     return Means(mean, np.broadcast_to(deviation / np.sqrt(repeats), mean.shape))
 
 
+def slopes(crossbar: Crossbar, centre: Array, state: ReadState, repeats: int) -> Means:
+    """Codes per DAC code of every cell, mean (n_bl, n_sl), around the DAC codes `centre` (n_bl,)."""
+    patterns, step = crossbar.patterns, verify_codes(crossbar.board)
+    seen = mean_codes(crossbar, centre + step * patterns.signs, repeats, state)
+    error = np.sqrt((patterns.solution**2) @ seen.error**2)
+    return Means(patterns.solution @ seen.mean / step, error / step)
+
+
 def vcm_code(board: Board) -> float:
     """DAC code that the board file gives the common mode."""
     return board.wiring.vcm_v / board.dac.span_v * dac.FULL_SCALE

@@ -8,13 +8,13 @@ from calibration.board_calibration.gates import driver_resistance
 from calibration.board_calibration.measuring import (
     Array,
     CalibrationError,
-    Means,
     Progress,
     Steps,
     estimate,
     fit,
     mean_codes,
     silent,
+    slopes,
     uniform,
     vcm_code,
     verify_codes,
@@ -88,14 +88,6 @@ def offsets(crossbar: Crossbar, findings: Findings) -> None:
             shared={"adc gain": uniform(offset_v * board.tolerances.adc_gain)},
         ),
     )  # fmt: skip
-
-
-def slopes(crossbar: Crossbar, centre: Array, state: ReadState, repeats: int) -> Means:
-    """Codes per DAC code of every cell, mean (n_bl, n_sl), around the DAC codes `centre` (n_bl,)."""
-    patterns, step = crossbar.patterns, verify_codes(crossbar.board)
-    seen = mean_codes(crossbar, centre + step * patterns.signs, repeats, state)
-    error = np.sqrt((patterns.solution**2) @ seen.error**2)
-    return Means(patterns.solution @ seen.mean / step, error / step)
 
 
 def bit_lines(crossbar: Crossbar, findings: Findings, steps: Steps) -> None:

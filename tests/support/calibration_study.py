@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from spread_boards import CONDUCTING, spread_board, truth
 
-from calibration.board_calibration.bench import Bench, bench_calibration
+from calibration.board_calibration.bench import bench_calibration
+from calibration.board_calibration.probes import Bench
 from calibration.board_calibration.products import ProductCheck, compare
 from calibration.board_calibration.reference import reference_calibration
 from calibration.board_calibration.self_calibration import self_calibration

@@ -7,8 +7,9 @@ import pytest
 from calibration_study import Decade
 from spread_boards import CONDUCTING, spread_board, truth
 
-from calibration.board_calibration.bench import Bench, bench_calibration
+from calibration.board_calibration.bench import bench_calibration
 from calibration.board_calibration.measuring import CalibrationError
+from calibration.board_calibration.probes import Bench
 from calibration.board_calibration.reference import reference_calibration
 from drivers.connect import mock_bench, mock_board, open_crossbar
 from drivers.instruments.dmm import open_dmm
