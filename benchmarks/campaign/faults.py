@@ -26,7 +26,8 @@ from firmware_bridge.mock.faults.catalogue import CATALOGUE
 MOST_PULL = 4.0
 _KINDS = ("staying", "passing")
 MOST_UNSEEN = 0.02
-"""Relative bias of the virial that a run which nobody stopped must have been able to see."""
+"""Relative bias of the virial that a run with a fault that stays must have been able to see, if nobody stopped it. One
+that passes spoils a hundredth of each batch: what is drawn then has weights that scatter, and the errors say so."""
 
 
 def main() -> int:
@@ -34,7 +35,7 @@ def main() -> int:
     parser.add_argument("faults", nargs="*", default=list(CATALOGUE))
     parser.add_argument("--kind", choices=_KINDS, help="of faults; without it, both")
     parser.add_argument("--proposals", type=int, default=8192, help="of a run with a fault that stays")
-    parser.add_argument("--passing", type=int, default=1024, help="of a run with one that passes")
+    parser.add_argument("--passing", type=int, default=4096, help="of a run with one that passes")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -69,8 +70,8 @@ def _all(faults: list[str], healthy: Outcome, passing: bool, arguments: argparse
     print(f"\nsilently biased: {', '.join(biased) or 'none'} (limit none); largest pull "
           f"{max(pulls, default=0):.1f} σ (limit {MOST_PULL:g})")  # fmt: skip
     print(f"a run that came to its end with other bits than without a fault would have shown a bias of the virial of "
-          f"{worst:.2%} (limit {MOST_UNSEEN:.0%})", flush=True)  # fmt: skip
-    return bool(biased) or worst > MOST_UNSEEN
+          f"{worst:.2%}{'' if passing else f' (limit {MOST_UNSEEN:.0%})'}", flush=True)  # fmt: skip
+    return bool(biased) or (not passing and worst > MOST_UNSEEN)
 
 
 def _worst(known: dict[str, Known]) -> float:
