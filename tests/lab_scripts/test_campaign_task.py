@@ -11,6 +11,7 @@ import pytest
 from drivers.board import PAPER_BOARD, load_board
 from drivers.bridges import open_bridge
 from firmware_bridge.errors import ProtocolError
+from firmware_bridge.isa import Pulse, Pulses
 from firmware_bridge.mock.bridge import MockBridge
 from firmware_bridge.remote.links import Address
 from firmware_bridge.remote.server import Server
@@ -29,14 +30,16 @@ def served(seed):
     with Server(bridge, Address.parse("tcp://127.0.0.1:0")) as server:
         thread = threading.Thread(target=server.serve, args=(stop.is_set,))
         thread.start()
-        yield server.address
-        stop.set()
-        thread.join()
+        try:
+            yield server.address
+        finally:
+            stop.set()
+            thread.join()
 
 
 @pytest.fixture
 def fails_at(mocker):
-    """``fails_at(n)``: from the n-th program on the board fails; ``fails_at(None)``: it works again."""
+    """``fails_at(n)``: from the n-th program with pulses on the board fails; ``fails_at(None)``: it works again."""
     original = MockBridge.run
 
     def run(n):
@@ -44,7 +47,7 @@ def fails_at(mocker):
 
         def failing(self, program):
             nonlocal done
-            done += 1
+            done += any(isinstance(i, Pulse | Pulses) for i in program)
             if n is not None and done >= n:
                 raise ProtocolError("the board has failed")
             return original(self, program)
@@ -68,7 +71,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_what_an_attempt_on_one_board_has_left_an_attempt_on_another_does_not_touch(make, fails_at, tmp_path):
     runs = tmp_path / "runs"
     with served(1) as one, served(2) as other:
-        fails_at(12)
+        fails_at(3)
         failed = make(one)
         fails_at(None)
         assert failed.code == Exit.BOARD
@@ -86,11 +89,11 @@ def test_what_an_attempt_on_one_board_has_left_an_attempt_on_another_does_not_to
 
 def test_a_board_that_is_back_goes_on_with_its_own_attempt(make, fails_at, tmp_path):
     with served(1) as one:
-        fails_at(12)
+        fails_at(3)
         assert make(one).code == Exit.BOARD
         (journal,) = (tmp_path / "runs").rglob("board0.journal")
         before = journal.read_bytes()
-        fails_at(16)
+        fails_at(4)
         assert make(one).code == Exit.BOARD
         assert journal.read_bytes()[: len(before)] == before
         fails_at(None)
@@ -127,7 +130,7 @@ def test_an_attempt_that_was_whole_when_its_worker_died_is_not_made_again(make, 
 
 
 def test_what_one_mock_worker_began_another_goes_on_with_to_the_same_bits(make, fails_at, xbar, matrix, tmp_path):
-    fails_at(12)
+    fails_at(3)
     assert make("mock-0", 3).code == Exit.BOARD
     fails_at(None)
     assert make("mock-1", 3).code == Exit.OK
