@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
-
 import pytest
 
 from drivers.connect import load_mock
@@ -61,11 +58,3 @@ def test_a_run_of_something_else_is_refused(xbar, xbar_json):
     result = xbar("fit-device", "run.nc", "--out", "mine.toml")
     assert result.exit_code == 2
     assert "give set-curve and retention" in result.stderr
-
-
-def test_the_commands_of_the_how_to_page_run_as_they_stand(xbar):
-    page = (Path(__file__).parents[2] / "docs" / "how-to" / "fit-a-device.md").read_text()
-    commands = [line for line in page.split("```sh\n")[1].split("```")[0].splitlines() if line]
-    assert len(commands) == 4
-    for line in commands:
-        assert xbar(*shlex.split(line)[1:]).exit_code == 0, line
