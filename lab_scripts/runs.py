@@ -35,6 +35,8 @@ COMMAND = "lab_scripts.command"
 """Key of the command line, a list of words, in the root context's `meta`."""
 RUN_COMMANDS = frozenset({"program", "compare-write-verify", "mvm", "characterise", "figure", "hmc", "sample", "demo"})
 """Commands that write run files, and nothing but what options of `OUTPUT_OPTIONS` name: those that can be replayed."""
+KEEPING_COMMANDS = frozenset({"check-physics"})
+"""Commands that keep runs in a folder for themselves: given again with another --runs they make them again."""
 OUTPUT_OPTIONS = ("--out", "--figure", "--vcd", "--log-file", "--runs")
 """Options that name a file or a folder to be written; every other word that is a file is an input."""
 CHECKPOINT_FILE = "training.checkpoint"
@@ -99,7 +101,7 @@ class RunFile:
     @classmethod
     def open(cls, context: typer.Context, path: Path, *, force: bool, suffix: str = ".nc") -> RunFile:
         """Raises `FileError` if nothing can be written at `path`, or something is there and `force` was not given."""
-        if suffix == ".nc" and words(context)[0] not in RUN_COMMANDS:
+        if suffix == ".nc" and words(context)[0] not in RUN_COMMANDS | KEEPING_COMMANDS:
             raise RuntimeError(f"xbar {words(context)[0]} writes run files that nobody can replay: see RUN_COMMANDS")
         run_file = cls(check_output(path, suffix, force=force), force, context, tuple(input_files(words(context))))
         begin_live(path, context)
