@@ -1,9 +1,10 @@
 """A campaign over 64 mock boards on the cores of this machine, two workers killed on the way.
 
-Efficiency: what the runs cost alone, one after another in one process without Dask (CPU time, median of 8 after a first
-one), times their number, over cores times wall clock from the first task to the last. What the killed workers had
-done, their new start, the scheduler, the last run that one core makes alone: all count as loss. So does what a run
-takes longer because another runs beside it; what that alone would leave is the machine's own ceiling, measured by plain
+Efficiency: what the runs cost alone, one after another in one process without Dask, times their number, over cores
+times wall clock from the first task to the last. The former is CPU time, the mean of 16 after a first one, half of them
+made before the campaign and half after it, since the speed of a machine wanders. What the killed workers had done,
+their new start, the scheduler, the last run that one core makes alone: all count as loss. So does what a run takes
+longer because another runs beside it; what that alone would leave is the machine's own ceiling, measured by plain
 processes without Dask, one for each core.
 
 A machine that others share stretches the wall clock. There the second line holds: instead of cores times wall clock the
@@ -36,7 +37,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "error")
 
 import psutil
-import typer
 from distributed import get_task_stream
 
 from lab_scripts.campaign_boards import cluster_client, run_campaign
@@ -47,16 +47,16 @@ WORDS = ("program", "AI4S")
 
 
 def alone_s() -> float:
-    """CPU time of one run in a process that has made one before."""
-    from lab_scripts.cli import app
+    """CPU time of one run in a process that has made one before; mean."""
+    from lab_scripts.cli import whole_command
 
-    command, spent = typer.main.get_command(app), []
+    command, spent = whole_command(), []
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
         for seed in range(ALONE + 1):
             began = time.process_time()
             command.main([*WORDS, "--seed", str(seed), "--out", f"{folder}/{seed}.nc"], standalone_mode=False)
             spent.append(time.process_time() - began)
-    return statistics.median(spent[1:])
+    return statistics.mean(spent[1:])
 
 
 def side_by_side_s(processes: int) -> float:
@@ -94,9 +94,9 @@ def main() -> int:
     boards = Boards(mock=arguments.boards)
     campaign = Campaign(boards=boards, tasks=(Commands(command=" ".join(WORDS), on="every board"),))
     todo = tasks(campaign)
-    useful = alone_s() * len(todo)
+    one_s = alone_s()
     cores = min(arguments.workers, os.cpu_count() or 1)
-    together = side_by_side_s(cores) * len(todo)
+    together_s = side_by_side_s(cores)
 
     with tempfile.TemporaryDirectory() as name, cluster_client(campaign, None, arguments.workers) as client:
         folder = Path(name).resolve()
@@ -122,6 +122,8 @@ def main() -> int:
         killer.join()
         files = sorted(path.stem for path in folder.glob("*.nc"))
         left = (folder / "attempts").exists()
+    one_s, together_s = (one_s + alone_s()) / 2, (together_s + side_by_side_s(cores)) / 2
+    useful = one_s * len(todo)
     whole = files == sorted(t.name for t in todo) and not left and all(o.code == 0 for o in outcomes)
     at_work = sum(
         part["stop"] - part["start"]
@@ -135,7 +137,7 @@ def main() -> int:
     print(f"{len(files)} runs of {len(todo)} boards, {KILLS} workers killed; each there once: {whole}")
     print(f"efficiency {efficiency:.1%} of {cores} cores (limit {LIMIT:.0%}): {useful:.1f} s of CPU in {seconds:.1f} s")
     print(
-        f"ceiling of this machine: {useful / together:.1%}, what is left if as many runs go side by side without Dask"
+        f"ceiling of this machine: {one_s / together_s:.1%}, what is left if as many runs go side by side without Dask"
     )
     print(f"between two tasks of a worker: {1e3 * gap_s(stream.data):.0f} ms (median)")
     print(f"by CPU time, if others use this machine: {otherwise:.1%}: {spent:.1f} s spent, {idle:.1f} s idle")

@@ -22,7 +22,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "error")
 
 import psutil
-import typer
 from distributed import Client, SpecCluster
 from distributed.comm.tcp import TCP
 from distributed.scheduler import Scheduler
@@ -121,7 +120,7 @@ def _one(client: Client) -> str:
 
 def one_run(folder: Path) -> None:
     """Print what one run leaves, and what stands beside it while it is made."""
-    from lab_scripts.cli import app
+    from lab_scripts.cli import whole_command
 
     out, finished, synced = folder / "run.nc", RunFile.finished, 0
 
@@ -142,7 +141,7 @@ def one_run(folder: Path) -> None:
 
     RunFile.finished = look  # type: ignore[method-assign]
     os.fsync, os.fdatasync = counted(os.fsync), counted(os.fdatasync)
-    command = typer.main.get_command(app)
+    command = whole_command()
     command.main(["program", "AI4S", "--quiet", "--out", str(out)], standalone_mode=False)
 
 

@@ -18,8 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
-
 from lab_scripts.campaign_plan import MOCK
 from lab_scripts.exits import Exit, FileError
 from lab_scripts.runs import COMMAND_FILE, journal_folder, publish
@@ -85,7 +83,7 @@ def make_run(words: Sequence[str], name: str, file: str, folder: str, seed: int 
 def _xbar(words: list[str], said: io.StringIO) -> int:
     import dask
 
-    from lab_scripts.cli import app
+    from lab_scripts.cli import whole_command
 
     # Nor do runs ask Dask for anything: xarray, in a worker, would open a client of its own.
     with (
@@ -94,7 +92,7 @@ def _xbar(words: list[str], said: io.StringIO) -> int:
         contextlib.redirect_stderr(said),
     ):
         try:
-            return int(typer.main.get_command(app).main(words, prog_name="xbar", standalone_mode=False) or 0)
+            return int(whole_command().main(words, prog_name="xbar", standalone_mode=False) or 0)
         except Exception as error:
             # What the parser refuses carries its own code and text.
             print(f"xbar: {getattr(error, 'message', error)}", file=sys.stderr)

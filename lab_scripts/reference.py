@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer.main
-
-from lab_scripts.cli import app
+from lab_scripts.cli import whole_command
 from lab_scripts.exits import MEANING
 
 
 def reference() -> str:
     """The page as Markdown."""
-    group: Any = typer.main.get_command(app)
+    group: Any = whole_command()
     parts = [
         "# `xbar`: reference",
         "Made from the commands by `python -m lab_scripts.reference`; `xbar COMMAND --help` says the same.",

@@ -39,9 +39,9 @@ def resume(
     for journal in sorted(folder.glob("board*.journal")):
         report.say(f"{journal.name}: {_state(journal)}")
     os.chdir(command["folder"])
-    from lab_scripts.cli import app
+    from lab_scripts.cli import whole_command
 
-    code = typer.main.get_command(app).main(words, prog_name="xbar", standalone_mode=False, obj={RESUMING: True})
+    code = whole_command().main(words, prog_name="xbar", standalone_mode=False, obj={RESUMING: True})
     raise typer.Exit(code or 0)
 
 

@@ -8,11 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-import typer.main
 
 from drivers.board import PAPER_BOARD
 from lab_scripts import doctor
-from lab_scripts.cli import app
+from lab_scripts.cli import whole_command
 from lab_scripts.exits import MEANING, Exit
 from lab_scripts.live import live_file
 from lab_scripts.reference import reference
@@ -147,7 +146,7 @@ def test_every_command_that_ends_by_itself_has_json():
             elif not any("--json" in parameter.opts for parameter in command.params):
                 yield f"{words} {name}"
 
-    assert set(without(typer.main.get_command(app), "xbar")) == {"xbar serve", "xbar dashboard"}
+    assert set(without(whole_command(), "xbar")) == {"xbar serve", "xbar dashboard"}
 
 
 def test_json_of_a_process_has_stdout_for_itself():

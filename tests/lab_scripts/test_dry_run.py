@@ -7,13 +7,12 @@ import socket
 
 import numpy as np
 import pytest
-import typer.main
 
 from drivers.ledger import FOLDER_VARIABLE
 from firmware_bridge.mock.bridge import MockBridge
 from firmware_bridge.mock.rehearsal import RehearsalBridge
 from lab_scripts.board_choice import BoardOptions, option_fields
-from lab_scripts.cli import app
+from lab_scripts.cli import whole_command
 
 
 @contextlib.contextmanager
@@ -106,9 +105,7 @@ def test_every_command_with_a_board_has_the_same_board_options():
                 yield " ".join((*path, name)), {parameter.name for parameter in command.params}
 
     shared = set(option_fields(BoardOptions))
-    with_board = {
-        name: options for name, options in leaves(typer.main.get_command(app)) if {"backend", "backends"} & options
-    }
+    with_board = {name: options for name, options in leaves(whole_command()) if {"backend", "backends"} & options}
     assert len(with_board) > 20
     assert {name for name, options in with_board.items() if not shared <= options} == {"serve", "doctor"}
 

@@ -7,10 +7,9 @@ import subprocess
 import sys
 
 import pytest
-import typer.main
 import xarray as xr
 
-from lab_scripts.cli import app
+from lab_scripts.cli import whole_command
 from lab_scripts.examples import example
 from lab_scripts.exits import Exit
 from lab_scripts.settings import NAMES, variable
@@ -142,7 +141,7 @@ def leaves(group, path="xbar"):
 
 
 def test_every_command_has_an_example_that_parses_and_the_common_options():
-    for words, command in leaves(typer.main.get_command(app)):
+    for words, command in leaves(whole_command()):
         shown = example(words)
         assert shown, f"give {words} an example in lab_scripts/examples.py"
         assert shown.startswith(words)
@@ -152,7 +151,7 @@ def test_every_command_has_an_example_that_parses_and_the_common_options():
 
 
 def test_every_command_stands_in_a_panel():
-    group = typer.main.get_command(app)
+    group = whole_command()
     assert {name for name, command in group.commands.items() if not isinstance(command.rich_help_panel, str)} == set()
 
 

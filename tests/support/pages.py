@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import importlib.util
 import re
 import runpy
@@ -15,9 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import typer.main
-
-from lab_scripts.cli import app
+from lab_scripts.cli import whole_command
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -96,14 +93,9 @@ def check(line: Line) -> None:
         raise AssertionError(f"{line.text}: {getattr(error, 'message', None) or error!r}") from error
 
 
-@functools.cache
-def _xbar() -> Any:
-    return typer.main.get_command(app)
-
-
 def xbar(words: list[str], whole: bool = True) -> None:
     """The command is there, and takes these options. In a mention what is required may be missing."""
-    at = _xbar()
+    at = whole_command()
     path = ["xbar"]
     while hasattr(at, "commands"):
         if not words or words[0] == "COMMAND":
