@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from lab_scripts.exits import Exit, FileError, InputError
-from lab_scripts.runs import INPUTS, OUTPUT_OPTIONS, RUN_COMMANDS, backends, split_option
+from lab_scripts.runs import INPUTS, KEEPING_COMMANDS, OUTPUT_OPTIONS, RUN_COMMANDS, backends, split_option
 from lab_scripts.settings import unset
 
 INDEX = ".xbar-runs.json"
@@ -207,7 +207,7 @@ def replay(path: Path, folder: Path, *, real_board: bool = False) -> Path:
             f"{path}: was made on {', '.join(real)}, a real board: doing it again pulses that board, and its noise "
             "is new each time; say --real-board if you mean it"
         )
-    if command[:1] == [] or command[0] not in RUN_COMMANDS:
+    if command[:1] == [] or command[0] not in RUN_COMMANDS | KEEPING_COMMANDS:
         raise FileError(f"{path}: holds a command that makes no run, {shlex.join(command)!r}: it is not done")
     named = _unpack(path, folder)
     again = [_placed(option, value, named) for option, value in map(split_option, command)]
@@ -217,11 +217,12 @@ def replay(path: Path, folder: Path, *, real_board: bool = False) -> Path:
         board_file.write_text(board)
         again += ["--board", str(board_file)]
     out, kept = folder / path.name, folder / "runs"
-    if command[0] == "figure":
-        # It names a picture, its run lies beside that; runs that it was made from, of which this may be one, are kept.
+    if command[0] in KEEPING_COMMANDS:  # this may be one of those that they keep
+        again += ["--runs", str(kept)]
+    if command[0] == "figure":  # it names a picture, and its run lies beside that
         out = folder / "again.nc"
-        again += ["--out", str(out.with_suffix(".pdf")), "--runs", str(kept)]
-    else:
+        again += ["--out", str(out.with_suffix(".pdf"))]
+    elif command[0] in RUN_COMMANDS:
         again += ["--out", str(out)]
     program = [sys.executable, "-c", "from lab_scripts.cli import main; main()"]
     done = subprocess.run([*program, *again], stdout=subprocess.DEVNULL, env=unset(os.environ), check=False)

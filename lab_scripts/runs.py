@@ -35,8 +35,9 @@ COMMAND = "lab_scripts.command"
 """Key of the command line, a list of words, in the root context's `meta`."""
 RUN_COMMANDS = frozenset({"program", "compare-write-verify", "mvm", "characterise", "figure", "hmc", "sample", "demo"})
 """Commands that write run files, and nothing but what options of `OUTPUT_OPTIONS` name: those that can be replayed."""
-KEEPING_COMMANDS = frozenset({"check-physics"})
-"""Commands that keep runs in a folder for themselves: given again with another --runs they make them again."""
+KEEPING_COMMANDS = frozenset({"figure", "check-physics"})
+"""Commands that keep the runs that theirs is made from in a folder: given again with another --runs they make these
+again."""
 OUTPUT_OPTIONS = ("--out", "--figure", "--vcd", "--log-file", "--runs")
 """Options that name a file or a folder to be written; every other word that is a file is an input."""
 CHECKPOINT_FILE = "training.checkpoint"

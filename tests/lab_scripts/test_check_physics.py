@@ -3,19 +3,11 @@ from __future__ import annotations
 import re
 
 from anf.samplers import checks
-
-
-def small(monkeypatch, action, L):
-    monkeypatch.setattr(checks, "INTERACTING_DRAWS", {L: 4e4})
-    monkeypatch.setattr(checks, "FREE_DRAWS", {(action, L): 4e4})
-    monkeypatch.setattr(checks, "NODE_DRAWS", {L: 8e3})
-    monkeypatch.setattr(checks, "HMC_PRECISION", 0.03)
-    monkeypatch.setattr(checks, "FLOW_PRECISION", 0.03)
-    monkeypatch.setattr(checks, "PROPOSALS", {L: 16_384})
+from tests.support import small
 
 
 def test_every_statement_is_a_row_and_nothing_is_run_twice(xbar, xbar_json, tmp_path, monkeypatch):
-    small(monkeypatch, "phi4", 4)
+    small.physics(monkeypatch, "phi4", 4)
     answer = xbar_json("check-physics", "--lattice", "phi4:4", "--runs", "kept", "--seed", 2)
     rows = answer["checks"]["phi4:4"]
     assert {row["sampler"] for row in rows} == {"HMC", "flow"}
@@ -29,7 +21,7 @@ def test_every_statement_is_a_row_and_nothing_is_run_twice(xbar, xbar_json, tmp_
 
 
 def test_statements_that_do_not_hold_are_named_and_exit_code_1(xbar, monkeypatch):
-    small(monkeypatch, "graphene", 6)
+    small.physics(monkeypatch, "graphene", 6)
     monkeypatch.setattr(checks, "HMC_PRECISION", 1e-6)
     result = xbar("check-physics", "--lattice", "graphene:6", "--sampler", "hmc", "--runs", "kept")
     assert result.exit_code == 1
@@ -43,7 +35,7 @@ def test_a_lattice_that_the_paper_does_not_have_is_refused(xbar):
 
 
 def test_a_file_that_is_not_the_run_of_its_name_is_refused(xbar, tmp_path, monkeypatch):
-    small(monkeypatch, "graphene", 6)
+    small.physics(monkeypatch, "graphene", 6)
     arguments = ("check-physics", "--lattice", "graphene:6", "--sampler", "hmc", "--runs", "kept")
     xbar(*arguments)
     one, other = sorted((tmp_path / "kept").iterdir())[:2]

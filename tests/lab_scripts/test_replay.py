@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from lab_scripts import run_store
 from lab_scripts.figure import CALCULATED, Calculated, Sampled
 from lab_scripts.runs import RUN_COMMANDS
 from lab_scripts.sample import Layers
-from tests.support.small import CHARACTERISATIONS
+from tests.support import small
 
 SAMPLE = (
     "sample",
@@ -37,7 +38,7 @@ KINDS = {
     "hmc": ("hmc", "--L", 2, "--configs", 2000, "--chains", 10),
     "demo": ("demo", "--configs", 100, "--tune-steps", 5, "--lam", 5),
     **{f"sample {layers.value}": (*SAMPLE, layers.value) for layers in Layers},
-    **{f"characterise {n}": ("characterise", n, *CHARACTERISATIONS.get(n, ())) for n in EXPERIMENTS},
+    **{f"characterise {n}": ("characterise", n, *small.CHARACTERISATIONS.get(n, ())) for n in EXPERIMENTS},
     "figure measured": ("figure", "2h"),
     f"figure {Calculated.__name__}": ("figure", "4g"),
     f"figure {Sampled.__name__}": ("figure", "3c"),
@@ -71,7 +72,7 @@ def here(mocker, xbar, monkeypatch):
         code = xbar(*words[3:]).exit_code
         return subprocess.CompletedProcess(words, code)
 
-    mocker.patch.object(run_store.subprocess, "run", run)
+    mocker.patch.object(run_store, "subprocess", SimpleNamespace(run=run, DEVNULL=subprocess.DEVNULL))
     for name, value in {"SIDES": (4,), "LAMBDAS": (5.0,), "_DRAWS": {4: 150}, "_PROPOSALS": {4: 1024}}.items():
         monkeypatch.setattr(phi4, name, value)
 
@@ -100,6 +101,13 @@ def test_a_run_that_a_panel_was_made_from_comes_out_again(here, xbar, xbar_json,
     assert {path.name.partition("-")[0] for path in kept} == {"hmc", "flow"}
     for path in kept:
         assert xbar_json("runs", "replay", path)["same"]
+
+
+def test_a_run_that_a_check_was_made_from_comes_out_again(here, xbar, xbar_json, monkeypatch):
+    small.physics(monkeypatch, "graphene", 6)
+    words = ("check-physics", "--lattice", "graphene:6", "--sampler", "hmc", "--runs", "kept")
+    assert xbar(*words).exit_code in (0, 1)
+    assert xbar_json("runs", "replay", min(Path("kept").glob("*.nc")))["same"]
 
 
 @pytest.mark.slow
