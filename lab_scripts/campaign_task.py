@@ -48,36 +48,57 @@ def make_run(words: Sequence[str], name: str, file: str, folder: str, seed: int 
     out = Path(folder, file)
     began, cpu = time.monotonic(), time.process_time()
     if out.exists():
-        return Outcome(name, board, Exit.OK, 0.0, 0.0, there=True)
+        code, said = _found(out)
+        return Outcome(name, board, code, 0.0, 0.0, there=True, said=said)
     # Models are interchangeable: what one worker began on them another goes on with.
     backend = MOCK if board.startswith(MOCK) else board
     attempt = Path(folder, ATTEMPTS, name, urllib.parse.quote(backend, safe=""), file)
     attempt.parent.mkdir(parents=True, exist_ok=True)
-    said, code = io.StringIO(), int(Exit.OK)
+    spoken, code = io.StringIO(), int(Exit.OK)
     # One that is whole is there if its worker died before it could be moved.
     if there := attempt.exists():
-        pass
+        code, said = _found(attempt)
+        spoken.write(said)
     elif (journal_folder(attempt) / COMMAND_FILE).exists():
-        code = _xbar(["resume", str(attempt)], said)
+        code = _xbar(["resume", str(attempt)], spoken)
     else:
         # Without its command a folder holds nothing: journals, and what they tell of pulses, come after that.
         rest = [*([] if seed is None else ["--seed", str(seed)]), *(["--force"] * journal_folder(attempt).exists())]
-        code = _xbar([*words, "--backend", backend, "--out", str(attempt), *rest], said)
+        code = _xbar([*words, "--backend", backend, "--out", str(attempt), *rest], spoken)
     if attempt.exists():
+        if code == Exit.OUTSIDE_BOUND:
+            _outside(attempt).write_text(spoken.getvalue().strip())
         try:
             publish(attempt, out, force=False)
         except FileError:
             # Another board's attempt came to its end first, and counts; this one stays where it is.
-            there = True
+            there, (code, said) = True, _found(out)
+            spoken = io.StringIO(said)
         else:
+            _outside(out).unlink(missing_ok=True)  # of an earlier run, removed since
+            if code == Exit.OUTSIDE_BOUND:
+                _outside(attempt).rename(_outside(out))
             shutil.rmtree(attempt.parent)
     for used in attempt.parents[:2]:
         with contextlib.suppress(OSError):  # not empty
             used.rmdir()
     if code and attempt.parent.exists():
-        said.write(f"what it has begun is in {shlex.quote(str(attempt.parent))}, and the same campaign goes on with it")
+        spoken.write(
+            f"what it has begun is in {shlex.quote(str(attempt.parent))}, and the same campaign goes on with it"
+        )
     seconds, cpu_s = time.monotonic() - began, time.process_time() - cpu
-    return Outcome(name, board, code, seconds, cpu_s, there, said.getvalue().strip())
+    return Outcome(name, board, code, seconds, cpu_s, there, spoken.getvalue().strip())
+
+
+def _outside(run: Path) -> Path:
+    """Beside a run outside its bounds: what its command said of it."""
+    return run.with_suffix(".outside.txt")
+
+
+def _found(run: Path) -> tuple[int, str]:
+    """Exit code and text of the command that made a run file. One outside its bounds stays so."""
+    note = _outside(run)
+    return (Exit.OUTSIDE_BOUND, note.read_text()) if note.exists() else (Exit.OK, "")
 
 
 def _xbar(words: list[str], said: io.StringIO) -> int:

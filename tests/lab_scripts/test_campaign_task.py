@@ -129,6 +129,31 @@ def test_an_attempt_that_was_whole_when_its_worker_died_is_not_made_again(make, 
     assert [path.name for path in (tmp_path / "runs").rglob("*.nc")] == [FILE]
 
 
+@pytest.mark.parametrize("died_before_it_was_moved", [False, True])
+def test_a_run_outside_its_bounds_is_so_each_time_it_is_found(make, mocker, tmp_path, died_before_it_was_moved):
+    ends = Exit.OUTSIDE_BOUND
+
+    def ends_so(words, spoken):
+        Path(words[words.index("--out") + 1]).write_text("a run")
+        spoken.write("7 cells missed" * ends.value)
+        return ends.value
+
+    mocker.patch("lab_scripts.campaign_task._xbar", ends_so)
+    if died_before_it_was_moved:
+        published = mocker.patch("lab_scripts.campaign_task.publish", side_effect=KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            make("mock-0", 3)
+        mocker.stop(published)
+    for there in (died_before_it_was_moved, True):
+        found = make("mock-1", 3)
+        assert (found.code, found.there, found.said) == (Exit.OUTSIDE_BOUND, there, "7 cells missed")
+    (tmp_path / "runs" / FILE).unlink()
+    ends = Exit.OK
+    for there in (False, True):
+        found = make("mock-0", 3)
+        assert (found.code, found.there, found.said) == (Exit.OK, there, "")
+
+
 def test_what_one_mock_worker_began_another_goes_on_with_to_the_same_bits(make, fails_at, xbar, matrix, tmp_path):
     fails_at(3)
     assert make("mock-0", 3).code == Exit.BOARD
