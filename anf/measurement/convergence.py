@@ -1,4 +1,5 @@
-"""Evidence that Markov chains have forgotten where they began, and are long enough for their errors to be believed."""
+"""Evidence that errors can be believed: Markov chains have forgotten where they began and are long enough, and weights
+are not too heavy."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import genpareto
 
 from anf.measurement.statistics import gamma_method
 
@@ -16,6 +18,12 @@ JUDGED = ("M", "abs_M", "S")
 """Observables whose chains are looked at: the slowest mode, its size, and all of the field."""
 LEAST_TAUS = 50.0
 """Length of a chain in units of its integrated autocorrelation time below which the Γ method's window is guesswork."""
+
+HEAVIEST_TAIL = 0.7
+"""Tail index of weights above which their error does not show what the heaviest of them would add: Vehtari, Simpson,
+Gelman, Yao & Gabry (2024), section 3, who lower it to 1 − 1 / log₁₀ n for n < 2200."""
+LEAST_TAIL = 5
+"""Weights that a tail can be told from."""
 
 
 @dataclass(frozen=True)
@@ -62,3 +70,32 @@ def diagnose(series: Mapping[str, np.ndarray]) -> Convergence:
                 f"{name}: chains are {taus[name]:.0f} autocorrelation times long, below {LEAST_TAUS:.0f}; draw more"
             )
     return Convergence(r_hat, taus, tuple(problems))
+
+
+def tail_index(log_weights: np.ndarray) -> float:
+    """k of the generalised Pareto distribution that the largest weights follow, fitted to the 3√n of them, a fifth at
+    most, by maximum likelihood (Vehtari et al. 2024, section 2): the variance is finite for k < ½, the mean for k < 1.
+
+    log_weights: ``(n,)``, not all −inf; −inf is weight zero. nan if that is less than `LEAST_TAIL` weights, or if they
+    are equal.
+    """
+    n = len(log_weights)
+    tail = int(np.ceil(min(0.2 * n, 3.0 * np.sqrt(n))))
+    if tail < LEAST_TAIL:
+        return float("nan")
+    weights = np.sort(np.exp(log_weights - log_weights.max()))
+    excess = weights[-tail:] - weights[-tail - 1]
+    if excess[-1] == 0.0:
+        return float("nan")
+    return float(genpareto.fit(excess / excess.mean(), floc=0.0)[0])
+
+
+def heavy_tail(log_weights: np.ndarray) -> tuple[str, ...]:
+    """What is wrong with the weights ``(n,)`` of independent proposals, in words; nothing if nothing is."""
+    k, limit = tail_index(log_weights), min(HEAVIEST_TAIL, 1.0 - 1.0 / np.log10(max(len(log_weights), 11)))
+    if not k > limit:
+        return ()
+    return (
+        f"weights: tail index k = {k:.2f} is above {limit:.2f}: a few proposals hold the result, and errors do not "
+        "show what heavier ones would add; draw more, or tune the flow",
+    )

@@ -20,7 +20,7 @@ from scipy.stats import norm
 from anf.flows.flow import Flow
 from anf.lattice.actions import Action
 from anf.measurement.observables import measure
-from anf.measurement.statistics import MIN_DRAWS, normalised_weights, weighted_error
+from anf.measurement.statistics import MIN_DRAWS, free_energy, normalised_weights, weighted_error
 from anf.samplers.proposals import BATCH, Progress, Proposals, propose
 from drivers.self_test import SelfTestError
 from firmware_bridge.errors import BoardError, LimitError
@@ -38,6 +38,12 @@ EXPECTED = {"virial": 1.0, "zero_mode": 1.0, "M": 0.0}
 """Identities; and M, zero by the symmetry φ → −φ."""
 DRIFT = "mean log weight"
 """Of the last batch against those before: what a change of the array moves."""
+FREE_ENERGY = "free energy"
+"""Of a segment against those before: −ln E[w] is that of the theory whatever the array has become, unless proposals
+have left a part of the theory out."""
+WORST_SHARE = 0.25
+"""Of the best ESS of the segments before, what one that was begun anew must have: an array that has drifted as far as
+is allowed keeps more than half of it, even if nothing is tuned."""
 
 
 class OutOfBand(Exception):
@@ -97,7 +103,8 @@ def guarded(
     When the board is no longer what it was, or the weights are not, `renew` makes it known again (reads it, tunes the
     digital part) and a new segment begins: its chain starts afresh, in proposals of its own, with weights of its own.
     What a look found fault with is dropped. The run ends there without `renew`, when `renew` fails, when nothing of a
-    segment that was begun anew is left, and when an identity leaves its band, which no drift can cause.
+    segment that was begun anew is left, and when an identity leaves its band or the weights of such a segment are much
+    worse than before, which no drift that was made known can cause.
 
     Raises ValueError for n < 1 or a batch < 1, and what `propose` and `renew` raise, but for faults of the board.
     """
@@ -132,7 +139,7 @@ def guarded(
             except (SelfTestError, LimitError) as worse:
                 segments[-1] = replace(segments[-1], stopped=worse)
                 return tuple(segments)
-            now = _Statistics(action, looks)
+            now = _Statistics(action, looks, [s.proposals for s in segments if s.proposals is not None])
     return (*segments, now.segment(None, 0))
 
 
@@ -141,26 +148,36 @@ def _further(progress: Progress, start: int, n: int, done: int, _: int) -> None:
 
 
 class _Statistics:
-    """Of one segment."""
+    """Of one segment. before: the proposals of those before it."""
 
-    def __init__(self, action: Action, looks: int) -> None:
-        self._action = action
+    def __init__(self, action: Action, looks: int, before: Sequence[Proposals] = ()) -> None:
+        self._action, self._before = action, before
         self._batches: list[Proposals] = []
         self._values: list[dict[str, np.ndarray]] = []
-        self._bound = float(norm.isf(ALARM / (2 * (len(EXPECTED) + 1) * looks)))
+        self._bound = float(norm.isf(ALARM / (2 * (len(EXPECTED) + 2) * looks)))
 
     def judge(self, drawn: Proposals) -> None:
         """Take these as well. Raises `OutOfBand`, and has not taken them then."""
         measured = measure(self._action, drawn.phi)
         batches = [*self._batches, drawn]
         values = [*self._values, {name: measured[name] for name in EXPECTED}]
-        for name, pull in pulls(batches, values).items():
+        self._judge_share(Proposals.joined(batches))
+        for name, pull in pulls(batches, values, self._before).items():
             if abs(pull) > self._bound:
                 raise OutOfBand(
                     name,
                     f"{name} is {pull:+.1f} σ off, beyond ±{self._bound:.1f} σ (false alarms of a run: {ALARM:g})",
                 )
         self._batches, self._values = batches, values
+
+    def _judge_share(self, drawn: Proposals) -> None:
+        best = max((p.ess for p in self._before), default=0.0)
+        if len(drawn.log_q) >= MIN_BATCH and drawn.ess < WORST_SHARE * best:
+            raise OutOfBand(
+                "ESS",
+                f"ESS is {drawn.ess:.3f} after the arrays were made known again, and was {best:.3f} before: below "
+                f"{WORST_SHARE:g} of it; what struck comes again, or the array must be programmed anew",
+            )
 
     def segment(self, stopped: Stop | None, dropped: int) -> Segment:
         """What there is. Too few for a chain are none."""
@@ -170,16 +187,21 @@ class _Statistics:
         return Segment(kept, stopped, dropped)
 
 
-def pulls(batches: Sequence[Proposals], values: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
-    """How far the statistics of a segment are off, in σ: the mean log weight from the second batch on, the others from
-    `MIN_EFFECTIVE` effective proposals on.
+def pulls(
+    batches: Sequence[Proposals], values: Sequence[Mapping[str, np.ndarray]], before: Sequence[Proposals] = ()
+) -> dict[str, float]:
+    """How far the statistics of a segment are off, in σ: the mean log weight from the second batch on, the free energy
+    where there are segments before, the others from `MIN_EFFECTIVE` effective proposals on.
 
-    values: of `EXPECTED`, by batch."""
+    values: of `EXPECTED`, by batch. before: proposals of the segments before, one each."""
     log_w, found = np.concatenate([b.log_weights for b in batches]), {}
-    last, before = (part[np.isfinite(part)] for part in np.split(log_w, [len(log_w) - len(batches[-1].log_q)])[::-1])
-    if min(len(last), len(before)) >= MIN_BATCH:
-        spread = np.sqrt(last.var() / len(last) + before.var() / len(before))
-        found[DRIFT] = float((last.mean() - before.mean()) / spread)
+    last, earlier = (part[np.isfinite(part)] for part in np.split(log_w, [len(log_w) - len(batches[-1].log_q)])[::-1])
+    if min(len(last), len(earlier)) >= MIN_BATCH:
+        spread = np.sqrt(last.var() / len(last) + earlier.var() / len(earlier))
+        found[DRIFT] = float((last.mean() - earlier.mean()) / spread)
+    if len(before) and len(log_w) >= MIN_BATCH:
+        (now, error), (then, its_error) = map(free_energy, (log_w, np.concatenate([p.log_weights for p in before])))
+        found[FREE_ENERGY] = (now - then) / float(np.hypot(error, its_error))
     weights = normalised_weights(log_w)
     if weights.sum() ** 2 < MIN_EFFECTIVE * (weights**2).sum():
         return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from anf.flows.flow import Flow
 from anf.lattice.actions import Action
-from anf.measurement.convergence import JUDGED, diagnose
+from anf.measurement.convergence import JUDGED, diagnose, heavy_tail
 from anf.measurement.observables import Estimate, Series, estimate, measure_series
 from anf.samplers.guard import OnLooker, Segment, Stop, guarded
 from anf.samplers.metropolis import accept
@@ -24,8 +24,8 @@ class Samples:
     proposals: n of all segments, one after the other. state: ``(n,)``, index of the proposal that the chain of its
     segment is in at each step. n_nonfinite: proposals refused because their weight was not a finite number.
     segments: what was kept and dropped, and why each ended. estimates: observables, with the chains as replica, by
-    name; reweighted: the same from the weights of all proposals. problems: what is wrong with the chains, if anything
-    (`anf.measurement.convergence`).
+    name; reweighted: the same from the weights of all proposals. problems: what is wrong with the chains or the
+    weights, if anything (`anf.measurement.convergence`).
     """
 
     proposals: Proposals
@@ -93,7 +93,7 @@ def sample(
         segments,
         estimate(action, series, state=states),
         estimate(action, series, log_weights=proposals.log_weights),
-        _problems(series, states),
+        _problems(series, states, proposals.log_weights),
     )  # fmt: skip
 
 
@@ -102,10 +102,11 @@ def chains_of(state: np.ndarray, segment: np.ndarray) -> list[np.ndarray]:
     return np.split(state, np.flatnonzero(np.diff(segment[state])) + 1)
 
 
-def _problems(series: Series, states: Sequence[np.ndarray]) -> tuple[str, ...]:
-    """What is wrong with the chains, judged by the four quarters of what they are together."""
+def _problems(series: Series, states: Sequence[np.ndarray], log_weights: np.ndarray) -> tuple[str, ...]:
+    """What is wrong with the weights, and with the chains, judged by the four quarters of what they are together."""
     state = np.concatenate(states)
     quarters = state[: len(state) // 4 * 4].reshape(4, -1)
     if quarters.shape[1] < 10:
         return (f"{len(state)} proposals are too few to judge a chain by; draw 40 or more",)
-    return diagnose({name: series.values[name][quarters] for name in JUDGED}).problems
+    chains = diagnose({name: series.values[name][quarters] for name in JUDGED}).problems
+    return (*heavy_tail(log_weights), *chains)

@@ -191,3 +191,29 @@ def test_a_batch_whose_weights_are_nearly_all_lost_is_dropped_at_the_second_look
     with pytest.raises(OutOfBand, match="mean log weight is -"):
         statistics.judge(lost)
     assert statistics.segment(None, 0).kept == 512
+
+
+def of_these(proposals, chosen):
+    """Proposals as a flow that gives only these would make them, its density normalised."""
+    share = float(np.log(chosen.mean()))
+    return Proposals(proposals.phi[chosen], proposals.log_q[chosen] - share, proposals.action[chosen])
+
+
+def test_a_segment_whose_proposals_leave_a_part_of_the_theory_out_is_noticed_by_its_free_energy(flow):
+    before, after = (propose(flow, ACTION, 4096, seed=seed) for seed in (1, 2))
+    guard._Statistics(ACTION, looks=8, before=[before]).judge(after)
+    size = measure(ACTION, after.phi)["abs_M"]
+    small = of_these(after, size < np.quantile(size, 0.8))
+    with pytest.raises(OutOfBand, match=r"free energy is \+"):
+        guard._Statistics(ACTION, looks=8, before=[before]).judge(small)
+
+
+def test_a_segment_whose_weights_are_far_worse_than_before_ends_the_run(flow):
+    before, after = (propose(flow, ACTION, 4096, seed=seed) for seed in (1, 2))
+    noise = np.random.default_rng(0).normal(0.0, 1.5, 4096)
+    worse = Proposals(after.phi, after.log_q + noise, after.action)
+    with pytest.raises(
+        OutOfBand, match=r"ESS is 0\.\d+ after the arrays were made known again, and was 0\.9\d+ before"
+    ):
+        guard._Statistics(ACTION, looks=8, before=[before]).judge(worse)
+    guard._Statistics(ACTION, looks=8).judge(worse)
