@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy.special import ndtr
 
 from drivers.estimate import Estimate, Shared
 
@@ -30,6 +31,15 @@ def test_the_interval_of_a_sum_holds_95_percent_of_drawn_errors(scatter):
     errors = rng.uniform(-1, 1, n) + scatter * rng.standard_normal(n)
     inside = np.mean(np.abs(errors) <= estimate([scatter], a=1.0).half_width())
     assert abs(inside - 0.95) < 4 * np.sqrt(0.95 * 0.05 / n)
+
+
+@pytest.mark.parametrize("scatter", [0.02, 0.2, 0.5, 1.0, 2.0, 20.0])
+def test_the_interval_of_a_sum_is_that_of_the_convolution(scatter):
+    # P(|u + s z| < t) by quadrature over u, uniform in ±1.
+    u = (np.arange(20_000) + 0.5) / 10_000 - 1
+    t = float(estimate([scatter], a=1.0).half_width()[0])
+    inside = np.mean(ndtr((t - u) / scatter) - ndtr((-t - u) / scatter))
+    assert inside == pytest.approx(0.95, abs=2e-4)
 
 
 def test_two_equal_bounds_are_covered_to_two_percent():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from drivers.board import Board, load_board
 from drivers.connect import open_crossbar
+from drivers.limits import Linked
 from firmware_bridge.errors import BoardError, LimitError, ProtocolError, asking
 from firmware_bridge.isa import Gate, Pulse
 from firmware_bridge.program import Program
@@ -45,6 +46,26 @@ LINKED = board(
         )
     }
 )
+
+
+@pytest.mark.parametrize(
+    ("change", "within"),
+    [
+        ({}, True),
+        ({"bl": (9,)}, True),
+        ({"bl": (9, 10)}, True),
+        ({"bl": (9, 11)}, False),
+        ({"bl": None}, False),
+        ({"sl": None}, True),
+        ({"amplitude_v": (0.1, 1.9)}, True),
+        ({"amplitude_v": (0.1, 1.9 + 1e-9)}, False),
+        ({"gate_v": (0.0, 2.4)}, False),
+        ({"width_s": (0.9e-6, 1e-3)}, False),
+    ],
+)
+def test_a_window_is_within_another_if_all_that_it_allows_is_allowed_there(change, within):
+    wide = Linked(**window(1.9, bl=(9, 10)))
+    assert Linked.model_validate(wide.model_dump() | change).within(wide) is within
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,14 @@ def test_dc_volts_are_averaged_with_their_scatter(dmm, sent):
     assert (seen.unit, seen.samples) == ("V", 3)
 
 
+def test_the_meter_is_let_go_at_the_end_of_its_block(dmm):
+    with dmm("+2.5E+00") as it:
+        assert it.link.lost == ""
+    assert it.link.lost == "it was closed"
+    with pytest.raises(InstrumentError, match="it was closed"):
+        it.dc_current(1e-3, nplc=1)
+
+
 def test_a_setting_that_stands_is_not_sent_again(dmm, sent):
     with dmm("+1.0E-04") as it:
         it.dc_current(0.5e-3, nplc=1)

@@ -213,6 +213,12 @@ def test_each_bit_of_the_event_register_has_its_meaning(stage, mocker, bit, text
         stage.check("TLIMIT A,350")
 
 
+@pytest.mark.parametrize("bit", [0, 1, 6, 7])
+def test_bits_of_the_event_register_that_tell_of_no_refusal_are_none(stage, mocker, bit):
+    mocker.patch.object(stage.link, "numbers", return_value=[1 << bit])
+    stage.check("TLIMIT A,350")
+
+
 def test_a_shorted_heater_is_named(stage, model):
     model.heater_status = 2
     with pytest.raises(InstrumentError, match="heater shorted; check its cable"):

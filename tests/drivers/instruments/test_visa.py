@@ -160,6 +160,13 @@ def test_a_timeout_must_be_a_time(timeout_s):
         VisaLink("TCPIP0::127.0.0.1::1::SOCKET", timeout_s=timeout_s)
 
 
+def test_the_time_for_opening_and_for_an_answer_is_the_one_that_was_given(simulated, mocker):
+    spy = mocker.spy(pyvisa.ResourceManager, "open_resource")
+    with VisaLink(**(simulated(IDN) | {"timeout_s": 2.5})):
+        options = spy.call_args.kwargs
+    assert (options["open_timeout"], options["timeout"]) == (2500, 2500)  # ms
+
+
 def test_instrument_errors_are_errors_of_the_board():
     assert issubclass(InstrumentLost, InstrumentError)
     assert issubclass(InstrumentError, BoardError)
