@@ -172,7 +172,7 @@ def pack(form: Format, records: Records) -> bytes:
 
 def sync_folder(path: Path) -> None:
     """The entry of a new file in its folder on the disk as well."""
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

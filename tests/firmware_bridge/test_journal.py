@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from firmware_bridge.bridge import Identity, Result, SequencerConfig
-from firmware_bridge.isa import Nop, Pulse, Wait
+from firmware_bridge.isa import Nop, Pulse, Pulses, SpiWrite, Wait
 from firmware_bridge.journal import (
     Entry,
     Journal,
@@ -17,6 +17,7 @@ from firmware_bridge.journal import (
     Kind,
     Resumed,
     Step,
+    has_pulses,
     read,
     steps,
 )
@@ -230,6 +231,115 @@ def test_close_lets_go_of_the_file(path):
     bridge.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(file)
+
+
+def test_everything_else_goes_to_the_board_as_it_is(path, mocker):
+    board = mocker.Mock(wraps=Board())
+    journal = Journal.create(path, IDENTITY)
+    bridge, config = JournalBridge(board, journal, rebuild=False), SequencerConfig(watchdog_cycles=5)
+    assert bridge.identify() == IDENTITY
+    bridge.configure(config)
+    bridge.reset()
+    bridge.safe()
+    bridge.close()
+    call = mocker.call
+    assert board.mock_calls == [call.identify(), call.configure(config), call.reset(), call.safe(), call.close()]
+
+
+def test_pulses_in_doubt_take_what_they_take_at_the_boards_own_timing(path):
+    slow = SequencerConfig(timing=SequencerConfig().timing.model_copy(update={"spi_write_half_cycles": 9}))
+    program = Program([Pulse(5), SpiWrite(1, (0x080000,))])
+    with pytest.raises(KeyboardInterrupt):
+        begin(path, Board(dies_at=1), [program])
+    bridge = JournalBridge(Board(), Journal.resume(path, IDENTITY), rebuild=False)
+    bridge.configure(slow)
+    cycles = bridge.run(program).cycles
+    assert cycles == program.cycles(slow.timing) != program.cycles(SequencerConfig().timing)
+    bridge.close()
+    # What was counted as given is an answer from now on, as the rest is.
+    board = Board()
+    assert go_on(path, board).run(program).cycles == cycles
+    assert board.given == []
+
+
+def test_pulses_in_doubt_are_given_again_to_a_model_that_began_anew(path):
+    with pytest.raises(KeyboardInterrupt):
+        begin(path, Board(dies_at=2), [READ, PULSE])
+    board = Board()
+    bridge = go_on(path, board, rebuild=True)
+    bridge.run(READ)
+    assert bridge.run(PULSE).cycles == 102
+    assert board.given == [READ, PULSE]
+
+
+def test_a_new_run_never_asks_to_have_lines_restored(path):
+    JournalBridge(Board(), Journal.create(path, IDENTITY), rebuild=False).close()
+    board = Board()
+    go_on(path, board).run(PULSE)  # cut before the first program: nothing to restore either
+    assert board.given == [PULSE]
+
+
+@pytest.mark.parametrize("wrong", ["words", "cycles"])
+def test_a_model_is_held_to_its_words_and_to_its_cycles(path, wrong):
+    begin(path, Board(), [READ])
+    board = Board()
+    said = Result(np.array([2 if wrong == "words" else 1], np.uint32), 102 if wrong == "cycles" else 101)
+    board.run = lambda program: said
+    with pytest.raises(JournalError, match="the model gives other words than it gave before"):
+        go_on(path, board, rebuild=True).run(READ)
+
+
+@pytest.mark.parametrize(("programs", "pulses"), [([], False), ([READ, READ], False), ([READ, PULSE], True)])
+def test_a_journal_knows_whether_a_board_may_have_been_given_pulses(path, programs, pulses):
+    begin(path, Board(), programs)
+    assert has_pulses(path) is pulses
+    with pytest.raises(JournalError, match="No such file"):
+        has_pulses(path.with_name("none"))
+
+
+def test_pulses_in_doubt_count_as_given(path):
+    with pytest.raises(KeyboardInterrupt):
+        begin(path, Board(dies_at=1), [Program([Wait(10), *two_pulses()])])
+    assert has_pulses(path)
+
+
+def two_pulses():
+    codes, widths = np.zeros((2, 1, 8), np.uint16), np.array([5, 5], np.uint32)
+    return [Pulses(codes, 1, 0x050010, 10, widths)]
+
+
+def test_damage_says_how_many_programs_before_it_are_whole(path):
+    begin(path, Board(), [READ, PULSE, READ])
+    content = bytearray(path.read_bytes())
+    at = content.rindex(read(path)[0][-2][1])
+    content[at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match="; 2 programs before that are whole, .* do not resume; read the array"):
+        read(path)
+
+
+def test_another_way_is_told_with_how_far_the_journal_goes(path):
+    begin(path, Board(), [READ, PULSE, READ])
+    with pytest.raises(JournalError, match="2 programs before its end the run takes another way"):
+        go_on(path, Board()).run(PULSE)
+
+
+def test_who_opens_a_journal_is_on_the_disk_before_anything_is_sent(path, mocker):
+    fdatasync = mocker.patch("os.fdatasync")
+    begin(path, Board(), [READ])
+    assert fdatasync.call_count == 1
+    Journal.resume(path, IDENTITY).close()
+    assert fdatasync.call_count == 2
+    path.write_bytes(path.read_bytes()[:5])  # cut within the magic word: begun anew
+    again = Journal.resume(path, IDENTITY)
+    assert (fdatasync.call_count, again.lost_bytes, again.steps) == (3, 5, [])
+
+
+def test_the_run_of_a_journal_keeps_its_number(path):
+    first = Journal.create(path, IDENTITY)
+    first.close()
+    assert len(first.run_id) == 16
+    assert Journal.resume(path, IDENTITY).run_id == first.run_id
 
 
 # -- what is kept of the words ----------------------------------------------------------------------------------------
