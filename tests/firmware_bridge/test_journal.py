@@ -314,7 +314,7 @@ def test_damage_says_how_many_programs_before_it_are_whole(path):
     at = content.rindex(read(path)[0][-2][1])
     content[at] ^= 1
     path.write_bytes(content)
-    with pytest.raises(JournalError, match="; 2 programs before that are whole, .* do not resume; read the array"):
+    with pytest.raises(JournalError, match=r"; 2 programs before that are whole, .* do not resume; read the array"):
         read(path)
 
 
