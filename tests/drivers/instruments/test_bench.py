@@ -215,3 +215,18 @@ def test_the_example_of_the_documentation_prints_what_it_shows(capsys):
     ((code, shown),) = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", page, re.DOTALL)
     exec(code, {})
     assert capsys.readouterr().out == shown
+
+
+@both
+def test_a_current_ends_when_its_probes_are_taken_away_or_its_instrument_is_reset(crossbar, model):
+    board = mock_board(crossbar)
+    with mock_bench(crossbar, smu_model=model) as bench, open_smu(bench.address("smu")) as smu:
+        for ends, still_on in ((lambda: bench.connect("smu", None), True), (bench.smu.reset, False)):
+            bench.connect("smu", "SL3")
+            smu.source_current(50e-6, limit_v=3.0)
+            smu.output_on()
+            assert board.injected_a[3] == pytest.approx(50e-6, rel=1e-2)
+            ends()
+            assert not board.injected_a.any()
+            assert bench.smu.output is still_on
+            smu.output_off()

@@ -135,3 +135,19 @@ def test_an_ideal_group_has_no_resistance_and_switches_at_once() -> None:
     assert np.array_equal(mux.r_on_ohm, np.zeros(3))
     mux.select(7, False, 1.0)
     assert mux.channel(1.0) == 7
+
+
+@pytest.mark.parametrize(("supply_v", "typical_ohm", "most_ohm"), [(5, 470, 1050), (10, 180, 400), (15, 125, 240)])
+def test_on_resistance_scatters_around_the_typical_value_of_the_supply_up_to_the_datasheets_maximum(
+    supply_v: Literal[5, 10, 15], typical_ohm: float, most_ohm: float
+) -> None:
+    np.testing.assert_array_equal(_mux(MuxParams(supply_v=supply_v, r_on_spread=0.0), n=3).r_on_ohm, typical_ohm)
+    z = np.random.default_rng(1).standard_normal(8)
+    drawn = _mux(MuxParams(supply_v=supply_v, r_on_spread=0.1), n=8, seed=1).r_on_ohm
+    np.testing.assert_allclose(drawn, typical_ohm * (1 + 0.1 * z))
+    wide = _mux(MuxParams(supply_v=supply_v, r_on_spread=20.0), n=64).r_on_ohm
+    assert (wide.min(), wide.max()) == (0.2 * typical_ohm, most_ohm)
+
+
+def test_a_part_worse_than_its_datasheet_can_be_asked_for() -> None:
+    np.testing.assert_array_equal(_mux(MuxParams(r_on_ohm=2000.0, r_on_spread=0.0), n=2).r_on_ohm, 2000.0)

@@ -117,3 +117,36 @@ def test_drivers_and_line_ends_spread_by_the_share_that_is_asked_for():
     # 6400 draws: σ is known to 1 %; cutting at three σ takes 1.3 % off it.
     assert abs(drivers.mean() - 1) < 4 * 0.3 / 80
     assert abs(drivers.std() / 0.3 - 0.987) < 0.04
+
+
+class Normals:
+    """In place of a generator: these, whatever is asked for."""
+
+    def __init__(self, *values: float) -> None:
+        self.values = np.array(values)
+
+    def standard_normal(self, n: int) -> np.ndarray:
+        assert n == len(self.values)
+        return self.values
+
+
+def test_lines_are_spread_each_by_its_own_number_and_segments_by_one_each():
+    wires = irdrop.Wires.draw(SPREAD, 2, 3, Normals(1.0, -1.0, 0.5, 2.0, -2.0, 1.0, -0.5))
+    np.testing.assert_allclose(wires.bl_source_ohm, 3.0 * np.array([1.3, 0.7, 1.15]))
+    np.testing.assert_allclose(wires.sl_series_ohm, 5.0 * np.array([1.6, 0.4]))
+    assert (wires.bl_segment_ohm, wires.sl_segment_ohm) == pytest.approx((1.5 * 1.3, 0.7 * 0.85))
+
+
+def test_a_spread_ends_at_three_sigma_and_no_resistance_is_negative():
+    wide = WIRES.model_copy(update={"line_spread": 0.3, "segment_spread": 0.5})
+    wires = irdrop.Wires.draw(wide, 1, 1, Normals(9.0, -9.0, -9.0, 9.0))
+    assert wires.bl_source_ohm == pytest.approx([3.0 * 1.9])
+    assert wires.sl_series_ohm == pytest.approx([5.0 * 0.1])
+    assert (wires.bl_segment_ohm, wires.sl_segment_ohm) == pytest.approx((0.0, 0.7 * 2.5))
+
+
+def test_one_resistance_alone_is_enough_for_lines_that_drop_something():
+    assert irdrop.Wires.draw(None, 2, 2, np.random.default_rng(0)).drop_nothing
+    for name in ("bl_source_ohm", "bl_segment_ohm", "sl_segment_ohm", "sl_series_ohm"):
+        params = WireParams.none().model_copy(update={name: 1.0})
+        assert not irdrop.Wires.draw(params, 2, 2, np.random.default_rng(0)).drop_nothing

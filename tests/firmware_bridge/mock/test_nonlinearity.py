@@ -25,3 +25,15 @@ def test_substitution_evaluates_the_same_cubic_in_the_new_variable() -> None:
 
 def test_zero_peak_gives_exactly_no_error() -> None:
     assert not inl_cubics(np.random.default_rng(0), 4, 0.0).any()
+
+
+def test_a_cubic_is_a_bow_and_an_s_of_peak_one_each_mixed_by_an_angle() -> None:
+    angle = np.random.default_rng(7).uniform(0.0, 2.0 * np.pi, 50)
+    u = np.linspace(0.0, 1.0, 11)
+    bow, ess = 4 * u * (1 - u), 6 * np.sqrt(3) * u * (1 - u) * (1 - 2 * u)
+    mixed = np.cos(angle)[:, None] * bow + np.sin(angle)[:, None] * ess
+    values = horner(inl_cubics(np.random.default_rng(7), 50, 1.5)[:, None, :], u)
+    # Of the same shape, each with a factor of its own.
+    factor = (values * mixed).sum(axis=1) / (mixed**2).sum(axis=1)
+    assert (factor > 0).all()
+    np.testing.assert_allclose(values, factor[:, None] * mixed, atol=1e-12)

@@ -196,3 +196,37 @@ def test_beyond_its_rail_an_amplifiers_feedback_resistor_carries_what_a_line_is_
     first, second = (port.current_a(2.5 + side * volts) for volts in (2.0, 2.1))
     assert (second - first) * side == pytest.approx(0.1 / slope_ohm, rel=0.05)
     assert first * side > 0
+
+
+@pytest.mark.parametrize("name", ["DAC12", "WL3", "TIA4", "REF", "VCM"])
+def test_outputs_are_stiff(probe, name):
+    port = probe.port(name)
+    assert port.voltage_v(1e-3) == port.voltage_v(0.0)
+    assert port.current_a(port.voltage_v(0.0)) == 0.0
+    assert port.current_a(port.voltage_v(0.0) + 1e-3) == math.inf
+
+
+def test_voltage_and_current_at_a_source_line_that_is_fed_already_are_one_curve(crossbar, board, probe):
+    drive(crossbar, True)
+    probe.bridge(4, 0, 2e3)
+    port = probe.port("SL4")
+    assert (2.5 - probe.port("TIA4").voltage_v(0.0)) / board.tia.rf_ohm[4] < -40e-6  # of −0.1 V over 2 kΩ
+    for amps in (-2e-3, -1e-3, 1e-3, 2e-3):
+        assert port.current_a(port.voltage_v(amps)) == pytest.approx(amps)
+
+
+def test_an_amplifiers_offset_takes_its_share_of_every_cells_voltage():
+    params = MockParams.ideal()
+    params = params.model_copy(update={"tia": params.tia.model_copy(update={"v_os_sigma_v": 1e-3, "v_os_max_v": 2e-3})})
+    with open_crossbar("mock", mock=params, seed=3) as crossbar:
+        board = mock_board(crossbar)
+        probe = Probe(board)
+        crossbar.mvm(np.zeros(32))
+        crossbar._lines.run(Program([Gate(True)]))
+        response = board.array.response(board.array.now_s, board.lines_v(math.inf)[1], np.full(32, 2.5))
+        assert np.abs(board.tia.v_os_v).max() > 1e-4
+        # Bit lines at the common mode: a cell sees the offset alone, and Rf turns its current into volts.
+        for line in (0, 9, 31):
+            into_a = -response.transfer_s[line].sum() * board.tia.v_os_v[line]
+            expected = 2.5 + board.tia.v_os_v[line] - board.tia.rf_ohm[line] * into_a
+            assert probe.port(f"TIA{line}").voltage_v(0.0) == pytest.approx(expected, abs=1e-9)
