@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
 
+from firmware_bridge import records
 from firmware_bridge.bridge import Identity, Result, SequencerConfig
 from firmware_bridge.isa import Nop, Pulse, Pulses, SpiWrite, Wait
 from firmware_bridge.journal import (
+    FORMAT,
     Entry,
     Journal,
     JournalBridge,
@@ -18,6 +23,7 @@ from firmware_bridge.journal import (
     Resumed,
     Step,
     has_pulses,
+    program_digest,
     read,
     steps,
 )
@@ -90,9 +96,9 @@ def test_after_the_journal_the_lines_are_restored_once_and_that_is_not_written_d
     bridge.run(PULSE)
     bridge.run(READ)
     assert board.given == [restore, PULSE, READ]
-    records, _ = read(path)
-    assert [kind.name for kind, _ in records] == ["BOARD", "BEGUN", "DONE", "RESUMED", "BEGUN", "DONE", "BEGUN", "DONE"]
-    assert len(steps(records)) == 3
+    found, _ = read(path)
+    assert [kind.name for kind, _ in found] == ["BOARD", "BEGUN", "DONE", "RESUMED", "BEGUN", "DONE", "BEGUN", "DONE"]
+    assert len(steps(found)) == 3
 
 
 @pytest.mark.parametrize("program", [READ, PULSE], ids=["a read", "pulses"])
@@ -189,8 +195,8 @@ def test_a_journal_cut_anywhere_holds_a_beginning_of_what_happened(path):
 def test_damage_before_the_end_is_refused(path):
     begin(path, Board(), [READ, PULSE])
     content = bytearray(path.read_bytes())
-    records, _ = read(path)
-    position = content.index(records[1][1])
+    found, _ = read(path)
+    position = content.index(found[1][1])
     content[position] ^= 1
     path.write_bytes(content)
     with pytest.raises(JournalError, match=r"is damaged at byte \d+ of \d+; 0 programs before that are whole"):
@@ -202,6 +208,14 @@ def test_another_boards_journal_is_refused(path):
     other = Identity("zc706", "8", 1, 2, 8, 8, 64, 24576, 24576, 8)
     with pytest.raises(JournalError, match="belongs to board zc706 7, this is zc706 8"):
         Journal.resume(path, other)
+
+
+def test_a_journal_that_is_refused_is_let_go_of(path):
+    begin(path, Board(), [READ])
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(JournalError, match="connect that board"):
+        Journal.resume(path, Identity("zc706", "8", 1, 2, 8, 8, 64, 24576, 24576, 8))
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_an_existing_journal_is_not_begun_again(path):
@@ -335,6 +349,20 @@ def test_who_opens_a_journal_is_on_the_disk_before_anything_is_sent(path, mocker
     assert (fdatasync.call_count, again.lost_bytes, again.steps) == (3, 5, [])
 
 
+def test_a_journal_of_an_earlier_run_has_exactly_these_records(path, mocker):
+    mocker.patch("os.urandom", side_effect=bytes)
+    begin(path, Board(), [PULSE])
+    Journal.resume(path, IDENTITY).close()
+    content = path.read_bytes()
+    assert content[:8] == b"XBARJRN3"
+    held, _ = records.parse(path, content, FORMAT, lambda _: "")
+    digest = program_digest(PULSE)
+    assert held == [
+        (1, bytes(16) + b"zc706 7"), (2, digest + b"\1"), (3, struct.pack("<QBI", 101, 0, 1)), (4, b""),
+    ]  # fmt: skip
+    assert digest == hashlib.sha1(np.array([0x31000005, 0x01000000], "<u4").tobytes()).digest()[:16]
+
+
 def test_the_run_of_a_journal_keeps_its_number(path):
     first = Journal.create(path, IDENTITY)
     first.close()
@@ -365,6 +393,19 @@ def test_the_words_of_a_board_that_lives_on_come_back_bit_for_bit(path, n):
     assert again.words.dtype == np.uint32
     assert np.array_equal(again.words, said.words)
     assert board.given == []
+
+
+@pytest.mark.parametrize("n", [255, 256])
+def test_long_results_are_kept_as_two_planes_of_bytes_the_high_one_packed(path, n):
+    (said,) = begin(path, Talkative(n), [READ])
+    done = next(payload for kind, payload in read(path)[0] if kind is Kind.DONE)
+    codes = said.words.view(np.uint16)
+    if n == 255:
+        assert done == struct.pack("<QB", 7, 0) + said.words.tobytes()
+    else:
+        low = (codes & 0xFF).astype(np.uint8).tobytes()
+        assert done[: 13 + len(low)] == struct.pack("<QBI", 7, 2, 2 * n) + low
+        assert zlib.decompress(done[13 + len(low) :]) == (codes >> 8).astype(np.uint8).tobytes()
 
 
 def test_the_codes_of_a_real_board_take_less_room_than_they_have(path):

@@ -148,6 +148,22 @@ def test_a_beginning_of_the_magic_word_is_one_that_was_cut_short(path, content):
     assert read_bytes(path, FORM) == content
 
 
+def open_files():
+    return set(os.listdir("/proc/self/fd"))
+
+
+def test_nothing_stays_open_and_a_new_file_is_nobody_elses_to_write(path):
+    before, mask = open_files(), os.umask(0)
+    try:
+        file = RecordFile.create(path, FORM)
+    finally:
+        os.umask(mask)
+    assert (file.records, file.lost_bytes, stat.S_IMODE(path.stat().st_mode)) == ([], 0, 0o644)
+    assert len(open_files() - before) == 1
+    file.close()
+    assert open_files() == before
+
+
 def test_closing_twice_does_not_close_what_got_the_number_since(path):
     file = RecordFile.create(path, FORM)
     file.close()

@@ -219,6 +219,13 @@ def test_a_guest_may_send_noise_and_a_stranger_or_who_is_refused_may_not(hall):
     assert len(refused.sent) == 1
 
 
+def test_a_server_serves_until_it_is_interrupted_and_looks_at_the_lease_at_every_turn(hall, mocker):
+    tick = mocker.patch.object(hall.server.desk, "tick", side_effect=[None, None, KeyboardInterrupt])
+    with pytest.raises(KeyboardInterrupt):
+        hall.server.serve()
+    assert tick.call_count == 3
+
+
 def test_a_link_is_never_waited_for(hall):
     assert set(hall.visits().waits) == {0.0}
 
