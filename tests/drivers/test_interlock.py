@@ -264,6 +264,18 @@ def test_a_line_that_a_stream_does_not_load_is_exposed_too():
     assert bench.refuses(program).parameter == "read exposure of BL 9"
 
 
+@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize("mask", [0b1111, 0b0010, 0xFF], ids=["bit lines", "one chip", "rows too"])
+def test_the_last_vector_of_a_stream_stays_on_the_lines(mask, gate):
+    stream = mvm([0.0, 0.1, 0.2], mask)
+    bench = Bench(read_exposure_s=1e-3)
+    bench.accepts(Program([Gate(gate), stream, Gate(False)]))
+    assert bench.interlock.codes[9] == round((VCM + 0.2) / CODE_V)
+    assert bench.refuses(Program([Gate(True), Wait(200_000), Gate(False)])).parameter == "read exposure of BL 9"
+    bench.accepts(Program([mvm([0.2, 0.0], mask)]))
+    bench.accepts(Program([Gate(True), Wait(200_000), Gate(False)]))
+
+
 # -- limits of pulses ------------------------------------------------------------------------------------------------
 
 KINDS = {
@@ -384,6 +396,24 @@ def test_a_cell_may_have_its_number_of_pulses_and_no_more():
     refusal = bench.refuses(pulse(bench, 1.5, 1.2, 1e-5))
     assert refusal.parameter == "pulses on cell (SL 7, BL 5)"
     assert (refusal.value, refusal.limit) == (4, 3)
+
+
+@make_pulse
+def test_a_pulse_forms_if_its_bit_line_is_above_the_forming_level(make):
+    bench = Bench()
+    for amplitude_v, gate_v, form, formings in (
+        (1.5, 1.2, False, 0),
+        (-1.5, 1.2, False, 0),
+        (-0.9, 1.2, True, 0),
+        (0.9, 1.2, True, 1),
+        (3.0, 1.2, True, 2),
+    ):
+        bench.accepts(make(bench, amplitude_v, gate_v, 1e-5, form=form))
+        assert (bench.interlock.doses.forming[7, 5], bench.interlock.doses.forming.sum()) == (formings, formings)
+    assert bench.interlock.doses.pulses[7, 5] == 5
+    # Squares of the amplitudes, rounded to codes, times the width.
+    dose = (1.5**2 + 1.5**2 + 0.9**2 + 0.9**2 + 3.0**2) * 1e-5
+    assert bench.interlock.doses.dose_v2s[7, 5] == pytest.approx(dose, rel=1e-3)
 
 
 @make_pulse
