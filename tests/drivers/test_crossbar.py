@@ -196,6 +196,12 @@ def spoilt(value):
     return volts
 
 
+def test_an_input_may_be_beyond_its_limit_by_the_rounding_to_a_code():
+    crossbar = with_random_array()
+    for bound in (0.1 + CODE_V / 2, -0.1 - CODE_V / 2):
+        crossbar.mvm(spoilt(bound))
+
+
 BAD_INPUTS = {
     "NaN": (spoilt(np.nan), LimitError, "input voltage = nan V"),
     "infinity": (spoilt(np.inf), LimitError, "input voltage = inf V"),

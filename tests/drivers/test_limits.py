@@ -197,6 +197,7 @@ def test_every_limit_has_its_case_above():
     [
         ({"pulses": 3}, "limits.pulses: Extra inputs"),
         ({"set": {"voltage": 3}}, "limits.set.voltage: Extra inputs"),
+        ({"set": 3.0}, "limits.set: Input should be a valid dictionary"),
         ({"read_v": 0.05}, "levels.input_v = 0.1 V is above 0.05 V"),
         ({"host_silence_s": 1.0}, "host_silence_s is the gateware's"),
         ({"read_v": float("nan")}, "limits.read_v: Input should be a finite number"),

@@ -119,9 +119,8 @@ class Faults:
         self.planned.append(fault)
         self._next_s = -math.inf
 
-    def clear(self) -> None:
-        """Mend what is not part of cells or lines for good."""
-        t_s = self._board.array.now_s
+    def clear(self, t_s: float) -> None:
+        """Mend at board time `t_s` what is not part of cells or lines for good."""
         ended, self.planned, self.acting, self._next_s = self.acting, [], [], math.inf
         for fault in ended:
             fault.end(self._board, t_s)

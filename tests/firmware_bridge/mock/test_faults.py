@@ -146,10 +146,32 @@ def test_a_fault_ends_when_it_should(crossbar):
     assert board.faults.acting == []
 
 
-def test_what_is_mended_behaves_as_before(crossbar):
-    before, _ = currents(crossbar, StuckMux(adc=2, channel=0))
-    mock_board(crossbar).faults.clear()
+@pytest.mark.parametrize(
+    "fault",
+    [
+        StuckMux(adc=2, channel=0),
+        BrokenLine(line="bl", index=5),
+        ShortedSourceLines(lines=(2, 9)),
+        ShortedCell(sl=3, bl=4, ohm=2e3),
+        StuckChainBit(bit=0, level=1),
+    ],
+    ids=lambda fault: fault.name,
+)
+def test_what_is_mended_behaves_as_before(crossbar, fault):
+    before, during = currents(crossbar, fault)
+    assert changed(before, during)
+    mock_board(crossbar).faults.clear(crossbar.board_time_s)
     assert changed(before, crossbar.mvm(INPUTS)) == []
+
+
+def test_a_bit_of_the_chain_is_stuck_from_its_instant_on_and_free_when_it_is_mended(crossbar):
+    board = mock_board(crossbar)
+    assert board.reference_v(math.inf) == board.wiring.vcm_v
+    board.faults.add(CATALOGUE["595 bit stuck, reference mux on the forming level"]())
+    board.faults.advance(crossbar.board_time_s)
+    assert board.reference_v(math.inf) == board.wiring.vform_v
+    board.faults.clear(crossbar.board_time_s)
+    assert board.reference_v(math.inf) == board.wiring.vcm_v
 
 
 FOR_GOOD = ("drift", "reference mux on the forming level")  # cells have changed then
