@@ -18,11 +18,11 @@ from types import FrameType
 from drivers.board import PAPER_BOARD, load_board
 from drivers.bridges import TOKEN_VARIABLE, open_bridge
 from firmware_bridge.errors import BoardError, LimitError
+from firmware_bridge.remote.desk import LEASE_S
 from firmware_bridge.remote.links import Address
 from firmware_bridge.remote.server import Server
 
 LISTEN = "tcp://127.0.0.1:7706"
-LEASE_S = 10.0
 LEASE_RANGE_S = (0.1, 3600.0)
 
 

@@ -37,6 +37,8 @@ MAX_FRAME = 1 << 20
 """Largest encoded frame, bytes: ten times a full program memory."""
 REMEMBERED = 64
 """Sessions whose end is remembered."""
+LEASE_S = 10.0
+"""Silence after which a client has lost the board, unless somebody says otherwise."""
 
 
 @dataclass(eq=False)
@@ -95,7 +97,7 @@ class Desk:
 
     bridge: Bridge
     token: str | None = None
-    lease_s: float = 10.0
+    lease_s: float = LEASE_S
     clock: Callable[[], float] = time.monotonic
     counts: Counts = field(default_factory=Counts)
 

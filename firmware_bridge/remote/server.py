@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from firmware_bridge.bridge import Bridge
 from firmware_bridge.errors import ConnectionLost
-from firmware_bridge.remote.desk import MAX_FRAME, Desk, Peer
+from firmware_bridge.remote.desk import LEASE_S, MAX_FRAME, Desk, Peer
 from firmware_bridge.remote.framing import FrameReader, encode
 from firmware_bridge.remote.links import Address, Link, LinkDown, SerialLink, TcpLink
 
@@ -42,7 +42,7 @@ class Server:
     `ConnectionLost` if the address cannot be had.
     """
 
-    def __init__(self, bridge: Bridge, address: Address, *, token: str | None = None, lease_s: float = 10.0) -> None:
+    def __init__(self, bridge: Bridge, address: Address, *, token: str | None = None, lease_s: float = LEASE_S) -> None:
         address.refuse_open(token)
         self.desk = Desk(bridge, token, lease_s)
         self._listener: socket.socket | None = None

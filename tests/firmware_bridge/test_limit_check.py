@@ -46,6 +46,94 @@ def test_a_code_one_beyond_is_refused_by_chip_and_channel(code):
     assert (error.parameter, error.value, error.limit) == ("code of DAC 1, channel 1", code, (100, 200))
 
 
+RANGES = tuple((100 * k + 1, 100 * k + 51) for k in range(16))
+"""A range of its own for each channel of two chips."""
+
+
+@pytest.mark.parametrize("flat", range(16))
+def test_each_channel_of_each_chip_has_its_own_range(flat):
+    chip, channel = divmod(flat, 8)
+    (low, high), limits = RANGES[flat], SequencerLimits(code=RANGES)
+    for code, passes in ((low - 1, False), (low, True), (high, True), (high + 1, False)):
+        error = refusal(limits, dac(8 + channel << 16 | code, mask=1 << chip))
+        assert (error is None) is passes
+        if error:
+            assert (error.parameter, error.limit) == (f"code of DAC {chip}, channel {channel}", (low, high))
+
+
+@pytest.mark.parametrize("flat", [0, 1, 7, 8, 15])
+@pytest.mark.parametrize("end", [0, 1])
+def test_a_stream_may_hold_each_channel_at_the_ends_of_its_own_range_and_none_one_beyond(flat, end):
+    limits = SequencerLimits(code=RANGES, pulse_interval=10)
+    codes = np.array([pair[end] for pair in RANGES], np.uint16).reshape(1, 2, 8)
+    beyond = codes.copy()
+    beyond[0, flat // 8, flat % 8] = RANGES[flat][end] + (1 if end else -1)
+    other = np.array([sum(pair) // 2 for pair in RANGES], np.uint16).reshape(1, 2, 8)
+    for vectors, passes in (
+        ([codes], True),
+        ([other, codes, other], True),
+        ([beyond], False),
+        ([other, beyond], False),
+    ):
+        block = np.concatenate(vectors)
+        mvm = Mvm(block, 0b11, LDAC, 10, (1,), 16, 1, 10)
+        pulses = Pulses(block, 0b11, LDAC, 10, np.full(len(block), 5, np.uint32))
+        for stream in (mvm, pulses):
+            assert LimitCheck(limits).allows(stream, TIMING, 0) is passes
+
+
+@pytest.mark.parametrize("code", [0, 0xFFFF])
+def test_a_stream_may_give_channels_beyond_the_end_any_code(code):
+    codes = np.full((1, 2, 8), code, np.uint16)
+    codes[0, 0, 0] = 5
+    stream = Mvm(codes, 0b11, LDAC, 10, (1,), 16, 1, 10)
+    assert LimitCheck(SequencerLimits(code=((5, 9),))).allows(stream, TIMING, 0)
+    assert not LimitCheck(SequencerLimits(code=((5, 9), (1, 0xFFFE)))).allows(stream, TIMING, 0)
+
+
+def stream_of_pulses(widths=(5, 5), settle=10):
+    return Pulses(np.zeros((len(widths), 1, 8), np.uint16), 1, LDAC, settle, np.array(widths, np.uint32))
+
+
+@pytest.mark.parametrize(("widths", "passes"), [((5, 9), True), ((4, 9), False), ((5, 10), False), ((9, 9), True)])
+def test_the_widths_of_a_stream_may_be_at_both_ends_of_their_range(widths, passes):
+    limits = SequencerLimits(pulse_width=(5, 9))
+    assert LimitCheck(limits).allows(stream_of_pulses(widths), TIMING, 0) is passes
+
+
+@pytest.mark.parametrize(("missing", "passes"), [(0, True), (1, False)])
+@pytest.mark.parametrize("start", [0, 1000])
+def test_the_first_pulse_of_a_stream_keeps_its_distance_from_the_last_before_it(missing, passes, start):
+    stream = stream_of_pulses()
+    first, second = stream.schedule(TIMING).start
+    limits = SequencerLimits(pulse_interval=int(second - first))
+    check = LimitCheck(limits)
+    check.last_pulse = start + int(first) - limits.pulse_interval + missing
+    assert check.allows(stream, TIMING, start) is passes
+    check.count(stream, TIMING, start)
+    assert check.last_pulse == start + second
+    assert not LimitCheck(SequencerLimits(pulse_interval=int(second - first) + 1)).allows(stream, TIMING, start)
+
+
+@pytest.mark.parametrize(
+    ("limits", "passes"),
+    [
+        ({"fixed": ((7, 1),)}, True), ({"fixed": ((8, 1),)}, False), ({"fixed": ((15, 1),)}, False),
+        ({"fixed": ((16, 1),)}, True), ({"fixed": ((20, 1),)}, True),
+        ({"fixed": ((5, 0x10),)}, True), ({"fixed": ((5, 0x11),)}, False),
+        ({"registers": 0xFF20}, True), ({"registers": 0xFF00}, False), ({"registers": 0xFE20}, False),
+        ({"registers": 0x7F20}, False), ({"sr_bits": 16}, True), ({"sr_bits": 15}, False), ({"sr_bits": 17}, False),
+        ({"dac_channels": 16}, False),
+    ],
+)  # fmt: skip
+def test_a_stream_writes_the_registers_of_all_channels_and_that_of_its_last_frame(limits, passes):
+    stream = Mvm(np.zeros((1, 1, 8), np.uint16), 1, LDAC, 10, (1,), 16, 1, 10)
+    assert LimitCheck(SequencerLimits(**limits)).allows(stream, TIMING, 0) is passes
+    # One without a vector writes nothing.
+    empty = Mvm(np.zeros((0, 1, 8), np.uint16), 1, LDAC, 10, (1,), 16, 1, 10)
+    assert LimitCheck(SequencerLimits(**limits)).allows(empty, TIMING, 0)
+
+
 def test_each_frame_is_judged_for_the_chip_that_receives_it():
     assert refusal(CODES, dac(0x090000, 0x090064, mask=0b11)) is None
     assert refusal(CODES, dac(0x090064, 0x090000, mask=0b11)).parameter == "code of DAC 1, channel 1"

@@ -43,7 +43,7 @@ def still(monkeypatch):
 def test_an_answer_is_waited_for_twice_as_long_from_one_repeat_to_the_next(network, still, remote):
     network.up = Planned(list(DEAF))
     remote.reset()
-    assert network.links[0].patience_s == [ANSWER_S, 2 * ANSWER_S, 4 * ANSWER_S]
+    assert network.links[0].patience_s == [1.0, 2.0, 4.0]
 
 
 @pytest.mark.parametrize("n", [0, 7])
@@ -94,8 +94,7 @@ def test_a_lost_server_is_looked_for_after_each_of_the_waits_and_the_old_link_is
         remote.run(Program([Nop()]))
     assert still.slept == list(RECONNECTS_S)
     assert network.links[0].is_down
-    assert sorted(RECONNECTS_S) == list(RECONNECTS_S)
-    assert sum(RECONNECTS_S) < 10.0 / 2  # well within the usual lease
+    assert RECONNECTS_S == (0.05, 0.5, 2.0)  # as docs/remote.md says, and well within the usual lease
 
 
 def test_a_server_that_is_back_at_the_last_look_still_tells(network, still, remote):

@@ -1,13 +1,24 @@
 """Frames: what goes in comes out, and nothing else ever does."""
 
 import zlib
+from pathlib import Path
 
 import pytest
 from cobs import cobs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_bridge.remote.framing import OVERHEAD, Frame, FrameReader, Kind, Malformed, WrongVersion, decode, encode
+from firmware_bridge.remote.framing import (
+    OVERHEAD,
+    REQUESTS,
+    Frame,
+    FrameReader,
+    Kind,
+    Malformed,
+    WrongVersion,
+    decode,
+    encode,
+)
 
 FRAMES = st.builds(
     Frame, st.sampled_from(Kind), st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.binary(max_size=600)
@@ -29,6 +40,21 @@ def test_a_frame_has_exactly_these_bytes():
     body = b"\x01\x04\0\0" + b"\x07\0\0\0" + bytes.fromhex("efcdab8967452301") + b"\x02\x01\x00\x00"
     expected = b"\0" + cobs.encode(body + zlib.crc32(body).to_bytes(4, "little")) + b"\0"
     assert encode(Frame(Kind.RUN, 0x0123456789ABCDEF, 7, b"\x02\x01\x00\x00")) == expected
+
+
+def test_kinds_have_the_numbers_that_the_documentation_states():
+    page = (Path(__file__).parents[3] / "docs" / "remote.md").read_text()
+    for kind in Kind:
+        assert f" {int(kind)} {kind.name}" in page, kind
+    assert {kind for kind in Kind if kind < 64} == REQUESTS
+
+
+def test_a_kind_that_is_no_number_of_this_version_is_the_last_thing_looked_at():
+    # Damage is told as damage, whatever kind it makes of a frame.
+    data = bytearray(cobs.decode(encode(SAMPLE)[1:-1]))
+    data[1] = 99
+    with pytest.raises(Malformed, match="wrong CRC"):
+        decode(cobs.encode(bytes(data)))
 
 
 @given(FRAMES)

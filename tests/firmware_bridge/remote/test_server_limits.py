@@ -9,18 +9,20 @@ import logging
 import os
 import socket
 from collections import deque
+from pathlib import Path
 
 import pytest
 
 from firmware_bridge.errors import ConnectionLost
 from firmware_bridge.isa import ISA_HASH, ISA_VERSION
 from firmware_bridge.remote import server as server_module
-from firmware_bridge.remote.desk import MAX_FRAME
+from firmware_bridge.remote.desk import LEASE_S, MAX_FRAME, REMEMBERED
 from firmware_bridge.remote.framing import Frame, Kind, encode
-from firmware_bridge.remote.links import Address, LinkDown
+from firmware_bridge.remote.links import MAX_TOKEN, MIN_TOKEN, Address, LinkDown
 from firmware_bridge.remote.messages import Hello
 from firmware_bridge.remote.server import HANDSHAKE_S, MAX_CONNECTIONS, MAX_WAITING, Server, listen_at
 
+ROOT = Path(__file__).parents[3]
 HELLO = Hello(isa_version=ISA_VERSION, isa_hash=ISA_HASH).body()
 
 
@@ -164,8 +166,23 @@ def test_one_connection_too_many_is_closed_at_once_and_a_place_that_is_left_is_t
     assert not hall.come().closed
 
 
-def test_strangers_leave_places_to_those_who_open_sessions():
-    assert MAX_WAITING < MAX_CONNECTIONS
+def test_the_limits_are_those_that_the_documentation_states(network):
+    page = " ".join((ROOT / "docs" / "remote.md").read_text().split())
+    for stated in (
+        f"Frames are bounded ({MAX_FRAME / 2**20:g} MiB), so are connections ({MAX_CONNECTIONS})",
+        f"have not opened a session ({MAX_WAITING}; one more takes the place of the oldest)",
+        f"the time to open one ({HANDSHAKE_S:g} s), and what is remembered of old sessions ({REMEMBERED})",
+        f"nothing is heard for the lease ({LEASE_S:g} s;",
+        f"`XBAR_TOKEN`, {MIN_TOKEN} to {MAX_TOKEN} characters",
+    ):
+        assert stated in page
+    assert network.desk.lease_s == LEASE_S
+
+
+def test_a_server_gives_the_lease_that_it_was_told_and_else_the_usual_one(network):
+    for options, lease_s in (({}, LEASE_S), ({"lease_s": 3.0}, 3.0)):
+        with Server(network.bridge, Address.parse("tcp://127.0.0.1:0"), **options) as server:
+            assert server.desk.lease_s == lease_s
 
 
 def test_a_connection_that_was_gone_before_it_was_taken_costs_nothing(hall):
@@ -254,10 +271,11 @@ def test_leaving_a_server_ends_its_session_with_safe_outputs(network):
     with Server(network.bridge, Address.parse("tcp://127.0.0.1:0")) as server:
         host, port = server._listener.getsockname()[:2]
         assert server.address == f"tcp://{host}:{port}"
-        listener = server._listener
+        listener, selector = server._listener, server._selector
         network.bridge.reset()
     assert network.bridge.is_safe
     assert listener.fileno() == -1
+    assert selector.get_map() is None
 
 
 def test_a_listener_neither_blocks_nor_keeps_its_port_from_the_next_server():
