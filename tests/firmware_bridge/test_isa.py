@@ -87,6 +87,75 @@ def test_an_instruction_takes_its_stated_cycles(instruction, cycles):
     assert Program([instruction]).cycles(SequencerTiming()) == cycles + 1  # and one for END
 
 
+# Loading a vector into one chip takes 8 · (2 + 53) = 440 cycles, LDAC 55, a mux word 92, a wait of n 2 + n.
+# A frame acts when its chip select rises, 2 cycles before it is over.
+
+
+def test_the_moments_of_pulses_are_those_worked_out_by_hand():
+    schedule = two_pulses().schedule(SequencerTiming())
+    first = 4 + 440 + 55 + 12 + 1
+    second = first + 100 + 440 + 55 + 12 + 1
+    assert schedule.start.tolist() == [first, second]
+    assert schedule.active.tolist() == [4 + 440 + 55 - 2, first + 100 + 440 + 55 - 2]
+    assert schedule.end == second + 200
+    nothing = two_pulses(codes=np.empty((0, 1, 8), np.uint16), widths=np.empty(0, np.uint32)).schedule(
+        SequencerTiming()
+    )
+    assert (nothing.start.size, nothing.active.size, nothing.end) == (0, 0, 4)
+
+
+@pytest.mark.parametrize(("settle", "hidden"), [(10, True), (1006, True), (1007, False), (5000, False)])
+def test_the_moments_of_products_are_those_worked_out_by_hand(settle, hidden):
+    codes = np.zeros((2, 1, 8), np.uint16)
+    schedule = one_vector_mvm(codes=codes, settle=settle).schedule(SequencerTiming())
+    begin = 6 + 440 + 55 + 92 + 2 + settle
+    # Meanwhile the next vector is loaded, made active, the mux set and its settling waited for.
+    work = 440 + 55 + 92 + 2 + settle
+    assert (420 + work + 1 <= 2016) is hidden
+    slot = 2 + max(420 + work + 1, 2016) + 1
+    window = 2 + 420
+    assert schedule.sample.tolist() == [[begin + window], [begin + slot + window]]
+    assert schedule.active.tolist() == [6 + 440 + 55 - 2, begin + window + 440 + 55 - 2]
+    assert schedule.end == begin + slot + 2 + 2016 + 1
+    assert schedule.first == (schedule.active[0], schedule.sample[0, 0])
+    assert schedule.last == (schedule.active[1], schedule.sample[1, 0])
+    assert schedule.rest == 92 + 2 + settle + 2 + window
+
+
+def test_the_moments_of_products_at_several_positions_are_those_worked_out_by_hand():
+    codes = np.zeros((2, 1, 8), np.uint16)
+    # Eight converters, four words for each position; the second position's mux settles longer than a conversion.
+    mvm = one_vector_mvm(codes=codes, positions=(1, 2, 3), adc_mask=0xFF, mux_settle=3000)
+    schedule = mvm.schedule(SequencerTiming())
+    begin, window = 6 + 440 + 55 + 92 + 12, 2 + 420
+    mux = 92 + 2 + 3000
+    slots = [2 + 420 + mux + 440 + 1 + 4, 2 + 420 + mux + 1 + 4, 2 + 2016 + 4]
+    last = [2 + 420 + mux + 1 + 4, 2 + 420 + mux + 1 + 4, 2 + 2016 + 4]
+    second = begin + sum(slots)
+    assert schedule.sample.tolist() == [
+        [begin + window, begin + slots[0] + window, begin + slots[0] + slots[1] + window],
+        [second + window, second + last[0] + window, second + last[0] + last[1] + window],
+    ]
+    assert schedule.active.tolist() == [6 + 440 + 55 - 2, schedule.sample[0, 2] + 55 - 2]
+    assert schedule.last == (schedule.active[1], schedule.sample[1, 2])
+    assert schedule.end == second + sum(last)
+    assert mvm.cycles(SequencerTiming()) == Program([mvm]).expanded().cycles(SequencerTiming()) - 1
+
+
+def test_a_stream_without_vectors_has_no_moments():
+    schedule = one_vector_mvm(codes=np.empty((0, 1, 8), np.uint16), positions=(1, 2)).schedule(SequencerTiming())
+    assert schedule.sample.shape == (0, 2)
+    assert schedule.active.shape == (0,)
+    assert schedule[2:] == ((0, 0), (0, 0), 0, 6)
+
+
+def test_schedules_that_are_shared_cannot_be_changed():
+    schedule = one_vector_mvm().schedule(SequencerTiming())
+    for moments in (schedule.sample, schedule.active):
+        with pytest.raises(ValueError, match="read-only"):
+            moments[0] = 0
+
+
 def test_collect_waits_for_the_end_of_the_conversion():
     # SAMPLE: 2 + 420; the conversion began at cycle 2 and ends at 2018; then eight codes in four words.
     assert Program([Sample(0xFF), Collect()]).cycles(SequencerTiming()) == 2018 + 4 + 1
@@ -119,6 +188,20 @@ ENCODED = [
     (
         one_vector_mvm(),
         [0x50000000 | 8 << 16 | 1 << 9 | 1, 1, 10, LDAC, 1, 7, 0xA5, 0x00010000, 0x00030002, 0x00050004, 0x00070006],
+    ),
+    (
+        one_vector_mvm(
+            codes=np.arange(32, dtype=np.uint16).reshape(1, 2, 16),
+            dac_mask=0b110,
+            crc=True,
+            positions=(1, 0x55),
+            sr_bits=40,
+            adc_mask=0x80000001,
+        ),
+        [
+            *(0x50000000 | 40 << 16 | 1 << 13 | 2 << 9 | 1 << 8 | 6, 1, 10, LDAC, 0x80000001, 7, 1, 0, 0x55, 0),
+            *(2 * k + 1 << 16 | 2 * k for k in range(16)),
+        ],
     ),
     (
         two_pulses(),
