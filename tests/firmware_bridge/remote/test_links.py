@@ -146,7 +146,7 @@ class Socket:
         self.asked.append(("option", *option))
 
     def getpeername(self):
-        return "192.0.2.7", 4711
+        return "192.0.2.7", 4711, 0, 0  # as four of IPv6
 
     def settimeout(self, seconds):
         self.asked.append(("timeout", seconds))
