@@ -41,7 +41,7 @@ class Zc706Unavailable(BoardError):
 class IpCore(Protocol):
     """What this bridge uses of pynq's `DefaultIP`."""
 
-    def read(self, offset: int = 0) -> int:
+    def read(self, offset: int) -> int:
         """Word at a byte offset."""
 
     def write(self, offset: int, value: int) -> None:

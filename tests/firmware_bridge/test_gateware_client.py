@@ -6,16 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from register_file import Bus
 
 from firmware_bridge.bridge import SequencerConfig, SequencerLimits
 from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.gateware import (
     ADDRESS,
-    BURST_WORDS,
     FAULT_TEXT,
-    GATEWARE_ID,
     LIMIT_FAULTS,
-    MAP_HASH,
     PROGRAM_FAULTS,
     PROGRAM_WORDS,
     RESULT_WORDS,
@@ -29,73 +27,8 @@ from firmware_bridge.isa import ISA_HASH, ISA_VERSION, Nop, Pulse, Sample, Wait
 from firmware_bridge.program import Program
 from firmware_bridge.timing import SequencerTiming
 
-NAMES = {4 * address: name for name, address in ADDRESS.items()}
 WIRING = SimpleNamespace(n_dacs=3, n_adcs=5, sr_bits=16, dac_channels=8)
 CONFIG = SequencerConfig()
-
-
-class Buffer:
-    def __init__(self, bus, n_words, device_address):
-        self.bus, self.words, self.device_address = bus, np.zeros(n_words, np.uint32), device_address
-
-    def flush(self):
-        self.bus.happened.append("flush")
-
-    def invalidate(self):
-        self.bus.happened.append("invalidate")
-
-    def __getitem__(self, index):
-        return self.words[index]
-
-    def __setitem__(self, index, words):
-        self.words[index] = words
-
-
-class Bus:
-    """Registers that hold what they are given. A command is busy for `busy` looks, then has `fault`."""
-
-    def __init__(self, **values):
-        self.values = {"ID": GATEWARE_ID, "VERSION": ISA_VERSION, "MAP_HASH": MAP_HASH, "CLOCK_HZ": 100_000_000}
-        self.values |= {"LIMIT_REGISTERS": 0xFFFFFFFF} | values
-        self.happened = []
-        """Commands, buffers' doings and waits, in order."""
-        self.written = []
-        self.busy, self.fault, self.status, self.takes, self.first = 0, Fault.NONE, 0, 0, 0x10000
-        self._left = 0
-        self.buffers = []
-
-    def name(self, address):
-        assert address % 4 == 0
-        return NAMES.get(address, address)
-
-    def read(self, address):
-        name = self.name(address)
-        if name == "STATUS":
-            self._left -= 1
-            busy = Status.BUSY if self._left >= 0 else 0
-            return busy | self.status | self.fault << 8
-        return self.values.get(name, 0)
-
-    def write(self, address, word):
-        name = self.name(address)
-        self.written.append((name, word))
-        if name == "CONTROL":
-            self.happened.append(Control(word))
-            self._left = self.busy
-            if word == Control.START:
-                cycles = (self.values.get("CYCLES_HIGH", 0) << 32 | self.values.get("CYCLES_LOW", 0)) + self.takes
-                self.values |= {"CYCLES_HIGH": cycles >> 32, "CYCLES_LOW": cycles & 0xFFFFFFFF}
-            if word == Control.LATCH:
-                self.status |= Status.LATCHED
-        else:
-            self.values[name] = word
-
-    def allocate(self, n_words):
-        self.buffers.append(Buffer(self, n_words, self.first + 64 * BURST_WORDS * len(self.buffers)))
-        return self.buffers[-1]
-
-    def wait(self):
-        self.happened.append("wait")
 
 
 def opened(bus, config=CONFIG, wiring=WIRING):

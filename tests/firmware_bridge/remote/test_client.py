@@ -121,6 +121,9 @@ def test_the_fate_is_waited_for_as_long_as_a_first_answer(network, still, remote
     with pytest.raises(ConnectionLost):
         remote.run(Program([Nop()]))
     assert network.links[1].patience_s == [ANSWER_S]
+    # Each look is over a link of its own, and none is left open.
+    assert len(network.links) == 3
+    assert all(link.is_down for link in network.links)
 
 
 def test_the_fate_is_asked_for_by_the_number_of_the_request(network, remote):

@@ -30,6 +30,7 @@ from firmware_bridge.remote.links import (
         ("tcp://lab:7706", Address("tcp", host="lab", port=7706)),
         ("tcp://[::1]:0", Address("tcp", host="::1", port=0)),
         ("serial:///dev/ttyUSB0?baud=9600", Address("serial", path="/dev/ttyUSB0", baud=9600)),
+        ("serial:///dev/ttyUSB0?baud=1", Address("serial", path="/dev/ttyUSB0", baud=1)),
         ("serial:///dev/ttyUSB0", Address("serial", path="/dev/ttyUSB0")),
     ],
 )
