@@ -86,3 +86,62 @@ def test_inputs_can_be_wired_otherwise():
 def test_a_wiring_that_no_board_can_have_is_refused(changes, message):
     with pytest.raises(ValidationError, match=message):
         small(**changes)
+
+
+def test_the_chain_may_be_used_to_its_last_bit_and_not_beyond():
+    assert small(adc_select={"lsb": 12, "inhibit": 15}).sr_bits == 16
+    assert small(adc_select={"lsb": 13}).adc_select.bits() == [13, 14, 15]
+    for select, beyond in (({"lsb": 14}, 16), ({"lsb": 8, "inhibit": 16}, 16)):
+        with pytest.raises(ValidationError, match=f"shift-register bit {beyond} is beyond the chain of 2 × 8 bits"):
+            small(adc_select=select)
+
+
+@pytest.mark.parametrize(("channels", "last"), [(8, 63), (16, 127)])
+@pytest.mark.parametrize("line", ["bl_dac", "wl_dac"])
+def test_the_last_channel_of_the_last_chip_may_be_used_and_none_beyond(channels, last, line):
+    lines = {"bl_dac": (0, 1, 2, 3), "wl_dac": (8, 9)}
+
+    def up_to(channel):
+        return small(dac_channels=channels, **lines | {line: (*lines[line][:-1], channel)})
+
+    wiring = up_to(last)
+    assert (wiring.n_dacs, wiring.n_channels) == (8, last + 1)
+    with pytest.raises(ValidationError, match=f"{line} has DAC channel {last + 1}; 8 DACs of {channels} channels"):
+        up_to(last + 1)
+
+
+def test_chips_of_sixteen_channels_hold_twice_the_lines():
+    wiring = small(dac_channels=16, wl_dac=(15, 16))
+    assert (wiring.n_dacs, wiring.n_channels) == (2, 32)
+    assert small(dac_channels=16, wl_dac=(14, 15)).n_dacs == 1
+    assert [wiring.dac_mask(c) for c in ((0, 15), (16,), (15, 16), ())] == [0b01, 0b10, 0b11, 0]
+    assert [small().dac_mask(c) for c in ((0, 7), (8,), (7, 8, 63))] == [0b01, 0b10, 0b10000011]
+
+
+def test_inputs_are_visited_in_ascending_order_each_once():
+    wiring = small(sl_adc=(0, 0, 4, 4), sl_mux=(7, 2, 2, 0), wl_dac=(8, 9, 10, 11))
+    assert (wiring.positions, wiring.n_adcs, wiring.n_sl) == ((0, 2, 7), 5, 4)
+
+
+def test_a_group_on_the_chain_takes_three_bits_and_its_inhibit_one_more():
+    assert SelectBits(lsb=3, inhibit=9).bits() == [3, 4, 5, 9]
+    assert SelectBits(lsb=3).bits() == [3, 4, 5]
+    assert SelectBits(lsb=0, inhibit=0).inhibited(1)
+    for code in range(8):
+        assert SelectBits(lsb=5, inhibit=9).word(code) == code << 5
+        assert SelectBits(lsb=5, inhibit=9).word(code, inhibited=True) == code << 5 | 1 << 9
+        assert SelectBits(lsb=5).word(code, inhibited=True) == code << 5
+
+
+@pytest.mark.parametrize(("devices", "passes"), [(0, False), (31, True), (32, False)])
+def test_a_chain_is_as_long_as_a_shift_can_be(devices, passes):
+    if passes:
+        assert small(sr_devices=devices).sr_bits == 248
+    else:
+        with pytest.raises(ValidationError, match="sr_devices"):
+            small(sr_devices=devices)
+
+
+@pytest.mark.parametrize("volts", [{"vcm_v": 0.0}, {"vform_v": 0.0}])
+def test_a_reference_at_ground_can_be_wired(volts):
+    small(**volts)

@@ -13,7 +13,7 @@ from firmware_bridge.program import Program
 from firmware_bridge.remote import client
 from firmware_bridge.remote.client import ANSWER_S, ATTEMPTS, RECONNECTS_S, RemoteBridge
 from firmware_bridge.remote.faults import Planned
-from firmware_bridge.remote.framing import MAX_SEQUENCE, OVERHEAD, Frame, FrameReader, Kind, decode, encode
+from firmware_bridge.remote.framing import OVERHEAD, Frame, FrameReader, Kind, decode, encode
 from firmware_bridge.remote.links import LinkDown
 
 DEAF = [("drop", 0, 0)] * (ATTEMPTS - 1)
@@ -172,7 +172,7 @@ def test_a_program_is_sent_if_its_frame_fits_whatever_is_in_it(network, remote, 
 
 
 def test_the_last_number_of_a_session_is_not_used_twice(network, remote):
-    remote._sequence = MAX_SEQUENCE - 1
+    remote._sequence = 2**32 - 2
     remote.reset()
     with pytest.raises(ProtocolError, match="has used all its numbers; open another one"):
         remote.reset()
@@ -197,6 +197,12 @@ def test_a_bridge_that_is_closed_has_let_go_of_link_and_lease(network):
     remote.close()
     assert remote._stop.is_set()
     assert network.links[0].is_down
+
+
+def test_closing_is_said_to_the_server_which_on_a_serial_line_learns_of_it_by_nothing_else(network):
+    remote = network.open()
+    remote.close()
+    assert network.desk._ended[remote._session].reason == "its client closed it"
 
 
 def test_a_server_that_refuses_leaves_no_link_open(network):
@@ -236,7 +242,7 @@ def test_what_comes_back_of_a_request_is_no_answer(network, still, remote):
 # -- the lease ---------------------------------------------------------------------------------------------------------
 def test_a_sign_of_life_is_given_four_times_in_a_lease_by_a_thread_that_keeps_no_process_alive(network, mocker):
     thread = mocker.patch.object(threading, "Thread")
-    remote = RemoteBridge(network.connect, keep_alive=True)
+    remote = RemoteBridge(network.connect)
     options = thread.call_args.kwargs
     bridge, stop, every_s = options["args"]
     assert (bridge(), stop, every_s) == (remote, remote._stop, network.desk.lease_s / 4)

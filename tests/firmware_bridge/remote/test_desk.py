@@ -319,6 +319,96 @@ def test_what_a_server_remembers_is_bounded(network):
     assert len(network.desk._ended) == REMEMBERED
 
 
+def test_the_oldest_session_is_forgotten_first(network):
+    peer = Peer("a")
+    for session in range(REMEMBERED + 2):
+        ask(network, peer, Kind.HELLO, session, 0, HELLO)
+    told = [parse(Over, ask(network, Peer("b"), Kind.FATE, session, 1).body) for session in (0, 1, REMEMBERED)]
+    # The last one is held until it is asked for: one more has ended then.
+    assert [over.executed for over in told] == [None, False, False]
+
+
+def test_what_happened_is_counted(network):
+    peer = Peer("a")
+    ask(network, peer, Kind.HELLO, 1, 5, HELLO)
+    ask(network, peer, Kind.HELLO, 1, 0, HELLO)
+    for sequence in (1, 2, 2, 1, 1, 3):
+        ask(network, peer, Kind.PING, 1, sequence)
+    network.desk.handle(peer, b"noise")
+    network.pass_time(10.5)
+    network.pass_time(10.5)  # nobody is left
+    assert vars(network.desk.counts) == {
+        "executed": 3, "repeated": 1, "stale": 2, "malformed": 1, "refused": 1, "lapsed": 1,
+    }  # fmt: skip
+
+
+def test_a_repeated_hello_renews_the_lease_and_is_answered_until_a_request_has_come(network):
+    peer = Peer("a")
+    first = ask(network, peer, Kind.HELLO, 1, 0, HELLO)
+    network.pass_time(9.0)
+    assert ask(network, peer, Kind.HELLO, 1, 0, HELLO) == first
+    network.pass_time(9.0)
+    assert network.desk.counts.lapsed == 0
+    ask(network, peer, Kind.PING, 1, 1)
+    assert ask(network, peer, Kind.HELLO, 1, 0, HELLO) is None
+
+
+def test_the_number_of_a_session_is_taken_from_nobody(network):
+    # Another peer that says HELLO with the holder's number is a second client.
+    peer = Peer("a:1")
+    ask(network, peer, Kind.HELLO, 1, 0, HELLO)
+    answer = ask(network, Peer("b:1"), Kind.HELLO, 1, 0, HELLO)
+    assert answer.kind is Kind.REFUSED
+    assert network.desk._holder.peer is peer
+
+
+@pytest.mark.parametrize(("name", "host"), [("lab:7706", "lab"), ("::1:7706", "::1"), ("/dev/ttyS0", "/dev/ttyS0")])
+def test_a_peers_host_is_its_name_without_the_port(name, host):
+    assert Peer(name).host == host
+
+
+def test_who_opened_a_session_is_welcome_and_who_was_refused_is_not(network):
+    guest, refused, noisy = Peer("a"), Peer("b"), Peer("c")
+    ask(network, guest, Kind.HELLO, 1, 0, HELLO)
+    ask(network, refused, Kind.HELLO, 2, 0, HELLO)
+    network.desk.handle(noisy, b"noise")
+    assert [(p.welcome, p.refused) for p in (guest, refused, noisy)] == [(True, False), (False, True), (False, False)]
+
+
+def test_a_link_that_is_lost_ends_its_own_session_and_nobody_elses(network):
+    peer, other = Peer("a"), Peer("b")
+    network.desk.lost(other)
+    ask(network, peer, Kind.HELLO, 1, 0, HELLO)
+    ask(network, peer, Kind.RESET, 1, 1)
+    network.desk.lost(other)
+    assert not network.bridge.is_safe
+    network.desk.lost(peer)
+    assert network.bridge.is_safe
+    assert "the link to a was lost" in parse(Over, ask(network, other, Kind.FATE, 1, 1).body).reason
+
+
+def test_a_desk_that_is_closed_ends_its_session_and_lets_go_of_the_board(network, mocker):
+    close, peer = mocker.spy(network.bridge, "close"), Peer("a")
+    ask(network, peer, Kind.HELLO, 1, 0, HELLO)
+    ask(network, peer, Kind.RESET, 1, 1)
+    network.desk.close()
+    assert (network.desk._holder, close.call_count) == (None, 1)
+    assert network.desk._ended[1].reason == "the server was stopped"
+
+
+def test_who_holds_the_board_and_why_sessions_end_is_logged_and_a_token_is_not(network, caplog):
+    network.desk.token = TOKEN
+    with caplog.at_level("INFO"):
+        network.open(token=TOKEN).close()
+        with pytest.raises(ProtocolError):
+            network.open(token="x" * 20)
+    assert "host:0 holds the board" in caplog.text
+    assert "session with host:0 is over: its client closed it" in caplog.text
+    assert "host:1 was refused: the token is missing or wrong" in caplog.text
+    assert TOKEN not in caplog.text
+    assert "x" * 20 not in caplog.text
+
+
 # -- the bridge on the host --------------------------------------------------------------------------------------------
 def test_every_call_of_a_bridge_arrives(network, remote):
     config = SequencerConfig(safe_frames=(1, 2))
