@@ -40,6 +40,8 @@ from scipy.stats import beta
 
 LIMIT = 0.80
 ENDLESS = "no end"
+LOADED_UNCHANGED = 99
+"""Exit code of a mutant's process in which somebody else has loaded the module."""
 
 # -- whether they notice -----------------------------------------------------------------------------------------------
 
@@ -50,6 +52,7 @@ class _Changed(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     def __init__(self, mutant: Mutant) -> None:
         self.name = mutant.module
         self.file, self.text = str(ROOT / mutant.path), mutant.source(ROOT)
+        self.loaded = False
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> object:
         if name != self.name:
@@ -64,6 +67,7 @@ class _Changed(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return self.file.endswith("__init__.py")
 
     def exec_module(self, module: ModuleType) -> None:
+        self.loaded = True
         exec(compile(self.text, self.file, "exec"), module.__dict__)
 
 
@@ -120,10 +124,14 @@ def noticed(mutant: Mutant | None, tests: Sequence[str], known: Known) -> str | 
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 1)
         os.dup2(null, 2)
-        if mutant is not None:
-            sys.meta_path.insert(0, _Changed(mutant))
+        changed = None if mutant is None else _Changed(mutant)
+        if changed is not None:
+            sys.meta_path.insert(0, changed)
         files = dict.fromkeys(str(file_of(test)) for test in tests)
-        os._exit(int(pytest.main([*files, *OPTIONS, "-x"], plugins=[_Chosen(tests, known, tell)])))
+        result = int(pytest.main([*files, *OPTIONS, "-x"], plugins=[_Chosen(tests, known, tell)]))
+        os._exit(
+            LOADED_UNCHANGED if changed is not None and changed.name in sys.modules and not changed.loaded else result
+        )
     os.close(tell)
     deadline = time.monotonic() + 10 * limit_s
     try:
@@ -140,6 +148,8 @@ def noticed(mutant: Mutant | None, tests: Sequence[str], known: Known) -> str | 
     code = os.waitstatus_to_exitcode(ended[1])
     if code in (-signal.SIGXCPU, -signal.SIGKILL):
         return f"{ENDLESS} within {limit_s:.0f} s of CPU"
+    if code == LOADED_UNCHANGED:
+        sys.exit(f"{mutant}: its module was loaded as it is, past the change")
     if code == pytest.ExitCode.USAGE_ERROR:
         return "conftest.py could not be imported"
     return (
