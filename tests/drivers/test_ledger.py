@@ -390,6 +390,21 @@ def test_packing_that_fails_leaves_the_ledger_as_it_was(tmp_path, mocker, monkey
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_a_packed_ledger_is_on_the_disk_under_its_name_before_anything_is_added(tmp_path, mocker):
+    path = tmp_path / "board.ledger"
+    kept = Ledger.open(tmp_path, "board", SHAPE)
+    kept.record(1, given((1, 2)))
+    kept.close()
+    happened = []
+    for module, name in ((ledger_module.os, "fsync"), (ledger_module.os, "replace"), (records, "sync_folder")):
+        original = getattr(module, name)
+        mocker.patch.object(module, name, lambda *a, f=original, n=name: (happened.append(n), f(*a))[1])
+    History.read(path).pack(path)
+    # The folder's entry is synced by a descriptor of its own.
+    assert happened == ["fsync", "replace", "sync_folder", "fsync"]
+    np.testing.assert_array_equal(History.read(path).total().pulses, given((1, 2)).pulses)
+
+
 @pytest.mark.parametrize(("beyond", "packed"), [(0, False), (1, True)])
 def test_a_ledger_above_a_mebibyte_is_packed_when_it_is_opened(tmp_path, beyond, packed):
     kept = Ledger.open(tmp_path, "b", SHAPE)
