@@ -9,6 +9,7 @@ from typing import Annotated, Protocol
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from firmware_bridge.errors import ProtocolError
+from firmware_bridge.frozen import FrozenModel
 from firmware_bridge.isa import MAX_DACS, Channels, Words
 from firmware_bridge.program import Program
 from firmware_bridge.singles import MAX_CHAIN_BITS, MAX_WIDTH
@@ -62,10 +63,8 @@ DacRegister = Annotated[int, Field(ge=0, le=0x7F)]
 Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 
 
-class SequencerLimits(BaseModel):
+class SequencerLimits(FrozenModel):
     """What the sequencer refuses, whatever a program says; by default nothing. Rules: `firmware_bridge.limit_check`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dac_channels: Channels = 8
     """Channels of each DAC; their registers begin at this address."""
@@ -83,14 +82,6 @@ class SequencerLimits(BaseModel):
     """Least number of cycles, of those in which the sequencer is busy, between the starts of two pulses."""
     sr_bits: int = Field(default=0, ge=0, le=MAX_CHAIN_BITS)
     """The only length of a SHIFT; 0 for any."""
-
-    def __hash__(self) -> int:
-        # Looked up for every stream.
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash(tuple(self.__dict__[name] for name in type(self).model_fields))
 
     @cached_property
     def register_mask(self) -> int:

@@ -5,19 +5,19 @@ The mock computes durations from these, the gateware takes them; they must agree
 
 from __future__ import annotations
 
-from functools import cached_property
+from pydantic import ConfigDict, Field
 
-from pydantic import BaseModel, ConfigDict, Field
+from firmware_bridge.frozen import FrozenModel
 
 
-class SequencerTiming(BaseModel):
+class SequencerTiming(FrozenModel):
     """Clock dividers and fixed intervals, in cycles of `clock_hz` where the name says so.
 
     The defaults are the fastest that the chips allow at 100 MHz: DAC80508 writes at 50 MHz and reads at 16.7 MHz (≤
     18 MHz with FSDO = 0), SN74HC595 at 10 MHz (3.3 V supply), ADS8324 DCLOCK at 1.19 MHz (≤ 1.2 MHz).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     clock_hz: float = Field(default=100e6, gt=0)
     spi_write_half_cycles: int = Field(default=1, ge=1, description="half a SCLK period while writing")
@@ -31,14 +31,6 @@ class SequencerTiming(BaseModel):
     adc_window_clocks: int = Field(default=5, ge=1, description="DCLOCKs from CS falling to the window's end")
     adc_low_clocks: int = Field(default=20, ge=1, description="DCLOCKs with CS low: sampling, null bit, 14 bits")
     adc_clocks: int = Field(default=24, ge=1, description="DCLOCKs from one conversion to the next, CS high included")
-
-    def __hash__(self) -> int:
-        # Programs look schedules up by their timing on the hot path.
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash(tuple(self.__dict__[name] for name in type(self).model_fields))
 
     @property
     def period_s(self) -> float:

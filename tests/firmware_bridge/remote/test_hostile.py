@@ -79,6 +79,26 @@ def test_who_guesses_from_many_hosts_costs_bounded_memory():
     assert book.wait_s("host 0", 9999.0) == 0.0
 
 
+def test_a_host_that_guesses_on_is_not_forgotten_for_others_that_guessed_later():
+    book = Guesses()
+    for _ in range(MOST):
+        book.wrong("mallory", 0.0)
+    for k in range(2 * guesses.REMEMBERED):
+        book.wrong(f"host {k}", 1.0)
+        book.wrong("mallory", 1.0)
+    assert book.wait_s("mallory", 2.0) == WITHIN_S - 1.0
+
+
+@pytest.mark.parametrize(("after_s", "wait_s"), [(0.0, WITHIN_S), (WITHIN_S, 0.0), (WITHIN_S + 1.0, 0.0), (12.5, 47.5)])
+def test_a_host_waits_until_the_first_of_its_guesses_is_a_minute_old(after_s, wait_s):
+    book = Guesses()
+    for k in range(MOST):
+        assert book.wait_s("mallory", 100.0) == 0.0
+        book.wrong("mallory", 100.0 + k)
+    assert book.wait_s("mallory", 100.0 + after_s) == wait_s
+    assert (MOST, WITHIN_S) == (5, 60.0)  # as docs/remote.md says
+
+
 # -- over TCP, all at once ---------------------------------------------------------------------------------------------
 
 

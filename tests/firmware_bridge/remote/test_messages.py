@@ -1,5 +1,7 @@
 """Bodies: numbers and errors cross the link as they are."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,9 +9,11 @@ from hypothesis import strategies as st
 
 from firmware_bridge.bridge import Identity, Result, SequencerConfig, SequencerLimits
 from firmware_bridge.errors import BoardError, ConnectionLost, LimitError, ProtocolError, TimingViolation
+from firmware_bridge.remote.links import MAX_TOKEN
 from firmware_bridge.remote.messages import (
     Failure,
     Hello,
+    Welcome,
     identity_body,
     identity_of,
     parse,
@@ -19,6 +23,31 @@ from firmware_bridge.remote.messages import (
     words_of,
 )
 from firmware_bridge.timing import SequencerTiming
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "passes"),
+    [
+        (Welcome, {"lease_s": 0.5, "max_frame": 1}, True), (Welcome, {"lease_s": 0.0, "max_frame": 1}, False),
+        (Welcome, {"lease_s": -1.0, "max_frame": 1}, False), (Welcome, {"lease_s": 0.5, "max_frame": 0}, False),
+        (Hello, {"isa_version": 1, "isa_hash": 2}, True), (Hello, {"isa_version": 1}, False),
+        (Hello, {"isa_version": 1, "isa_hash": 2, "token": "x" * MAX_TOKEN}, True),
+        (Hello, {"isa_version": 1, "isa_hash": 2, "token": "x" * (MAX_TOKEN + 1)}, False),
+        (Hello, {"isa_version": 1, "isa_hash": 2, "root": True}, False),
+    ],
+)  # fmt: skip
+def test_a_message_that_no_server_or_client_of_this_project_sends_is_refused(model, fields, passes):
+    body = json.dumps(fields).encode()
+    if passes:
+        assert parse(model, body).model_dump(exclude_unset=True) == fields
+    else:
+        with pytest.raises(ProtocolError, match=f"{model.__name__.lower()} message: ") as error:
+            parse(model, body)
+        assert "xxx" not in str(error.value)
+
+
+def test_a_token_is_not_printed():
+    assert "secret" not in repr(Hello(isa_version=1, isa_hash=2, token="a secret of the lab"))
 
 
 class HouseError(ProtocolError):
