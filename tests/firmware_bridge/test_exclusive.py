@@ -120,3 +120,87 @@ def test_devices_have_locks_by_name():
         Exclusive.device("/dev/ttyUSB0", "serial port /dev/ttyUSB0")
     one.close()
     other.close()
+
+
+# -- what it leaves ----------------------------------------------------------------------------------------------------
+
+
+def open_files():
+    return sorted(os.listdir("/proc/self/fd"))
+
+
+def test_whoever_is_refused_keeps_nothing_open_and_the_holder_keeps_the_lock(path, tmp_path):
+    lock = Exclusive.take(path, "the board")
+    before, said = open_files(), path.read_text()
+    with pytest.raises(BoardInUse):
+        Exclusive.take(path, "the board")
+    assert (open_files(), path.read_text()) == (before, said)
+    lock.close()
+    assert len(open_files()) == len(before) - 1
+
+
+def test_a_disk_that_is_full_is_told_and_the_lock_is_let_go(path, mocker):
+    before = open_files()
+    mocker.patch("os.pwrite", side_effect=OSError(28, "No space left on device"))
+    with pytest.raises(BoardInUse, match="No space left on device; nothing was sent to the board"):
+        Exclusive.take(path, "the board")
+    mocker.stopall()
+    assert open_files() == before
+    Exclusive.take(path, "the board").close()
+
+
+def test_what_an_earlier_holder_said_is_gone_whole(path):
+    path.write_text("x" * 5000)
+    lock = Exclusive.take(path, "the board")
+    (line,) = path.read_text().splitlines()
+    assert set(json.loads(line)) == {"pid", "since"}
+    lock.close()
+    assert path.exists()
+
+
+def test_a_lock_on_a_device_may_be_taken_by_every_user_whatever_the_first_ones_umask(path):
+    mask = os.umask(0o077)
+    try:
+        Exclusive.take(path, "the board").close()
+    finally:
+        os.umask(mask)
+    assert path.stat().st_mode & 0o777 == 0o666
+
+
+def test_without_a_folder_for_locks_that_for_temporary_files_is_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(exclusive.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(exclusive, "LOCKS", tmp_path / "nowhere")
+    lock = Exclusive.device("a b/c", "the board")
+    assert lock.path == tmp_path / "xbar-a-b-c.lock"
+    lock.close(remove=True)
+    (tmp_path / "locks").mkdir()
+    monkeypatch.setattr(exclusive, "LOCKS", tmp_path / "locks")
+    lock = Exclusive.device("zc706", "the board")
+    assert lock.path == tmp_path / "locks" / "xbar-zc706.lock"
+    lock.close()
+
+
+def test_closing_twice_does_not_close_what_got_the_number_since(path):
+    lock = Exclusive.take(path, "the board")
+    lock.close()
+    other = os.open(path, os.O_RDONLY)
+    lock.close(remove=True)
+    os.fstat(other)
+    os.close(other)
+    assert path.exists()
+
+
+def test_a_holder_is_given_a_tenth_of_a_second_to_be_gone(path, monkeypatch):
+    lock, now, slept = Exclusive.take(path, "the board"), [50.0], []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr(exclusive.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(exclusive.time, "sleep", sleep)
+    with pytest.raises(BoardInUse):
+        Exclusive.take(path, "the board")
+    assert 0.1 <= sum(slept) <= 0.15
+    assert 5 <= len(slept) <= 20
+    lock.close()
