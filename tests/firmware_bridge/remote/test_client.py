@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 
+from firmware_bridge.bridge import SequencerConfig
 from firmware_bridge.errors import BoardError, ConnectionLost, ProtocolError
 from firmware_bridge.isa import Collect, Nop, Pulse, SpiRead, Wait
 from firmware_bridge.program import Program
@@ -15,6 +16,7 @@ from firmware_bridge.remote.client import ANSWER_S, ATTEMPTS, RECONNECTS_S, Remo
 from firmware_bridge.remote.faults import Planned
 from firmware_bridge.remote.framing import OVERHEAD, Frame, FrameReader, Kind, decode, encode
 from firmware_bridge.remote.links import LinkDown
+from firmware_bridge.timing import SequencerTiming
 
 DEAF = [("drop", 0, 0)] * (ATTEMPTS - 1)
 
@@ -273,3 +275,42 @@ def test_signs_of_life_end_when_nobody_holds_the_bridge(network):
     waited = []
     client._keep_alive(lambda: None, type("Stop", (), {"wait": lambda self, s: waited.append(s)})(), 2.5)
     assert waited == [2.5]
+
+
+# -- the bridge --------------------------------------------------------------------------------------------------------
+def test_every_call_of_a_bridge_arrives(network, remote):
+    config = SequencerConfig(safe_frames=(1, 2))
+    remote.configure(config)
+    assert network.bridge.config == config
+    remote.reset()
+    assert not network.bridge.is_safe
+    remote.safe()
+    assert network.bridge.is_safe
+    result = remote.run(Program([Wait(1234)]))
+    assert (result.cycles, result.words.tolist()) == (Program([Wait(1234)]).cycles(SequencerTiming()), [1])
+    assert network.bridge.executed == [Program([Wait(1234)]).words().tobytes()]
+
+
+def test_a_bridge_that_is_closed_stays_safe_and_refuses_programs(network):
+    remote = network.open()
+    remote.reset()
+    remote.close()
+    remote.close()
+    remote.safe()
+    assert network.bridge.is_safe
+    with pytest.raises(ProtocolError, match="closed; open another one"):
+        remote.run(Program([]))
+
+
+def test_a_program_beyond_the_links_frame_is_refused_at_the_host_with_outputs_safe(network, remote):
+    remote.reset()
+    with pytest.raises(ProtocolError, match=r"the program has 300001 words.* which takes 1048576; cut it"):
+        remote.run(Program([Wait(1)] * 150000))
+    assert network.bridge.is_safe
+    assert network.bridge.executed == []
+
+
+def test_a_server_of_another_version_is_named_by_the_client(network):
+    network.down = lambda data: [encode(decode(data[1:-1]), version=3)]
+    with pytest.raises(ProtocolError, match="the other side speaks protocol version 3, this one 1; install the same"):
+        network.open()

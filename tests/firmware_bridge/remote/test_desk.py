@@ -7,10 +7,9 @@ from firmware_bridge.errors import BoardError, ConnectionLost, LimitError, Proto
 from firmware_bridge.isa import ISA_HASH, ISA_VERSION, Wait
 from firmware_bridge.program import Program
 from firmware_bridge.remote.desk import REMEMBERED, Peer
-from firmware_bridge.remote.framing import Frame, FrameReader, Kind, decode, encode
+from firmware_bridge.remote.framing import Frame, FrameReader, Kind, encode
 from firmware_bridge.remote.links import Address
 from firmware_bridge.remote.messages import Failure, Hello, Over, parse, words_body
-from firmware_bridge.timing import SequencerTiming
 
 TOKEN = "correct horse battery staple"
 HELLO = Hello(isa_version=ISA_VERSION, isa_hash=ISA_HASH).body()
@@ -407,42 +406,3 @@ def test_who_holds_the_board_and_why_sessions_end_is_logged_and_a_token_is_not(n
     assert "host:1 was refused: the token is missing or wrong" in caplog.text
     assert TOKEN not in caplog.text
     assert "x" * 20 not in caplog.text
-
-
-# -- the bridge on the host --------------------------------------------------------------------------------------------
-def test_every_call_of_a_bridge_arrives(network, remote):
-    config = SequencerConfig(safe_frames=(1, 2))
-    remote.configure(config)
-    assert network.bridge.config == config
-    remote.reset()
-    assert not network.bridge.is_safe
-    remote.safe()
-    assert network.bridge.is_safe
-    result = remote.run(Program([Wait(1234)]))
-    assert (result.cycles, result.words.tolist()) == (Program([Wait(1234)]).cycles(SequencerTiming()), [1])
-    assert network.bridge.executed == [Program([Wait(1234)]).words().tobytes()]
-
-
-def test_a_bridge_that_is_closed_stays_safe_and_refuses_programs(network):
-    remote = network.open()
-    remote.reset()
-    remote.close()
-    remote.close()
-    remote.safe()
-    assert network.bridge.is_safe
-    with pytest.raises(ProtocolError, match="closed; open another one"):
-        remote.run(Program([]))
-
-
-def test_a_program_beyond_the_links_frame_is_refused_at_the_host_with_outputs_safe(network, remote):
-    remote.reset()
-    with pytest.raises(ProtocolError, match=r"the program has 300001 words.* which takes 1048576; cut it"):
-        remote.run(Program([Wait(1)] * 150000))
-    assert network.bridge.is_safe
-    assert network.bridge.executed == []
-
-
-def test_a_server_of_another_version_is_named_by_the_client(network):
-    network.down = lambda data: [encode(decode(data[1:-1]), version=3)]
-    with pytest.raises(ProtocolError, match="the other side speaks protocol version 3, this one 1; install the same"):
-        network.open()
