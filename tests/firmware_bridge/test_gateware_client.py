@@ -299,3 +299,25 @@ def test_a_program_that_the_host_itself_cannot_cost_is_given_all_the_same():
     bus.fault = Fault.SAMPLING
     with pytest.raises(ProtocolError, match="COLLECT first"):
         bridge.run(Program([Sample(1), Sample(1)]))
+
+
+def test_who_keeps_a_record_is_told_of_each_program_before_it_runs_and_of_the_gateware_making_itself_safe():
+    bus = Bus()
+
+    class Noting(GatewareBridge):
+        def _runs(self, program):
+            bus.happened.append(program)
+
+        def _made_safe(self):
+            bus.happened.append("made safe")
+
+    bridge, program = Noting(bus, WIRING, kind="rtl", serial="4"), Program([Nop()])
+    bridge.configure(CONFIG)
+    bus.happened.clear()
+    bridge.run(program)
+    assert bus.happened == [program, "flush", Control.START]
+    bus.happened.clear()
+    bus.fault = Fault.OPCODE
+    with pytest.raises(ProtocolError):
+        bridge.run(program)
+    assert bus.happened == [program, "flush", Control.START, "made safe"]
