@@ -390,19 +390,88 @@ def test_packing_that_fails_leaves_the_ledger_as_it_was(tmp_path, mocker, monkey
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_a_packed_ledger_is_on_the_disk_under_its_name_before_anything_is_added(tmp_path, mocker):
-    path = tmp_path / "board.ledger"
-    kept = Ledger.open(tmp_path, "board", SHAPE)
+def test_packing_puts_the_content_on_the_disk_before_the_name_and_the_name_before_it_goes_on(
+    tmp_path, mocker, monkeypatch
+):
+    kept = Ledger.open(tmp_path, "b", SHAPE)
     kept.record(1, given((1, 2)))
     kept.close()
-    happened = []
-    for module, name in ((ledger_module.os, "fsync"), (ledger_module.os, "replace"), (records, "sync_folder")):
-        original = getattr(module, name)
-        mocker.patch.object(module, name, lambda *a, f=original, n=name: (happened.append(n), f(*a))[1])
+    path, partial, seen = tmp_path / "b.ledger", tmp_path / "b.partial", []
+    monkeypatch.setattr(ledger_module, "PACK_BYTES", 1)
+    fsync, replace = os.fsync, os.replace
+
+    def spy_fsync(file):
+        fsync(file)
+        what = Path(os.readlink(f"/proc/self/fd/{file}"))
+        seen.append((what.name, os.fstat(file).st_size) if what != tmp_path else "folder")
+
+    def spy_replace(old, new):
+        seen.append(("renamed", Path(old).stat().st_size))
+        replace(old, new)
+
+    mocker.patch("os.fsync", spy_fsync)
+    mocker.patch("os.replace", spy_replace)
     History.read(path).pack(path)
-    # The folder's entry is synced by a descriptor of its own.
-    assert happened == ["fsync", "replace", "sync_folder", "fsync"]
-    np.testing.assert_array_equal(History.read(path).total().pulses, given((1, 2)).pulses)
+    size = path.stat().st_size
+    assert seen == [(partial.name, size), ("renamed", size), "folder"]
+
+
+def test_a_new_ledger_and_its_name_are_on_the_disk(tmp_path, mocker):
+    synced = mocker.spy(records, "sync_folder")
+    Ledger.open(tmp_path, "b", SHAPE).close()
+    assert [call.args[0] for call in synced.call_args_list] == [tmp_path / "b.ledger"]
+
+
+def test_a_packed_ledger_keeps_doses_without_pulses_runs_that_gave_nothing_and_when_it_began(tmp_path):
+    alive = tmp_path / "alive.journal"
+    alive.touch()
+    for run, journal in ((b"a" * 16, alive), (b"n" * 16, alive), (b"o" * 16, None)):
+        kept = Ledger.open(tmp_path, "b", SHAPE, run=run, journal=journal)
+        if run[:1] != b"n":
+            kept.record(1, given((0, 1), pulses=0, dose_v2s=0.5, exposure_s=0.25))
+            kept.record(2, given((2, 3), pulses=2, dose_v2s=0.5))
+        kept.close()
+    path = tmp_path / "b.ledger"
+    before = History.read(path)
+    before.pack(path)
+    after = History.read(path)
+    assert (after.name, after.shape, after.since_s) == ("b", SHAPE, before.since_s)
+    assert (before.sessions, after.sessions) == (3, 2)
+    assert after.numbers[b"a" * 16] == 2
+    for without in (None, b"a" * 16):
+        for a, b in zip(before.total(without=without).arrays(), after.total(without=without).arrays(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_clock_that_was_put_back_does_not_make_a_ledger_younger(tmp_path, mocker):
+    clock = mocker.patch.object(ledger_module, "datetime").datetime.now.return_value.timestamp
+    for second in (2024.0, 2020.0, 2022.0):
+        clock.return_value = second
+        Ledger.open(tmp_path, "b", SHAPE).close()
+    assert History.read(tmp_path / "b.ledger").since_s == 2020.0
+
+
+def test_a_program_that_gives_nothing_more_takes_no_room_and_one_that_was_given_is_not_given_again(tmp_path):
+    run, journal = b"r" * 16, tmp_path / "r.journal"
+    kept = Ledger.open(tmp_path, "b", SHAPE, run=run, journal=journal)
+    for number in (1, 2):
+        kept.record(number, given((1, 1)))
+    kept.close()
+    kept = Ledger.open(tmp_path, "b", SHAPE, run=run, journal=journal)
+    assert not kept.others.pulses.any()
+    size = (tmp_path / "b.ledger").stat().st_size
+    kept.record(1, given((1, 1)))
+    kept.record(2, given((1, 1)))
+    assert (tmp_path / "b.ledger").stat().st_size == size
+    kept.record(3, given((1, 1)))
+    kept.record(3, given((1, 1)))
+    kept.close()
+    assert History.read(tmp_path / "b.ledger").total().pulses[1, 1] == 3
+
+
+def test_a_rehearsal_keeps_no_ledger_wherever_one_is_named(monkeypatch):
+    monkeypatch.setenv("XBAR_LEDGER", "/l")
+    assert ledger_folder(Identity("rehearsal", "7", 1, 2, 8, 8, 64, 24576, 24576, 8)) is None
 
 
 @pytest.mark.parametrize(("beyond", "packed"), [(0, False), (1, True)])

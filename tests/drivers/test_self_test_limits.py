@@ -136,6 +136,20 @@ def test_a_converter_that_gives_the_same_code_each_time_while_others_have_noise_
     self_test(board)
 
 
+def test_a_noise_of_one_code_is_enough_to_miss_it_on_one_line():
+    board = Scripted()
+    board.noise_code = lambda n: np.outer(np.arange(n) % 2, np.arange(N) != 17)
+    board.cells_code[:] = 0
+    assert told(board).part == "ADC 4, SL 17"
+
+
+def test_the_self_test_begins_with_the_registers():
+    board = Scripted()
+    board.registers = [(2, "STATUS", 0, 1)]
+    assert told(board).part == "DAC 2 register STATUS"
+    assert board.asked == []
+
+
 def test_lines_of_which_cells_differ_by_fifty_times_the_variance_of_their_mean_can_be_told_apart():
     board = Scripted()
     signs = hadamard(N)[np.r_[1:N, 1]].astype(float)  # mean 0 over a line; the last is alike to one of another ADC
