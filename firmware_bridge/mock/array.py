@@ -11,6 +11,7 @@ the converter, from `Response.noise_s`. No result depends on how often or in whi
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,8 +80,6 @@ class Array:
         self._connected = ~np.isin(faults, BROKEN_LINE)
         self._cells = Cells(params, faults.ravel(), device_rng, self._pulse_rng)
         self.wires = irdrop.Wires.draw(params.wires, *self.shape, np.random.default_rng(wire_seq))
-        self._bl_path_ohm = irdrop.shared_segments_ohm(params.n_sl, self.wires.bl_segment_ohm)
-        self._sl_path_ohm = irdrop.shared_segments_ohm(params.n_bl, self.wires.sl_segment_ohm)
         self._row_v_th_v = self._cells.v_th_v.reshape(self.shape).min(axis=1)
         self._draw_telegraph(telegraph_seq)
         # Last time that a pulse changed a cell of each row.
@@ -102,6 +101,14 @@ class Array:
     def now_s(self) -> float:
         """Latest board time seen, s: where the clock of a board that loads a saved array has to go on."""
         return self._now_s
+
+    @functools.cached_property
+    def _path_ohm(self) -> tuple[np.ndarray, np.ndarray]:
+        """Shared resistances along bit lines (n_sl, n_sl) and source lines (n_bl, n_bl), Ω."""
+        return (
+            irdrop.shared_segments_ohm(self.params.n_sl, self.wires.bl_segment_ohm),
+            irdrop.shared_segments_ohm(self.params.n_bl, self.wires.sl_segment_ohm),
+        )
 
     def conductance_s(self, t_s: float) -> np.ndarray:
         """Ground truth (n_sl, n_bl) S at `t_s`: each cell at low field with its transistor on (`read_gate_v`).
@@ -157,8 +164,9 @@ class Array:
         if not self.wires.drop_nothing:
             nominal = np.zeros(self.shape)
             nominal[row, col] = self._cells.nominal_a(cells, g, bl - sl, wl - np.minimum(bl, sl))
-            bl_lost_v = self._bl_path_ohm @ nominal + self.wires.bl_source_ohm * nominal.sum(axis=0)
-            sl_lost_v = nominal @ self._sl_path_ohm + (self.wires.sl_series_ohm * nominal.sum(axis=1))[:, None]
+            bl_path_ohm, sl_path_ohm = self._path_ohm
+            bl_lost_v = bl_path_ohm @ nominal + self.wires.bl_source_ohm * nominal.sum(axis=0)
+            sl_lost_v = nominal @ sl_path_ohm + (self.wires.sl_series_ohm * nominal.sum(axis=1))[:, None]
             bl, sl = bl - bl_lost_v[row, col], sl + sl_lost_v[row, col]
         end_s = t_s + width_s
         pulsed = self._cells.pulse(cells, g, bl - sl, wl - np.minimum(bl, sl), width_s, end_s)

@@ -17,8 +17,8 @@ READ = replace(WRITE, sclk_high_s=30e-9, sclk_low_s=30e-9, read=True)
 RESET_VALUES = dict.fromkeys(REGISTER_NAMES, 0) | {
     "DEVICEID": 0x0A70, "SPICONFIG": 0x0AA4, "GENCONFIG": 0x7F00, "BRDCONFIG": 0xFFFF, "DACPWDWN": 0xFFFF,
 }  # fmt: skip
-SPICONFIG, GENCONFIG, BRDCONFIG, SYNCCONFIG, DACPWDWN, DACRANGE0, TRIGGER, BRDCAST, DAC0 = (
-    3, 4, 5, 6, 9, 0xA, 0xE, 0xF, 0x10,
+DEVICEID, SPICONFIG, GENCONFIG, BRDCONFIG, SYNCCONFIG, DACPWDWN, DACRANGE0, TRIGGER, BRDCAST, DAC0 = (
+    1, 3, 4, 5, 6, 9, 0xA, 0xE, 0xF, 0x10,
 )  # fmt: skip
 
 
@@ -296,3 +296,22 @@ def test_errors_keep_within_their_maxima() -> None:
     off = np.abs(dac.settled_v - 2.5)
     assert off.any()
     assert off.max() <= params.offset_max_v + 2.5 * params.gain_max + 5.0 / 65536
+
+
+@pytest.mark.parametrize(("bits", "seen"), [(24, 0x810A70), (32, 0x810A7000), (16, 0x810A), (25, 0x810A70 << 1)])
+def test_an_answer_begins_with_its_first_bit_however_many_are_shifted(bits, seen):
+    host = Host().on()
+    host.send(0x80_0000 | DEVICEID << 16, timing=READ)
+    assert host.dac.sdo_word(bits) == seen
+
+
+@pytest.mark.parametrize(("bits", "extra"), [(32, 8), (25, 1)])
+def test_of_a_longer_frame_the_first_24_bits_count(bits, extra):
+    host = Host().on()
+    host.send((BRDCONFIG << 16 | 0x5AC3) << extra | 1, bits)
+    assert host.read(BRDCONFIG) & 0xFFFF == 0x5AC3
+
+
+def test_a_frame_must_fit_into_its_bits():
+    with pytest.raises(ProtocolError, match="frame 0x1000000 does not fit into 24 bits"):
+        Host().on().send(1 << 24)

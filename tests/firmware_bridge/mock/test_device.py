@@ -11,6 +11,7 @@ from firmware_bridge.mock.array_params import (
     CycleParams,
     FormingParams,
     InitialParams,
+    RelaxationParams,
     SwitchingParams,
     TransistorParams,
     WireParams,
@@ -335,3 +336,82 @@ def test_what_several_pulses_of_one_bit_line_lose_on_it_adds_up():
     far = Bench(2, wires=wires.model_copy(update={"bl_source_ohm": 0.0, "bl_segment_ohm": 1000.0}))
     far.set(np.array([1.1, 1.1]), v=1.2, width_s=20e-9)
     assert far.g_us[1] < far.g_us[0] < plain.g_us[0]
+
+
+# -- closed forms of docs/device-model.md -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("v", [1.2, 1.5, 1.7])
+@pytest.mark.parametrize("width_s", [5e-9, 50e-9, 200e-9])
+def test_a_set_comes_closer_to_its_line_by_its_rate_and_draws_the_current_of_the_mean_of_both_ends(v, width_s):
+    p = SwitchingParams()
+    bench = Bench(2)
+    current = bench.set(np.array([0.9, 1.4]), v=v, width_s=width_s)
+    aim = p.set_slope_s_per_v * np.array([0.2, 0.7])
+    done = -np.expm1(-width_s * 10 ** ((v - p.set_v) / p.set_decade_v) / p.set_tau_s)
+    after = 10e-6 + (aim - 10e-6) * done
+    np.testing.assert_allclose(bench.g_us, after * 1e6, rtol=1e-12)
+    limit = aim * TransistorParams().compliance_v
+    np.testing.assert_allclose(current, np.minimum(v * (10e-6 + after) / 2, limit), rtol=1e-12)
+
+
+@pytest.mark.parametrize("width_s", [20e-9, 200e-9, 2e-6])
+def test_a_reset_comes_closer_to_its_floor_by_its_rate(width_s):
+    p = SwitchingParams()
+    bench = Bench(4)
+    bench.set(1.6)
+    start = bench.g_us * 1e-6
+    v = np.array([0.8, 1.2, 1.5, 1.8])
+    current = bench.reset(v, width_s=width_s)
+    floor = p.reset_floor_s * 10 ** (-(v - p.reset_v) / p.reset_floor_decade_v)
+    done = -np.expm1(-width_s * 10 ** ((v - p.reset_v) / p.reset_decade_v) / p.reset_tau_s)
+    after = start - np.maximum(start - floor, 0.0) * done
+    np.testing.assert_allclose(bench.g_us, after * 1e6, rtol=1e-12)
+    np.testing.assert_allclose(current, -v * (start + after) / 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("v_wl", "follower_v"), [(5.0, 3.3), (3.2, 1.5), (2.9, 1.2)])
+def test_a_reset_sees_what_the_transistor_leaves_as_a_resistor_and_as_a_follower(v_wl, follower_v):
+    p, t = SwitchingParams(), TransistorParams()
+    bench = Bench(1, transistor=t)
+    bench.set(1.6, width_s=1e-3)
+    # As a memristor alone: what is read has the transistor in series.
+    g = 150e-6 * 0.9
+    bench.reset(1.5, v_wl=v_wl, width_s=1e-7)
+    across = min(1.5 / (1 + g / (t.on_slope_s_per_v * follower_v)), follower_v)
+    floor = p.reset_floor_s * 10 ** (-(across - p.reset_v) / p.reset_floor_decade_v)
+    done = -np.expm1(-1e-7 * 10 ** ((across - p.reset_v) / p.reset_decade_v) / p.reset_tau_s)
+    after = g - (g - floor) * done
+    read_v = bench.array.params.read_gate_v - t.v_th_v
+    assert bench.g_us[0] * 1e-6 == pytest.approx(after / (1 + after / (t.on_slope_s_per_v * read_v)), rel=1e-9)
+
+
+def test_a_gate_at_its_threshold_is_off():
+    array = Array(ArrayParams.ideal(n_sl=2, n_bl=1), seed=0)
+    threshold = TransistorParams().v_th_v
+    seen = array.response(0.0, np.array([threshold, threshold + 1e-9]), np.zeros(2)).transfer_s
+    assert seen[0, 0] == 0.0
+    assert seen[1, 0] > 0.0
+
+
+@pytest.mark.parametrize("step_us", [0.5, 2.0, 8.0])
+def test_a_step_starts_a_relaxation_with_its_share_of_step_and_scale(step_us):
+    n = 20_000
+    relaxation = RelaxationParams(mean_s=0.0, sigma_s=1e-6, step_scale_s=2e-6)
+    bench = Bench(n, relaxation=relaxation, seed=2)
+    # From the initial 10 µS, which nothing has relaxed from.
+    bench.set(0.7 + (10.0 + step_us) / 150.0, v=2.5)
+    drifted = np.abs(bench.array.conductance_s(bench.t_s + 1e4)[:, 0] * 1e6 - 10.0 - step_us) > 1e-6
+    p = step_us / (step_us + 2.0)
+    assert drifted.mean() == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / n))
+
+
+def test_cells_that_are_scaled_are_so_from_that_instant_on():
+    array = Array(ArrayParams.ideal(n_sl=2, n_bl=1), seed=0)
+    on, ground = np.full(2, 5.0), np.zeros(2)
+    before = array.response(1.0, on, ground).transfer_s.copy()
+    array.scale(np.array([[2.0], [0.5]]), 3.0)
+    assert array.now_s == 3.0
+    np.testing.assert_allclose(array.response(3.0, on, ground).transfer_s, before * [[2.0], [0.5]])
+    with pytest.raises(ProtocolError, match="time"):
+        array.response(2.0, on, ground)
