@@ -119,7 +119,7 @@ def test_intervals_begin_at_nothing_and_end_where_their_register_does(name, most
 @pytest.mark.parametrize(
     "fields",
     [
-        {"code": ((5, 5),)}, {"code": ((0, 65535),) * 128}, {"fixed": ((127, 65535),)}, {"fixed": ((4, 0),) * 8},
+        {"code": ((5, 5),)}, {"code": ((0, 65535),) * 128}, {"fixed": ((127, 65535), (0, 0))}, {"fixed": ((4, 0),) * 8},
         {"registers": 0}, {"registers": 2**32 - 1}, {"pulse_width": (1, 1)}, {"pulse_width": (2**24 - 1,) * 2},
         {"sr_bits": 255}, {"dac_channels": 16},
     ],

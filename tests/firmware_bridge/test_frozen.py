@@ -1,9 +1,15 @@
 """Limits and timings are known by what they hold, those that were copied with a change too."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from firmware_bridge.bridge import SequencerLimits
+from firmware_bridge.bridge import Identity, Result, SequencerLimits
+from firmware_bridge.journal import FORMAT, Entry, Kind, Step
+from firmware_bridge.remote import framing
+from firmware_bridge.synthesis import Utilisation
 from firmware_bridge.timing import SequencerTiming
 
 CHANGES = [
@@ -32,3 +38,17 @@ def test_what_is_frozen_cannot_be_changed_and_holds_nothing_else(model, change):
         setattr(model, name, value)
     with pytest.raises(ValidationError, match="Extra inputs"):
         type(model)(volts=5)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Identity("mock", "0", 1, 2, 8, 8, 16, 100, 100, 8), Result(np.zeros(1, np.uint32), 5), Step(b"digest", None),
+        Entry(Kind.BEGUN), FORMAT, framing.Frame(framing.Kind.RUN, 1, 2), Utilisation({"LUT1": 1}),
+    ],
+    ids=lambda said: type(said).__name__,
+)  # fmt: skip
+def test_what_was_said_cannot_be_changed_by_who_heard_it(said):
+    for field in dataclasses.fields(said):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(said, field.name, None)

@@ -1,5 +1,6 @@
 """Encoding, cost and documentation of the instruction set, against numbers worked out by hand."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -218,6 +219,24 @@ def test_an_instruction_is_encoded_word_for_word(instruction, words):
     assert instruction.words().tolist() == words
     assert instruction.n_words == len(words)
     assert decode(np.array(words, np.uint32), 0) == (instruction, len(words))
+
+
+@pytest.mark.parametrize("instruction", [i for i, _ in ENCODED], ids=lambda v: v.MNEMONIC)
+def test_an_instruction_that_was_checked_cannot_be_changed(instruction):
+    for name in ("operand", *(field.name for field in instruction.LAYOUT)):
+        with pytest.raises((dataclasses.FrozenInstanceError, AttributeError)):
+            setattr(instruction, name, 1)
+
+
+def test_instructions_are_equal_by_what_they_encode_and_found_by_it():
+    made = [make for make, _ in ENCODED]
+    again = [decode(np.array(words, np.uint32), 0)[0] for _, words in ENCODED]
+    assert made == again
+    assert {instruction: n for n, instruction in enumerate(made)} == {i: n for n, i in enumerate(again)}
+    assert len(set(made)) == len(ENCODED)
+    assert Pulse(5) != Pulse(6)
+    assert Nop() != Collect()
+    assert Pulse(5) != 5
 
 
 def test_every_instruction_is_encoded_and_costed_here():

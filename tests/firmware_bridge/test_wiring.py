@@ -145,3 +145,30 @@ def test_a_chain_is_as_long_as_a_shift_can_be(devices, passes):
 @pytest.mark.parametrize("volts", [{"vcm_v": 0.0}, {"vform_v": 0.0}])
 def test_a_reference_at_ground_can_be_wired(volts):
     small(**volts)
+
+
+def test_an_array_of_one_cell_can_be_wired_and_one_of_none_not():
+    one = {"bl_dac": (0,), "wl_dac": (8,), "sl_adc": (0,), "sl_mux": (3,)}
+    assert (small(**one).n_bl, small(**one).n_sl) == (1, 1)
+    for line in ("bl_dac", "wl_dac", "sl_adc"):
+        with pytest.raises(ValidationError, match=line):
+            small(**one | {line: ()})
+
+
+@pytest.mark.parametrize("volts", [float("inf"), float("nan"), -1e-9])
+@pytest.mark.parametrize("name", ["vcm_v", "vform_v"])
+def test_a_reference_is_a_voltage_that_exists(name, volts):
+    with pytest.raises(ValidationError, match=name):
+        small(**{name: volts})
+
+
+def test_a_netlist_is_not_changed_once_it_was_checked():
+    wiring = small()
+    for part, name in (
+        (wiring, "vcm_v"), (wiring.bl_inputs, "dac"), (wiring.reference_inputs, "form"), (wiring.bl_select, "lsb"),
+    ):  # fmt: skip
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(part, name, 3)
+    for part in ("bl_inputs", "reference_inputs", "bl_select"):
+        with pytest.raises(ValidationError, match="Extra inputs"):
+            small(**{part: {"lsb": 0, "other": 1} if part == "bl_select" else {"other": 1}})
