@@ -47,3 +47,40 @@ def test_equal_timings_hash_alike():
 def test_an_impossible_or_unknown_setting_is_refused(field):
     with pytest.raises(ValidationError, match=next(iter(field))):
         SequencerTiming(**field)
+
+
+def test_the_defaults_are_those_of_the_datasheets_at_100_mhz():
+    assert SequencerTiming().model_dump() == {
+        "clock_hz": 100e6,
+        # DAC80508: SCLK 50 MHz to write; 16.7 MHz to read; tCSS 13 ns, tCSH 10 ns, tCSHIGH 20 ns at least.
+        "spi_write_half_cycles": 1, "spi_read_half_cycles": 3, "spi_cs_setup_cycles": 2, "spi_cs_hold_cycles": 1,
+        "spi_cs_high_cycles": 2,
+        # SN74HC595: 10 MHz.
+        "sr_half_cycles": 5, "sr_latch_cycles": 5,
+        # ADS8324: DCLOCK up to 1.2 MHz; 5 clocks to sample, 20 with CS low, 24 in all.
+        "adc_half_cycles": 42, "adc_window_clocks": 5, "adc_low_clocks": 20, "adc_clocks": 24,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(set(SequencerTiming.model_fields) - {"clock_hz"}))
+def test_no_interval_is_shorter_than_a_cycle(name):
+    assert getattr(SequencerTiming(**{name: 1}), name) == 1
+    with pytest.raises(ValidationError, match=name):
+        SequencerTiming(**{name: 0})
+
+
+def test_a_clock_may_be_as_slow_as_one_likes():
+    assert SequencerTiming(clock_hz=0.25).period_s == 4.0
+    assert SequencerTiming(clock_hz=0.25).cycles(9.0) == 3
+
+
+def test_each_interval_counts_where_the_protocol_has_it():
+    timing = SequencerTiming(
+        spi_write_half_cycles=2, spi_read_half_cycles=7, spi_cs_setup_cycles=100, spi_cs_hold_cycles=1000,
+        spi_cs_high_cycles=10_000, sr_half_cycles=3, sr_latch_cycles=50, adc_half_cycles=11, adc_window_clocks=6,
+        adc_clocks=23,
+    )  # fmt: skip
+    assert timing.spi_frame_cycles(24, read=False) == 11_100 + 2 * 2 * 24
+    assert timing.spi_frame_cycles(32, read=True) == 11_100 + 2 * 7 * 32
+    assert timing.shift_cycles(40) == 2 * 3 * 40 + 2 * 50
+    assert (timing.adc_window_cycles, timing.adc_conversion_cycles) == (2 * 11 * 6, 2 * 11 * 23)
