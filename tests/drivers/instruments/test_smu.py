@@ -5,7 +5,7 @@ import math
 import pytest
 
 from drivers.board import Instruments
-from drivers.instruments.smu import ComplianceReached, Keithley2400, Keithley2450, open_smu
+from drivers.instruments.smu import ComplianceReached, Keithley2400, Keithley2450, _Setting, open_smu
 from drivers.instruments.visa import InstrumentError, InstrumentLost
 from firmware_bridge.errors import LimitError, ProtocolError
 
@@ -288,3 +288,78 @@ def test_a_unit_that_cannot_be_set_up_is_let_go_with_its_output_off(simulated, s
     with pytest.raises(InstrumentError, match="Undefined header"):  # its setup is not among what it takes
         open_smu(**simulated(IDN[model], takes=[":OUTP OFF"], answers=said))
     assert sent[-2:] == OFF
+
+
+@pytest.mark.parametrize(
+    ("kind", "function", "limiting"),
+    [(Keithley2400, "VOLT", {0, 3, 4, 16}), (Keithley2450, "VOLT", {2, 4, 5}), (Keithley2450, "CURR", {2, 4, 5})],
+)
+def test_each_bit_of_the_status_that_means_a_limit_is_one_and_no_other(kind, function, limiting, mocker):
+    it = object.__new__(kind)
+    it._nplc = 1.0
+    span = kind.VOLTAGE.spans[0]
+    setting = _Setting(function, 0.1, 1e-3, span, span)
+    found = set()
+    for bit in range(24):
+        mocker.patch.object(kind, "ask", return_value=[0.25, 0.5, float(1 << bit)])
+        *values, limited = it._read(setting)
+        assert values == ([0.25, 0.5] if function == "VOLT" else [0.5, 0.25])
+        if limited:
+            found.add(bit)
+    assert found == limiting
+
+
+@both
+def test_limits_may_be_a_thousandth_of_the_smallest_range_and_levels_the_boards_limit(smu, mocker, model):
+    with smu() as it:
+        send = mocker.patch.object(it, "send")
+        least_a, least_v = 1e-3 * it.CURRENT.spans[0].full_scale, 1e-3 * it.VOLTAGE.spans[0].full_scale
+        limits = it.limits
+        it.source_voltage(limits.max_voltage_v, limit_a=least_a)
+        it.source_voltage(limits.min_voltage_v, limit_a=limits.max_current_a)
+        it.source_current(limits.max_current_a, limit_v=least_v)
+        it.source_current(-limits.max_current_a, limit_v=limits.max_voltage_v)
+        it.configure(nplc=10.0)
+        it.configure(nplc=1.0)
+        assert send.call_count == 4
+        for change in (
+            lambda: it.source_voltage(1.0, limit_a=0.999 * least_a),
+            lambda: it.source_current(1e-6, limit_v=0.999 * least_v),
+            lambda: it.configure(nplc=10.01),
+            lambda: it.configure(nplc=0.99),
+        ):
+            with pytest.raises(LimitError):
+                change()
+        assert send.call_count == 4
+
+
+@both
+def test_under_a_live_output_a_level_may_go_to_the_end_of_its_range_and_not_to_another(smu, mocker, model):
+    with smu() as it:
+        it.source_voltage(0.1, limit_a=0.5e-3)
+        it.output_on()
+        send = mocker.patch.object(it, "send")
+        for level in (0.2, -0.2, 0.01):
+            it.source_voltage(level, limit_a=0.5e-3)
+        assert [call.args for call in send.call_args_list] == [(f":SOUR:VOLT:LEV {v}",) for v in (0.2, -0.2, 0.01)]
+        with pytest.raises(ProtocolError, match="with the output off only"):
+            it.source_voltage(0.2001, limit_a=0.5e-3)
+        with pytest.raises(ProtocolError, match="with the output off only"):
+            it.source_voltage(0.1, limit_a=0.4e-3)
+        assert send.call_count == 3
+
+
+@both
+def test_a_measurement_is_of_as_many_samples_as_asked_for_one_by_default(smu, sent, model):
+    with smu() as it:
+        it.source_voltage(0.1, limit_a=0.5e-3)
+        it.output_on()
+        for samples, count in (({}, 1), ({"samples": 3}, 3)):
+            del sent[:]
+            it.measure(**samples)
+            assert sent.count(READ[model]) == count
+        it.output_off()
+        with pytest.raises(ProtocolError, match="with the output off"):
+            it.measure()
+        with pytest.raises(LimitError, match="samples = 0"):
+            it.measure(0)

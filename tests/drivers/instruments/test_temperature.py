@@ -223,3 +223,51 @@ def test_a_shorted_heater_is_named(stage, model):
     model.heater_status = 2
     with pytest.raises(InstrumentError, match="heater shorted; check its cable"):
         stage.settle(300.0)
+
+
+def scripted(stage, mocker, *readings):
+    """A stage whose sensor reads this, a second from one to the next."""
+    mocker.patch.object(LakeShore335, "temperature_k", side_effect=readings)
+    mocker.patch.object(LakeShore335, "_flags", return_value="")
+    mocker.patch.object(stage.link, "write")
+
+
+def test_a_reading_at_the_edge_of_the_band_is_within_and_one_beyond_begins_anew(stage, mocker, clock):
+    settling = Settling(within_k=0.5, for_s=3.0, timeout_s=100.0)
+    scripted(stage, mocker, 321.0, 320.5, 319.5, 320.25, 320.75, 320.5, 319.5, 320.5, 320.5)
+    assert stage.settle(320.0, settling) == 320.25
+    assert clock.now_s == 8.0
+
+
+def test_the_time_given_is_over_when_it_has_passed_and_not_before(stage, mocker, clock):
+    settling = Settling(within_k=0.5, for_s=3.0, timeout_s=5.0)
+    scripted(stage, mocker, 321.0, 321.0, 320.0, 320.0, 320.0, 320.0)
+    assert stage.settle(320.0, settling) == 320.0
+    assert clock.now_s == 5.0
+    scripted(stage, mocker, 321.0, 321.0, 321.0, 321.0, 320.0, 320.0, 320.0, 320.0)
+    with pytest.raises(NotSettled, match=r"320\.00 K last, within ±0\.5 K for 2 s where 3 s are asked for"):
+        stage.settle(320.0, settling)
+    assert clock.now_s == 5.0 + 6.0
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_on_the_way_readings_may_reach_the_boards_limits_and_the_band_around_them(stage, mocker, sign):
+    settling = Settling(within_k=0.25, for_s=2.0, timeout_s=100.0)
+    edge = stage.limits.max_temperature_k if sign > 0 else stage.limits.min_temperature_k
+    there = [edge] * 3
+    scripted(stage, mocker, edge + sign * 0.25, *there)
+    assert stage.settle(edge, settling) == pytest.approx(edge, abs=0.1)
+    scripted(stage, mocker, edge + sign * 0.26, *there)
+    with pytest.raises(InstrumentError, match=r"is outside 233\.15 … 358\.15 K; the heater is off"):
+        stage.settle(edge, settling)
+
+
+@pytest.mark.parametrize("value", [1.5, -1.0])
+def test_a_status_is_a_whole_number_of_zero_or_more(stage, mocker, value):
+    mocker.patch.object(stage.link, "numbers", return_value=[value])
+    with pytest.raises(InstrumentError, match=r"'\*ESR\?' was answered by .*: not a status"):
+        stage.check("X")
+
+
+def test_a_criterion_without_numbers_is_a_minute_within_a_tenth_of_a_kelvin_in_half_an_hour():
+    assert Settling() == Settling(within_k=0.1, for_s=60.0, timeout_s=1800.0, poll_s=1.0)

@@ -9,7 +9,7 @@ import pyvisa
 from drivers.instruments.dmm import open_dmm
 from drivers.instruments.smu import open_smu
 from drivers.instruments.temperature import open_stage
-from drivers.instruments.visa import InstrumentError, InstrumentLost, ScpiInstrument, VisaLink, resources
+from drivers.instruments.visa import InstrumentError, InstrumentLost, ScpiInstrument, SerialLine, VisaLink, resources
 from firmware_bridge.errors import BoardError, LimitError
 
 IDN = "MAKER,MODEL 7,42,1.0"
@@ -31,6 +31,10 @@ def test_a_number_is_read_with_its_sign_and_exponent(simulated):
         ("+9.9E+37", "9.9E37 is SCPI's infinity, an overload; choose a larger range"),
         ("-9.90000000E+37", "9.9E37 is SCPI's infinity, an overload"),
         ("9.91E37", "9.91E37 is SCPI's NaN: nothing was measured"),
+        ("-9.91E37", "9.91E37 is SCPI's NaN: nothing was measured"),
+        ("9.905E37", "9.91E37 is SCPI's NaN: nothing was measured"),
+        ("9.904E37", "9.9E37 is SCPI's infinity, an overload"),
+        ("9.895E37", "9.9E37 is SCPI's infinity, an overload"),
         ("nan", "9.91E37 is SCPI's NaN: nothing was measured"),
         ("inf", "nothing was measured"),
         ("1,2", "2 values where 1 belong; is it the answer to another question?"),
@@ -45,6 +49,47 @@ def test_an_answer_that_is_no_value_names_instrument_command_and_answer(simulate
     text = str(refusal.value)
     assert text.startswith(f"instrument at {link.address}: 'X?' was answered by {answer!r}: ")
     assert reason in text
+
+
+@pytest.mark.parametrize("value", [9.894e37, -9.894e37, 1e30, 0.0])
+def test_a_number_below_scpis_infinity_is_a_value(simulated, value):
+    with VisaLink(**simulated(IDN, answers={"X?": f"1,{value:E}"})) as link:
+        assert link.numbers("X?", 2) == [1.0, value]
+
+
+def test_an_answer_is_waited_for_as_long_as_its_question_takes(simulated):
+    with VisaLink(**simulated(IDN, answers={"X?": "1", "*TST?": "0"})) as link:
+        link.query("X?")
+        assert link._resource.timeout == 50  # ms
+        link.query("X?", extra_s=1.5)
+        assert link._resource.timeout == 1550
+        it, waited = Seven(link), []
+        query = link.query
+        link.query = lambda command, **options: (waited.append((command, options)), query(command, **options))[1]
+        it.self_test()
+    assert waited == [("*TST?", {"extra_s": 30.0}), (":SYST:ERR?", {})]
+
+
+def test_a_line_that_was_closed_is_let_go_and_takes_nothing_more(simulated, mocker):
+    link = VisaLink(**simulated(IDN))
+    closed = mocker.spy(link._resource, "close")
+    link.close()
+    assert closed.call_count == 1
+    with pytest.raises(InstrumentLost, match="since it was closed; open it anew"):
+        link.write("X")
+
+
+@pytest.mark.parametrize(("parity", "bits"), [("none", 8), ("odd", 7), ("even", 7)])
+def test_a_serial_port_is_set_and_no_other_line_is(simulated, mocker, parity, bits):
+    opened = mocker.patch.object(pyvisa.ResourceManager, "open_resource")
+    line = SerialLine(57600, bits, parity)
+    VisaLink(**(simulated(IDN) | {"line": line}))
+    assert set(opened.call_args.kwargs) == {"open_timeout", "timeout", "read_termination", "write_termination"}
+    VisaLink(**(simulated(IDN) | {"line": line, "address": "asrl/dev/ttyUSB0::INSTR"}))
+    options = opened.call_args.kwargs
+    assert (options["baud_rate"], options["data_bits"]) == (57600, bits)
+    assert options["parity"] == pyvisa.constants.Parity[parity]
+    assert SerialLine(9600) == SerialLine(9600, 8, "none")
 
 
 def test_an_empty_line_is_not_an_answer(simulated):
