@@ -44,6 +44,10 @@ def test_a_clipped_code_is_refused_with_its_source_lines(code):
     assert refusal.value.limit == (CODE_MIN + 1, CODE_MAX - 1)
 
 
+def test_the_codes_of_14_bits_in_twos_complement_end_at_8191():
+    assert (CODE_MIN, CODE_MAX) == (-(1 << 13), (1 << 13) - 1)
+
+
 @pytest.mark.parametrize("code", [CODE_MIN - 1, CODE_MAX + 1])
 def test_a_code_of_more_than_14_bits_is_an_error_of_the_link(code):
     with pytest.raises(ProtocolError, match=f"code {code} has more than 14 bits"):

@@ -63,3 +63,55 @@ def test_what_two_results_share_is_their_covariance_and_drops_out_of_their_diffe
 def test_numbers_that_make_no_sense_are_refused(change):
     with pytest.raises(ValidationError):
         Estimate(**{"unit": "V", "value": [0.0], "scatter": [1.0], "rests_on": "a test", **change})
+
+
+def test_a_normal_error_that_is_shared_counts_whole_and_its_interval_is_normal():
+    meter = Shared(distribution="normal", effect=[0.4, -0.4])
+    both = Estimate(unit="V", value=[0.0, 0.0], scatter=[0.3, 0.0], shared={"meter": meter}, rests_on="a test")
+    np.testing.assert_allclose(both.standard_uncertainty, [0.5, 0.4])
+    np.testing.assert_allclose(both.half_width(), [0.5 * 1.959964, 0.4 * 1.959964], rtol=1e-4)
+    np.testing.assert_allclose(both.covariance(), [[0.25, -0.16], [-0.16, 0.16]])
+
+
+def test_of_several_bounds_the_largest_is_taken_as_uniform_and_the_others_as_normal():
+    mixed = estimate([0.3], a=0.5, b=1.0).half_width()
+    np.testing.assert_allclose(mixed, estimate([np.sqrt(0.09 + 0.25 / 3)], a=1.0).half_width())
+    np.testing.assert_allclose(estimate([0.3], a=-1.0).half_width(), estimate([0.3], a=1.0).half_width())
+
+
+@pytest.mark.parametrize(("scatter", "bound"), [(1.0, 1e-4), (1.0, 2e-3), (1e6, 1.0), (1e-4, 1.0), (1e-7, 1.0)])
+def test_the_interval_of_very_unlike_errors_is_that_of_the_larger(scatter, bound):
+    larger = 1.959964 * scatter if scatter > bound else 0.95 * bound
+    assert estimate([scatter], a=bound).half_width() == pytest.approx([larger], rel=2e-4)
+
+
+def test_scatter_that_is_correlated_is_so_in_the_covariance():
+    pair = Estimate(
+        unit="V", value=[0.0, 0.0], scatter=[0.2, 0.5], correlation=[[1.0, -0.5], [-0.5, 1.0]], rests_on="a test"
+    )
+    np.testing.assert_allclose(pair.covariance(), [[0.04, -0.05], [-0.05, 0.25]])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"value": [[0.0]], "scatter": [[1.0]]},
+        {"shared": {"a": Shared(distribution="uniform", effect=[1.0, 2.0])}},
+        {"correlation": [1.0]},
+        {"correlation": [[1.0, 0.0], [0.0, 1.0]]},
+        {"unknown": 1},
+    ],
+)
+def test_numbers_of_other_shapes_are_refused(change):
+    with pytest.raises(ValidationError):
+        Estimate(**{"unit": "V", "value": [0.0], "scatter": [1.0], "rests_on": "a test", **change})
+
+
+def test_an_estimate_and_what_it_holds_cannot_be_changed():
+    one = estimate([0.0], a=1.0)
+    for array in (one.value, one.scatter, one.shared["a"].effect):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1.0
+    for of, name in ((one, "unit"), (one.shared["a"], "distribution")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(of, name, "normal")

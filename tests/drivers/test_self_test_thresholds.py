@@ -152,6 +152,14 @@ def test_a_converter_whose_codes_never_change_while_others_do_is_stuck(crossbar)
     assert error.limit == f"others change by {np.median(np.ptp(passes, axis=0)):.0f}"
 
 
+def test_the_least_noise_on_most_lines_is_missed_where_there_is_none(crossbar):
+    crossbar.cells[:] = crossbar.noise[:] = 0.0
+    crossbar.noise[:17, 0] = 0.9 / np.sqrt(12.0)  # most lines change by 0.9 codes
+    assert told(crossbar).part == f"ADC {ADC[17]}, SL 17"
+    crossbar.noise[:16, 0] = 0.0  # most do not change at all
+    self_test(crossbar)
+
+
 def test_an_array_that_does_not_conduct_at_all_is_not_tested(crossbar):
     crossbar.cells[:] = crossbar.noise[:] = 0.0
     assert self_test(crossbar).untested == {
