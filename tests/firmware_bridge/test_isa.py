@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_streams import LDAC, one_vector_mvm, two_pulses
 
 from firmware_bridge.errors import LimitError, ProtocolError
 from firmware_bridge.isa import (
@@ -14,11 +15,9 @@ from firmware_bridge.isa import (
     Collect,
     End,
     Gate,
-    Mvm,
     Nop,
     OutputEnable,
     Pulse,
-    Pulses,
     Sample,
     Shift,
     SpiRead,
@@ -31,34 +30,6 @@ from firmware_bridge.isa import (
 )
 from firmware_bridge.program import Program
 from firmware_bridge.timing import SequencerTiming
-
-LDAC = 0x050010
-
-
-def one_vector_mvm(**changes: object) -> Mvm:
-    fields = dict(
-        codes=np.arange(8, dtype=np.uint16).reshape(1, 1, 8),
-        dac_mask=0b1,
-        ldac_frame=LDAC,
-        settle=10,
-        positions=(0xA5,),
-        sr_bits=8,
-        adc_mask=0b1,
-        mux_settle=7,
-    )
-    return Mvm(**(fields | changes))  # type: ignore[arg-type]
-
-
-def two_pulses(**changes: object) -> Pulses:
-    fields = dict(
-        codes=np.arange(16, dtype=np.uint16).reshape(2, 1, 8),
-        dac_mask=0b1,
-        ldac_frame=LDAC,
-        settle=10,
-        widths=np.array([100, 200], np.uint32),
-    )
-    return Pulses(**(fields | changes))  # type: ignore[arg-type]
-
 
 # At the default timing a write frame takes 2 + 2·24 + 1 + 2 = 53 cycles (69 with CRC), a read frame 2 + 6·24 + 3 =
 # 149, shifting n bits 10 n + 10, the sampling window 5 · 84 = 420 and a conversion 24 · 84 = 2016.
@@ -86,75 +57,6 @@ SINGLE_COSTS = [
 @pytest.mark.parametrize(("instruction", "cycles"), SINGLE_COSTS, ids=lambda v: getattr(v, "MNEMONIC", str(v)))
 def test_an_instruction_takes_its_stated_cycles(instruction, cycles):
     assert Program([instruction]).cycles(SequencerTiming()) == cycles + 1  # and one for END
-
-
-# Loading a vector into one chip takes 8 · (2 + 53) = 440 cycles, LDAC 55, a mux word 92, a wait of n 2 + n.
-# A frame acts when its chip select rises, 2 cycles before it is over.
-
-
-def test_the_moments_of_pulses_are_those_worked_out_by_hand():
-    schedule = two_pulses().schedule(SequencerTiming())
-    first = 4 + 440 + 55 + 12 + 1
-    second = first + 100 + 440 + 55 + 12 + 1
-    assert schedule.start.tolist() == [first, second]
-    assert schedule.active.tolist() == [4 + 440 + 55 - 2, first + 100 + 440 + 55 - 2]
-    assert schedule.end == second + 200
-    nothing = two_pulses(codes=np.empty((0, 1, 8), np.uint16), widths=np.empty(0, np.uint32)).schedule(
-        SequencerTiming()
-    )
-    assert (nothing.start.size, nothing.active.size, nothing.end) == (0, 0, 4)
-
-
-@pytest.mark.parametrize(("settle", "hidden"), [(10, True), (1006, True), (1007, False), (5000, False)])
-def test_the_moments_of_products_are_those_worked_out_by_hand(settle, hidden):
-    codes = np.zeros((2, 1, 8), np.uint16)
-    schedule = one_vector_mvm(codes=codes, settle=settle).schedule(SequencerTiming())
-    begin = 6 + 440 + 55 + 92 + 2 + settle
-    # Meanwhile the next vector is loaded, made active, the mux set and its settling waited for.
-    work = 440 + 55 + 92 + 2 + settle
-    assert (420 + work + 1 <= 2016) is hidden
-    slot = 2 + max(420 + work + 1, 2016) + 1
-    window = 2 + 420
-    assert schedule.sample.tolist() == [[begin + window], [begin + slot + window]]
-    assert schedule.active.tolist() == [6 + 440 + 55 - 2, begin + window + 440 + 55 - 2]
-    assert schedule.end == begin + slot + 2 + 2016 + 1
-    assert schedule.first == (schedule.active[0], schedule.sample[0, 0])
-    assert schedule.last == (schedule.active[1], schedule.sample[1, 0])
-    assert schedule.rest == 92 + 2 + settle + 2 + window
-
-
-def test_the_moments_of_products_at_several_positions_are_those_worked_out_by_hand():
-    codes = np.zeros((2, 1, 8), np.uint16)
-    # Eight converters, four words for each position; the second position's mux settles longer than a conversion.
-    mvm = one_vector_mvm(codes=codes, positions=(1, 2, 3), adc_mask=0xFF, mux_settle=3000)
-    schedule = mvm.schedule(SequencerTiming())
-    begin, window = 6 + 440 + 55 + 92 + 12, 2 + 420
-    mux = 92 + 2 + 3000
-    slots = [2 + 420 + mux + 440 + 1 + 4, 2 + 420 + mux + 1 + 4, 2 + 2016 + 4]
-    last = [2 + 420 + mux + 1 + 4, 2 + 420 + mux + 1 + 4, 2 + 2016 + 4]
-    second = begin + sum(slots)
-    assert schedule.sample.tolist() == [
-        [begin + window, begin + slots[0] + window, begin + slots[0] + slots[1] + window],
-        [second + window, second + last[0] + window, second + last[0] + last[1] + window],
-    ]
-    assert schedule.active.tolist() == [6 + 440 + 55 - 2, schedule.sample[0, 2] + 55 - 2]
-    assert schedule.last == (schedule.active[1], schedule.sample[1, 2])
-    assert schedule.end == second + sum(last)
-    assert mvm.cycles(SequencerTiming()) == Program([mvm]).expanded().cycles(SequencerTiming()) - 1
-
-
-def test_a_stream_without_vectors_has_no_moments():
-    schedule = one_vector_mvm(codes=np.empty((0, 1, 8), np.uint16), positions=(1, 2)).schedule(SequencerTiming())
-    assert schedule.sample.shape == (0, 2)
-    assert schedule.active.shape == (0,)
-    assert schedule[2:] == ((0, 0), (0, 0), 0, 6)
-
-
-def test_schedules_that_are_shared_cannot_be_changed():
-    schedule = one_vector_mvm().schedule(SequencerTiming())
-    for moments in (schedule.sample, schedule.active):
-        with pytest.raises(ValueError, match="read-only"):
-            moments[0] = 0
 
 
 def test_collect_waits_for_the_end_of_the_conversion():
@@ -195,12 +97,23 @@ ENCODED = [
             codes=np.arange(32, dtype=np.uint16).reshape(1, 2, 16),
             dac_mask=0b110,
             crc=True,
-            positions=(1, 0x55),
+            positions=(1, 0xAB12345678),
             sr_bits=40,
             adc_mask=0x80000001,
         ),
         [
-            *(0x50000000 | 40 << 16 | 1 << 13 | 2 << 9 | 1 << 8 | 6, 1, 10, LDAC, 0x80000001, 7, 1, 0, 0x55, 0),
+            *(
+                0x50000000 | 40 << 16 | 1 << 13 | 2 << 9 | 1 << 8 | 6,
+                1,
+                10,
+                LDAC,
+                0x80000001,
+                7,
+                1,
+                0,
+                0x12345678,
+                0xAB,
+            ),
             *(2 * k + 1 << 16 | 2 * k for k in range(16)),
         ],
     ),

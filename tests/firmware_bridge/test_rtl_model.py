@@ -11,6 +11,7 @@ from firmware_bridge.isa import Nop, SpiRead, Wait
 from firmware_bridge.mock.board import MockBoard, MockParams
 from firmware_bridge.program import Program
 from firmware_bridge.rtl_bridge import RtlBridge
+from firmware_bridge.timing import SequencerTiming
 
 pytestmark = needs_verilator
 READY = Wait(26_000)
@@ -59,3 +60,20 @@ def test_what_a_chip_at_the_pins_raises_is_raised_once_and_the_model_lives_on(rt
 def test_a_waveform_that_cannot_be_written_is_an_error(rtl, tmp_path):
     with pytest.raises(OSError, match="the waveform cannot be written there"):
         rtl.model.trace(tmp_path / "nowhere" / "pins.vcd", 1e-8, 8, 8)
+
+
+def test_a_reset_powers_the_chips_up_at_the_time_of_the_board(rtl, mocker):
+    rtl.run(Program([READY]))
+    power_up = mocker.spy(rtl.board, "power_up")
+    shown = mocker.spy(rtl.model, "show")
+    rtl.reset()
+    power_up.assert_called_once_with(pytest.approx((26_000 + 3) * 1e-8, rel=1e-12))
+    # What each chip shifts out next is what it has after power-up, left-aligned.
+    assert [call.args for call in shown.call_args_list] == [(dac, rtl.board.sdo(dac, 32)) for dac in range(8)]
+
+
+def test_a_board_of_another_clock_is_told_of_it_before_it_has_run():
+    bridge = RtlBridge(MockBoard(load_board().wiring, MockParams(), seed=0))
+    bridge.configure(SequencerConfig(timing=SequencerTiming(clock_hz=50e6)))
+    assert bridge.model.read(4 * ADDRESS["CLOCK_HZ"]) == 50_000_000
+    assert bridge.pins.period_s == 2e-8
