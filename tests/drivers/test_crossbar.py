@@ -454,6 +454,18 @@ def test_lines_full_of_strongly_conducting_cells_do_not_leave_the_range_of_a_rea
     assert (np.abs(crossbar.read_conductance() - g) <= WORST_ROUNDING_S + g * (CODE_V / 2 / READ_V)).all()
 
 
+def test_who_looks_on_gets_each_read_as_it_is_returned():
+    with with_random_array() as crossbar:
+        crossbar.read_conductance()
+        seen = []
+        crossbar.on_read = seen.append
+        returned = [crossbar.read_conductance(), crossbar.read_conductance(repeats=2)]
+        crossbar.mvm(np.zeros(32))
+    assert len(seen) == 2
+    for a, b in zip(seen, returned, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_read_needs_at_least_one_pass():
     with pytest.raises(LimitError, match="repeats = 0 is below the minimum of 1"):
         open_crossbar("mock", mock=IDEAL).read_conductance(repeats=0)

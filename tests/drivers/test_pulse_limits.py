@@ -50,6 +50,18 @@ def test_a_row_conducts_where_its_gate_is_above_the_lower_of_its_lines(relative)
     assert rows.sum() == 1 + (np.full(30, -2.5) > at).sum()
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_pulse_is_held_to_the_limits_of_its_own_kind_alone(sign):
+    data = BOARD.model_dump()
+    other = "reset" if sign > 0 else "set"
+    data["limits"][other] |= {"gate_v": (0.0, 1.0)}
+    board = Board.model_validate(data)
+    for amplitude in (0.4, 0.9, 1.5):
+        volts({5: sign * amplitude}, {7: 1.2}).check(board)
+        with pytest.raises(LimitError, match=f"gate voltage during {other.upper()} on WL 7"):
+            volts({5: -sign * amplitude}, {7: 1.2}).check(board)
+
+
 WINDOWS = (
     ((0.5, 1.0), (0.0, 1.5), (1e-6, 1e-5), {}),
     ((0.8, 2.0), (0.0, 1.2), (1e-6, 1e-3), {"bl": [5, 6]}),
