@@ -19,6 +19,7 @@ from drivers.board import Board
 from drivers.estimate import Estimate
 from firmware_bridge.bridge import Identity
 from firmware_bridge.errors import BoardError
+from firmware_bridge.records import replace_file
 
 MODEL = 1
 """Version of the observation model, docs/calibration.md."""
@@ -73,11 +74,8 @@ class CalibrationRecord(BaseModel):
         return self.estimates[name].value if name in self.estimates else None
 
     def save(self, path: str | Path) -> None:
-        """Write the file, all of it or nothing. Raises OSError."""
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        """Write the file, all of it or nothing; on the disk when this returns. Raises OSError."""
+        replace_file(Path(path), (self.model_dump_json(indent=1) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | Path) -> CalibrationRecord:

@@ -226,16 +226,9 @@ class History:
 
     def pack(self, path: Path) -> None:
         """Write the file anew, in one record for each run that may be resumed and one for all others."""
-        partial = path.with_suffix(".partial")
         try:
-            with partial.open("wb") as file:
-                file.write(records.pack(FORMAT, list(self._packed())))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-            records.sync_folder(path)
+            records.replace_file(path, records.pack(FORMAT, list(self._packed())))
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise LedgerError(f"ledger {path}: {error.strerror}; {FORMAT.advice}") from error
 
     def _packed(self) -> Iterator[tuple[int, bytes]]:

@@ -170,6 +170,22 @@ def pack(form: Format, records: Records) -> bytes:
     return b"".join(parts)
 
 
+def replace_file(path: Path, content: bytes) -> None:
+    """The file at `path` anew: all of it or, after any failure, as it was. On the disk when this returns. Raises
+    OSError."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync_folder(path)
+
+
 def sync_folder(path: Path) -> None:
     """The entry of a new file in its folder on the disk as well."""
     folder = os.open(path.parent, os.O_RDONLY)

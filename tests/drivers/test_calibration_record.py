@@ -1,6 +1,7 @@
 """Calibration records: what a file holds, whose it is, and what a crossbar makes of it."""
 
 import datetime
+import errno
 
 import numpy as np
 import pytest
@@ -42,6 +43,44 @@ def test_a_record_comes_back_from_its_file_as_it_was(tmp_path):
     np.testing.assert_array_equal(read.value("bl.zero_code"), written.value("bl.zero_code"))
     assert read.model_dump_json() == written.model_dump_json()
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_a_record_that_cannot_be_put_on_the_disk_leaves_the_one_before(tmp_path, mocker):
+    path = tmp_path / "r.json"
+    record().save(path)
+    before = path.read_bytes()
+    synced = mocker.patch("os.fsync", side_effect=OSError(errno.EIO, "Input/output error"))
+    with pytest.raises(OSError, match="Input/output error"):
+        record(serial="mock-4").save(path)
+    assert synced.call_count == 1
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == ["r.json"]
+
+
+@pytest.mark.parametrize(("since", "fit"), [(3650 * DAY, True), (3650 * DAY + DAY / 86400, False)])
+def test_a_record_is_valid_until_its_last_second(identity, since, fit):
+    if fit:
+        record().refuse_unfit(identity, BOARD, now=NOW + since)
+    else:
+        with pytest.raises(RecordError, match="expired"):
+            record().refuse_unfit(identity, BOARD, now=NOW + since)
+
+
+def test_clocks_may_be_a_day_apart(identity):
+    record().refuse_unfit(identity, BOARD, now=NOW - DAY)
+    with pytest.raises(RecordError, match="set this computer's clock"):
+        record().refuse_unfit(identity, BOARD, now=NOW - DAY - DAY / 86400)
+
+
+@pytest.mark.parametrize(("name", "counts"), [("bl.x", {1, 32}), ("sl.x", {1, 32}), ("adc.x", {1, 8}), ("x.y", {3})])
+def test_a_quantity_has_one_value_for_all_lines_or_one_for_each(identity, name, counts):
+    for n in (1, 3, 8, 32) if name != "x.y" else (3,):
+        one = record({name: exact(name, np.ones(n))})
+        if n in counts:
+            one.refuse_unfit(identity, BOARD, now=NOW)
+        else:
+            with pytest.raises(RecordError, match=f"has {n} values"):
+                one.refuse_unfit(identity, BOARD, now=NOW)
 
 
 @pytest.mark.parametrize(

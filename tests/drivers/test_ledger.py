@@ -396,7 +396,7 @@ def test_packing_puts_the_content_on_the_disk_before_the_name_and_the_name_befor
     kept = Ledger.open(tmp_path, "b", SHAPE)
     kept.record(1, given((1, 2)))
     kept.close()
-    path, partial, seen = tmp_path / "b.ledger", tmp_path / "b.partial", []
+    path, seen = tmp_path / "b.ledger", []
     monkeypatch.setattr(ledger_module, "PACK_BYTES", 1)
     fsync, replace = os.fsync, os.replace
 
@@ -413,7 +413,7 @@ def test_packing_puts_the_content_on_the_disk_before_the_name_and_the_name_befor
     mocker.patch("os.replace", spy_replace)
     History.read(path).pack(path)
     size = path.stat().st_size
-    assert seen == [(partial.name, size), ("renamed", size), "folder"]
+    assert seen == [(".b.ledger.partial", size), ("renamed", size), "folder"]
 
 
 def test_a_new_ledger_and_its_name_are_on_the_disk(tmp_path, mocker):
