@@ -26,6 +26,7 @@ class FrozenModel(BaseModel):
         return hash(tuple(self.__dict__[name] for name in type(self).model_fields))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed, which are not checked, as in pydantic."""
         copied = super().model_copy(update=update, deep=deep)
         # pydantic copies what `cached_property` keeps as well.
         for name in copied.__dict__.keys() - type(self).model_fields.keys():
