@@ -34,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("faults", nargs="*", default=list(CATALOGUE))
     parser.add_argument("--kind", choices=_KINDS, help="of faults; without it, both")
-    parser.add_argument("--proposals", type=int, default=8192, help="of a run with a fault that stays")
+    parser.add_argument("--proposals", type=int, default=12_288, help="of a run with a fault that stays")
     parser.add_argument("--passing", type=int, default=4096, help="of a run with one that passes")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
