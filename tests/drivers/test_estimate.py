@@ -115,3 +115,10 @@ def test_an_estimate_and_what_it_holds_cannot_be_changed():
     for of, name in ((one, "unit"), (one.shared["a"], "distribution")):
         with pytest.raises(ValidationError, match="frozen"):
             setattr(of, name, "normal")
+
+
+@pytest.mark.parametrize("factor", [1e-6, 0.5, 3.0])
+def test_an_interval_is_as_large_in_another_unit(factor):
+    np.testing.assert_allclose(
+        estimate([0.3 * factor], a=factor).half_width(), factor * estimate([0.3], a=1.0).half_width(), rtol=1e-9
+    )
