@@ -206,6 +206,7 @@ def test_what_cannot_be_encoded_cannot_be_made(make, parameter):
     [
         lambda: Wait((1 << 56) - 1),
         lambda: SpiWrite(0b1, (0xFFFFFF,)),
+        lambda: Shift(1, 1),
         lambda: Shift(255, (1 << 255) - 1),
         lambda: Pulse((1 << 24) - 1),
         lambda: Sample((1 << 32) - 1),
@@ -213,7 +214,7 @@ def test_what_cannot_be_encoded_cannot_be_made(make, parameter):
         lambda: two_pulses(widths=np.array([1, (1 << 24) - 1], np.uint32)),
     ],
 )
-def test_the_largest_operands_survive_encoding(make):
+def test_the_largest_and_smallest_operands_survive_encoding(make):
     instruction = make()
     assert decode(instruction.words(), 0)[0] == instruction
 
