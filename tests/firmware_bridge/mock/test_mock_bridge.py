@@ -488,6 +488,36 @@ def test_a_timing_beyond_the_datasheet_is_a_violation_that_names_the_parameter(t
     assert mock.board.chain.oe_n
 
 
+@pytest.mark.parametrize("spelled", [False, True], ids=["streamed", "spelled out"])
+@pytest.mark.parametrize("kind", ["pulses", "products"])
+def test_a_timing_that_has_become_too_fast_for_a_dac_is_refused_in_streams_too(kind, spelled):
+    mock = bridge()
+    mock.run(ready())
+    mock.configure(SequencerConfig(timing=SequencerTiming(spi_cs_high_cycles=1)))
+    codes = np.full((2, 3, 8), VCM, np.uint16)
+    pulses = Pulses(codes, 0b111, LDAC, 100, np.array([100, 100], np.uint32))
+    program = Program([Gate(False), pulses] if kind == "pulses" else [stream(inputs(2))])
+    with pytest.raises(TimingViolation, match="tCSHIGH"):
+        mock.run(program.expanded() if spelled else program)
+
+
+def test_safe_disconnects_at_once_and_then_sends_its_frames_to_every_dac_one_after_the_other(mocker):
+    mock = bridge()
+    mock.configure(SequencerConfig(safe_wait_cycles=25_000, safe_frames=(GAIN_2, RESET)))
+    cycles = mock.run(ready()).cycles
+    gate, oe, spi = (mocker.spy(mock.board, name) for name in ("set_gate", "set_oe_n", "spi"))
+    mock.safe()
+    timing = SequencerTiming()
+    gate.assert_called_once_with(False, pytest.approx(cycles * 1e-8))
+    oe.assert_called_once_with(True, pytest.approx(cycles * 1e-8))
+    frame = timing.spi_frame_cycles(24, read=False)
+    # CS rises before the time that it stays high.
+    rises = [cycles + 25_000 + k * frame - timing.spi_cs_high_cycles for k in (1, 2)]
+    sent = [call.args[:4] for call in spi.call_args_list]
+    assert [s[:3] for s in sent] == [(dac, f, 24) for f in (GAIN_2, RESET) for dac in range(3)]
+    assert [s[3] for s in sent] == pytest.approx([t * 1e-8 for t in rises for _ in range(3)], rel=1e-12)
+
+
 def test_the_default_timing_is_legal():
     mock = bridge()
     program = ready()
