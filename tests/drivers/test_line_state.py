@@ -122,3 +122,17 @@ def test_a_bound_on_the_bias_ends_with_the_next_change_of_the_lines(state):
     state.stream(channels, codes, 0.2)
     state.shift(BOARD.wiring.sr_bits, 1)  # the word that is there
     assert state.reach_v == 0.2
+
+
+@pytest.mark.parametrize("register", [2 * N, 3 * N - 1, 0x7F])
+def test_registers_beyond_those_of_the_channels_are_not_taken_for_codes(state, register):
+    before = state.active
+    with pytest.raises(ProtocolError, match=rf"DAC {CHIP}: the interlock cannot follow a write to register"):
+        state.frame(CHIP, write_frame(register, 1))
+    np.testing.assert_array_equal(state.active, before)
+
+
+def test_setting_a_chip_up_may_move_its_outputs_and_nothing_waits_before():
+    new = LineState(BOARD)
+    assert new.waits_for_ldac == 0
+    assert all(new.frame(CHIP, write_frame(*setting)) for setting in BOARD.dac.setup())
