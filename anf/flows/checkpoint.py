@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -181,11 +181,29 @@ def shipped(action: Action, kind: str | None = None, *, smallest: bool = False) 
         if smallest:
             return min(fitting, key=lambda path: _cells(candidates[path], action))
         return max(fitting, key=lambda path: candidates[path].ess or 0.0)
-    known = [f"{r.action} {r.architecture.shape} {r.parameters}" for r in candidates.values()]
     raise CheckpointError(
-        f"no {'' if kind is None else kind + ' '}flow is shipped for {action.name} {tuple(action.shape)} "
-        f"{dict(action.parameters)}; shipped: {known}. Train one (xbar train), or fine-tune the nearest."
+        f"no {'' if kind is None else kind + ' '}flow is shipped for {action.name} on {_sides(action.shape)} at "
+        f"{_couplings(action.parameters)}; {_alike(action, candidates.values())}. Train one (xbar train), or "
+        "fine-tune the nearest (xbar finetune)"
     )
+
+
+def _alike(action: Action, records: Iterable[FlowRecord]) -> str:
+    """What there is for an action: couplings on its lattice, or lattices."""
+    same = [record for record in records if record.action == action.name]
+    here = [record for record in same if record.architecture.shape == tuple(action.shape)]
+    if here:
+        return "there it is for " + " and ".join(sorted({_couplings(record.parameters) for record in here}))
+    shapes = sorted({record.architecture.shape for record in same})
+    return f"it is on {', '.join(map(_sides, shapes))}" if shapes else "for this action there is none"
+
+
+def _sides(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape))
+
+
+def _couplings(parameters: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} = {value:g}" for name, value in parameters.items())
 
 
 def _cells(record: FlowRecord, action: Action) -> int:

@@ -113,7 +113,7 @@ def test_a_flow_for_another_lattice_or_coupling_is_refused(xbar, flows, args, me
 def test_a_flow_that_is_not_shipped_is_listed_with_those_that_are(xbar):
     result = xbar("sample", "--L", 2, "--lam", 7, "--out", "s.nc")
     assert result.exit_code == 4
-    assert "no flow is shipped for phi4 (2, 2)" in result.stderr
+    assert "no flow is shipped for phi4 on 2 × 2" in result.stderr
 
 
 def test_more_tiles_than_boards_are_refused_with_how_many_are_needed(mocker):

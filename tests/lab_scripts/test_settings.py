@@ -97,7 +97,7 @@ def test_what_is_set_for_boards_leaves_commands_without_one_alone(xbar, monkeypa
     monkeypatch.setenv("XBAR_CALIBRATION", "record.json")
     monkeypatch.setenv("XBAR_BACKEND", "tcp://127.0.0.1:1")
     result = xbar("sample", "--L", 2, "--lam", 7, "--out", "s.nc")
-    assert "no flow is shipped for phi4 (2, 2)" in result.stderr, result.stderr
+    assert "no flow is shipped for phi4 on 2 × 2" in result.stderr, result.stderr
 
 
 def test_quiet_shows_nothing_and_json_stays(xbar, matrix):

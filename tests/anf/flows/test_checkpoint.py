@@ -124,6 +124,16 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(base, monkeypat
     assert list(base.parent.iterdir()) == [base]
 
 
-def test_no_shipped_flow_says_what_there_is():
-    with pytest.raises(CheckpointError, match=r"no flow is shipped for phi4 .*'lam': 7\.5"):
+def test_no_shipped_flow_says_which_couplings_there_are_or_which_lattices():
+    with pytest.raises(
+        CheckpointError, match=r"phi4 on 4 × 4 at m2 = -4, lam = 7\.5; there it is for m2 = -4, lam = 4\.5 and"
+    ):
         checkpoint.shipped(Phi4(-4.0, 7.5, (4, 4)))
+    with pytest.raises(
+        CheckpointError, match=r"phi4 on 10 × 10 at m2 = -4, lam = 5; it is on 4 × 4, 6 × 6, 12 × 12, 24"
+    ):
+        checkpoint.shipped(Phi4(-4.0, 5.0, (10, 10)))
+    with pytest.raises(
+        CheckpointError, match=r"no token flow is shipped for phi4 .*; for this action there is none\. Train"
+    ):
+        checkpoint.shipped(Phi4(-4.0, 5.0, (4, 4)), "token")
