@@ -173,7 +173,7 @@ def pack(form: Format, records: Records) -> bytes:
 def replace_file(path: Path, content: bytes) -> None:
     """The file at `path` anew: all of it or, after any failure, as it was. On the disk when this returns. Raises
     OSError."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
             file.write(content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +17,7 @@ from lab_scripts.console import Report
 from lab_scripts.exits import InputError, bad_input
 from lab_scripts.options import Force, Json
 from lab_scripts.run_store import open_run
-from lab_scripts.runs import check_output, publish
+from lab_scripts.runs import check_output, published
 
 UNKNOWN = {
     "set-curve": "set_tau_s, set_decade_v, set_v: iv-sweeps at several widths. RESET's kinetics: amplitudes and widths "
@@ -105,10 +104,6 @@ def _write(out: Path, fitted: list[Fitted], runs: list[Path], *, force: bool) ->
     for table in dict.fromkeys(f.table for f in fitted):
         lines += ["", f"[{table}]"]
         lines += [f"{f.key} = {f.value:.6g}  # ± {f.uncertainty:.2g} {f.unit}" for f in fitted if f.table == table]
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
+    with published(out, force=force) as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
         load_mock(partial)
-        publish(partial, out, force=force)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from enum import Enum
@@ -18,7 +17,7 @@ from drivers.board import load_board
 from lab_scripts.console import Report
 from lab_scripts.exits import FileError, InputError, bad_input
 from lab_scripts.options import PAPER, BoardFile, Force, Json, Seed
-from lab_scripts.runs import check_output, command_line, publish
+from lab_scripts.runs import check_output, command_line, published
 
 if TYPE_CHECKING:
     from anf.arrays.counting import LayerCount
@@ -132,12 +131,8 @@ def place(
 
 
 def _write(out: Path, plan: Placement, *, force: bool) -> None:
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
+    with published(out, force=force) as partial:
         plan.write(partial)
-        publish(partial, out, force=force)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _faults(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:

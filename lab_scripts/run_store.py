@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from firmware_bridge.records import replace_file
 from lab_scripts.exits import Exit, FileError, InputError
 from lab_scripts.runs import INPUTS, KEEPING_COMMANDS, OUTPUT_OPTIONS, RUN_COMMANDS, backends, split_option
 from lab_scripts.settings import unset
@@ -90,14 +91,10 @@ def _read_index(folder: Path) -> dict[str, Summary]:
 def _write_index(folder: Path, runs: dict[str, Summary]) -> None:
     """Whole or not at all. A folder that cannot be written has no index, and is read anew each time."""
     entries = {name: {k: v for k, v in asdict(run).items() if k != "name"} for name, run in runs.items()}
-    partial = folder / f"{INDEX}.{os.getpid()}.partial"
-    try:
-        partial.write_text(json.dumps({"format": _INDEX_FORMAT, "runs": entries}, ensure_ascii=False))
-        os.replace(partial, folder / INDEX)
-    except PermissionError:
-        return
-    finally:
-        partial.unlink(missing_ok=True)
+    with suppress(PermissionError):
+        replace_file(
+            folder / INDEX, json.dumps({"format": _INDEX_FORMAT, "runs": entries}, ensure_ascii=False).encode()
+        )
 
 
 def _summarise(path: Path, size: int, mtime_ns: int) -> Summary:

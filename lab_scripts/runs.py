@@ -25,6 +25,7 @@ import typer
 import xarray as xr
 
 from firmware_bridge.journal import has_pulses
+from firmware_bridge.records import replace_file, sync_folder
 from firmware_bridge.waveform import frames_file
 from lab_scripts import live
 from lab_scripts.exits import FileError, InputError
@@ -128,14 +129,13 @@ class RunFile:
         folder = journal_folder(self.path)
         if not folder.exists():
             folder.mkdir()
+            sync_folder(folder)
             record = {
                 "words": words(self.context), "folder": os.getcwd(), "git_revision": git_revision(),
                 "versions": versions(), "inputs": {str(it.path): it.sha256 for it in self.inputs},
             }  # fmt: skip
             # Whole or not there: nobody goes on with half a command.
-            partial = folder / f"{COMMAND_FILE}.partial"
-            partial.write_text(json.dumps(record))
-            partial.rename(folder / COMMAND_FILE)
+            replace_file(folder / COMMAND_FILE, json.dumps(record).encode())
         self.context.find_root().meta[JOURNAL] = self.path
         return folder
 
@@ -199,17 +199,13 @@ class RunFile:
 
     def _write(self, dataset: xr.Dataset, path: Path, board: Path | None, *, force: bool) -> None:
         complete = dataset.assign_attrs(provenance(self.context, board) | dict(dataset.attrs))
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
+        with published(path, force=force) as partial:
             complete.to_netcdf(partial, engine="h5netcdf", encoding={
                 name: {"zlib": True, "complevel": 1}
                 for name, variable in complete.data_vars.items() if variable.dtype.kind in "fiu"
             })  # fmt: skip
             if self.inputs:
                 _pack(self.inputs).to_netcdf(partial, mode="a", group=INPUTS, engine="h5netcdf")
-            publish(partial, path, force=force)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def begin_live(out: Path, context: typer.Context) -> None:
@@ -256,6 +252,17 @@ def check_output(path: Path, suffix: str, *, force: bool, option: str = "--out")
     return path
 
 
+@contextmanager
+def published(path: Path, *, force: bool) -> Iterator[Path]:
+    """A file to be written, which takes the name `path` when the context ends, and is gone if it fails."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        publish(partial, path, force=force)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def publish(partial: Path, path: Path, *, force: bool) -> None:
     """Move a finished file to its name, safe against loss of power, and against somebody who wrote there meanwhile."""
     descriptor = os.open(partial, os.O_RDONLY)
@@ -265,11 +272,14 @@ def publish(partial: Path, path: Path, *, force: bool) -> None:
         os.close(descriptor)
     if force:
         os.replace(partial, path)
-        return
-    try:
-        os.link(partial, path)
-    except FileExistsError as error:
-        raise FileError(f"{path}: was written by somebody else while this run went on; nothing was replaced") from error
+    else:
+        try:
+            os.link(partial, path)
+        except FileExistsError as error:
+            raise FileError(
+                f"{path}: was written by somebody else while this run went on; nothing was replaced"
+            ) from error
+    sync_folder(path)
 
 
 def provenance(context: typer.Context, board: Path | None) -> dict[str, Any]:

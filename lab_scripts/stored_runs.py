@@ -16,7 +16,7 @@ from lab_scripts.console import Report
 from lab_scripts.exits import FileError, InputError, OutsideBound
 from lab_scripts.options import Force, Json
 from lab_scripts.run_store import Difference, configuration, differences, open_run, replay, results, summaries
-from lab_scripts.runs import check_output, publish
+from lab_scripts.runs import check_output, published
 
 runs = typer.Typer(
     no_args_is_help=True,
@@ -127,12 +127,8 @@ def replay_run(
             versions = one.attrs["versions"] != other.attrs["versions"]
             revision = one.attrs["git_revision"], other.attrs["git_revision"]
         if out is not None:
-            beside = out.with_name(f".{out.name}.partial")
-            shutil.copy(again, beside)
-            try:
-                publish(beside, out, force=force)
-            finally:
-                beside.unlink(missing_ok=True)
+            with published(out, force=force) as partial:
+                shutil.copy(again, partial)
     if found and (versions or revision[0] != revision[1]):
         report.say(
             "The two were made by different versions: "
@@ -162,12 +158,8 @@ def export(
         chosen = it[variable] if variable else it
         text = _csv(run, chosen) if out.suffix == Format.csv.value else json.dumps(chosen.to_dict(), default=str)
         names = [str(name) for name in chosen.data_vars]
-    partial = out.with_name(f".{out.name}.partial")
-    partial.write_text(text)
-    try:
-        publish(partial, out, force=force)
-    finally:
-        partial.unlink(missing_ok=True)
+    with published(out, force=force) as partial:
+        partial.write_text(text)
     report = Report(as_json=json_output)
     report.say(f"{out}: {', '.join(names)}")
     report.finish({"run": str(run), "file": str(out), "variables": names, "size": out.stat().st_size})

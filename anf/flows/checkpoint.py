@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from safetensors.torch import save as serialise
 from anf.flows.flow import Flow
 from anf.flows.kinds import Architecture, build_flow
 from anf.lattice.actions import Action, action_from_name
+from firmware_bridge.records import replace_file
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
@@ -227,15 +227,7 @@ def base_digest(flow: Flow) -> str:
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, str]) -> None:
     """Write a safetensors file so that `path` is at every moment either the old file or the new one, whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(serialise(tensors, metadata=header))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    replace_file(path, serialise(tensors, metadata=header))
 
 
 def read_tensors(path: Path, keys: tuple[str, ...] | None = None) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lab_scripts.runs import publish
+from lab_scripts.runs import published
 
 # Okabe and Ito: distinct for colour-blind eyes, on paper and on a projector.
 CROSSBAR, REFERENCE, ACCENT, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
@@ -68,10 +67,6 @@ class Origin:
 
 def save(figure: Figure, path: Path, origin: Origin, *, force: bool) -> None:
     """Write `figure` in the format that the name of `path` ends in; the file appears whole, at the end."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with published(path, force=force) as partial:
         metadata = origin.metadata(path.suffix)
         figure.savefig(partial, format=path.suffix.removeprefix("."), metadata=metadata)
-        publish(partial, path, force=force)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from lab_scripts.console import Report
 from lab_scripts.options import Force, Json
-from lab_scripts.runs import check_output, publish
+from lab_scripts.runs import check_output, published
 
 
 def report(
@@ -26,11 +25,7 @@ def report(
     page = check_output(out or run.with_suffix(".html"), ".html", force=force)
     from lab_scripts.report.page import report_page
 
-    partial = page.with_name(f".{page.name}.{os.getpid()}.partial")
-    try:
+    with published(page, force=force) as partial:
         partial.write_text(report_page(run), encoding="utf-8")
-        publish(partial, page, force=force)
-    finally:
-        partial.unlink(missing_ok=True)
     said.say(str(page))
     said.finish({"run": str(run), "out": str(page)})

@@ -413,7 +413,7 @@ def test_packing_puts_the_content_on_the_disk_before_the_name_and_the_name_befor
     mocker.patch("os.replace", spy_replace)
     History.read(path).pack(path)
     size = path.stat().st_size
-    assert seen == [(".b.ledger.partial", size), ("renamed", size), "folder"]
+    assert seen == [(f".b.ledger.{os.getpid()}.partial", size), ("renamed", size), "folder"]
 
 
 def test_a_new_ledger_and_its_name_are_on_the_disk(tmp_path, mocker):

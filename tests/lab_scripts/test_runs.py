@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 
 import pytest
@@ -71,3 +72,15 @@ def test_a_file_that_somebody_wrote_meanwhile_is_not_replaced(tmp_path):
     with pytest.raises(runs.FileError, match="written by somebody else"):
         runs.publish(partial, path, force=False)
     assert path.read_text() == "theirs"
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_finished_file_is_on_the_disk_before_its_name_and_the_name_before_anything_goes_on(tmp_path, mocker, force):
+    happened = []
+    for name in ("fsync", "replace", "link"):
+        original = getattr(os, name)
+        mocker.patch(f"os.{name}", lambda *a, f=original, n=name: (happened.append(n), f(*a))[1])
+    with runs.published(tmp_path / "run.nc", force=force) as partial:
+        partial.write_text("mine")
+    assert happened == ["fsync", "replace" if force else "link", "fsync"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run.nc"]
