@@ -156,3 +156,10 @@ def test_the_parameters_of_write_verify_have_the_defaults_that_their_page_says()
             shown += [float(number) * UNITS[unit] for number in numbers.split("–")]
         assert sorted(set(shown)) == pytest.approx(sorted(set(flat))), names
     assert seen == {field.name for field in dataclasses.fields(WriteVerifyConfig)}
+
+
+def test_no_two_decisions_share_a_number():
+    decisions = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+    numbers = [path.name[:4] for path in decisions]
+    assert len(set(numbers)) == len(numbers) > 60
+    assert all(path.read_text().startswith(f"# {number}: ") for path, number in zip(decisions, numbers, strict=True))

@@ -42,8 +42,8 @@ FREE_ENERGY = "free energy"
 """Of a segment against those before: −ln E[w] is that of the theory whatever the array has become, unless proposals
 have left a part of the theory out."""
 WORST_SHARE = 0.25
-"""Of the best ESS of the segments before, what one that was begun anew must have: an array that has drifted as far as
-is allowed keeps more than half of it, even if nothing is tuned."""
+"""Of the best ESS of the segments before, what one that was begun anew must have. Of eight chips whose cells moved by
+1 µS all keep 0.46 or more if nothing is tuned, by the 2 µS that are allowed seven of them; tuning brings it back."""
 
 
 class OutOfBand(Exception):
