@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.integrate import trapezoid
 from scipy.signal import welch
 
 from calibration.characterise.experiment import silent
@@ -55,7 +56,7 @@ def test_the_sampled_spectrum_is_a_lorentzian_where_sampling_is_fast_and_keeps_t
     np.testing.assert_allclose(2 * 0.001 * spectrum_shape(f, 0.01, 0.001), lorentzian, rtol=1e-3)
     whole = np.linspace(0, 5.0, 20_001)
     for corner in (0.1, 3.0):
-        assert np.trapezoid(2 * STEP_S * spectrum_shape(whole, corner, STEP_S), whole) == pytest.approx(1.0, rel=1e-4)
+        assert trapezoid(2 * STEP_S * spectrum_shape(whole, corner, STEP_S), whole) == pytest.approx(1.0, rel=1e-4)
 
 
 def test_a_power_law_is_found_as_it_was_made():
