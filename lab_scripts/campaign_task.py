@@ -20,7 +20,8 @@ from pathlib import Path
 
 from lab_scripts.campaign_plan import MOCK
 from lab_scripts.exits import Exit, FileError
-from lab_scripts.runs import COMMAND_FILE, journal_folder, publish
+from lab_scripts.outputs import publish
+from lab_scripts.runs import COMMAND_FILE, journal_folder
 
 ATTEMPTS = "attempts"
 """Folder in that of a campaign: what has not come to its end."""

@@ -26,7 +26,8 @@ from lab_scripts.options import (
     build_action,
     set_threads,
 )
-from lab_scripts.runs import RunFile, check_output, command_line
+from lab_scripts.outputs import check_output
+from lab_scripts.runs import RunFile, command_line
 from lab_scripts.sample import ESS_PROPOSALS, TuneSteps
 
 if TYPE_CHECKING:

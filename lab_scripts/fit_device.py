@@ -16,8 +16,8 @@ from firmware_bridge.mock.array_params import RelaxationParams, TransistorParams
 from lab_scripts.console import Report
 from lab_scripts.exits import InputError, bad_input
 from lab_scripts.options import Force, Json
+from lab_scripts.outputs import check_output, published
 from lab_scripts.run_store import open_run
-from lab_scripts.runs import check_output, published
 
 UNKNOWN = {
     "set-curve": "set_tau_s, set_decade_v, set_v: iv-sweeps at several widths. RESET's kinetics: amplitudes and widths "

@@ -17,7 +17,8 @@ from drivers.board import load_board
 from lab_scripts.console import Report
 from lab_scripts.exits import FileError, InputError, bad_input
 from lab_scripts.options import PAPER, BoardFile, Force, Json, Seed
-from lab_scripts.runs import check_output, command_line, published
+from lab_scripts.outputs import check_output, published
+from lab_scripts.runs import command_line
 
 if TYPE_CHECKING:
     from anf.arrays.counting import LayerCount

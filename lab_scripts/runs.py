@@ -29,6 +29,7 @@ from firmware_bridge.records import replace_file, sync_folder
 from firmware_bridge.waveform import frames_file
 from lab_scripts import live
 from lab_scripts.exits import FileError, InputError
+from lab_scripts.outputs import check_output, published
 from lab_scripts.settings import words_of
 
 PACKAGES = ("xbar", "numpy", "scipy", "torch", "xarray", "h5netcdf", "pyerrors")
@@ -237,49 +238,6 @@ def keep_unfinished(path: Path) -> bool:
 
 def resuming(context: typer.Context) -> bool:
     return bool((context.find_root().obj or {}).get(RESUMING))
-
-
-def check_output(path: Path, suffix: str, *, force: bool, option: str = "--out") -> Path:
-    """`path`, if a file with `suffix` can be written there. Raises `FileError` saying why not."""
-    if path.suffix != suffix:
-        raise FileError(f"{option} {path}: the name must end in {suffix}")
-    if not path.parent.is_dir():
-        raise FileError(f"{option} {path}: there is no folder {path.parent}; create it first")
-    if not os.access(path.parent, os.W_OK):
-        raise FileError(f"{option} {path}: the folder {path.parent} is not writable")
-    if path.exists() and not force:
-        raise FileError(f"{option} {path}: exists already; choose another name, or replace it with --force")
-    return path
-
-
-@contextmanager
-def published(path: Path, *, force: bool) -> Iterator[Path]:
-    """A file to be written, which takes the name `path` when the context ends, and is gone if it fails."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        publish(partial, path, force=force)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def publish(partial: Path, path: Path, *, force: bool) -> None:
-    """Move a finished file to its name, safe against loss of power, and against somebody who wrote there meanwhile."""
-    descriptor = os.open(partial, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    if force:
-        os.replace(partial, path)
-    else:
-        try:
-            os.link(partial, path)
-        except FileExistsError as error:
-            raise FileError(
-                f"{path}: was written by somebody else while this run went on; nothing was replaced"
-            ) from error
-    sync_folder(path)
 
 
 def provenance(context: typer.Context, board: Path | None) -> dict[str, Any]:

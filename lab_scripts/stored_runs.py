@@ -15,8 +15,8 @@ import xarray as xr
 from lab_scripts.console import Report
 from lab_scripts.exits import FileError, InputError, OutsideBound
 from lab_scripts.options import Force, Json
+from lab_scripts.outputs import check_output, published
 from lab_scripts.run_store import Difference, configuration, differences, open_run, replay, results, summaries
-from lab_scripts.runs import check_output, published
 
 runs = typer.Typer(
     no_args_is_help=True,

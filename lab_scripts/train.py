@@ -21,7 +21,8 @@ from lab_scripts.options import (
     Threads,
     set_threads,
 )
-from lab_scripts.runs import CHECKPOINT_FILE, RunFile, check_output, command_line, journal_folder, resuming
+from lab_scripts.outputs import check_output
+from lab_scripts.runs import CHECKPOINT_FILE, RunFile, command_line, journal_folder, resuming
 
 if TYPE_CHECKING:
     from anf.flows.flow import Flow

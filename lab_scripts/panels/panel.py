@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from calibration.characterise.experiment import Number
 from lab_scripts.console import Report
 from lab_scripts.exits import FileError, OutsideBound
+from lab_scripts.outputs import check_output
 from lab_scripts.panels.style import STYLE, Origin, save
-from lab_scripts.runs import INCOMPLETE, check_output
+from lab_scripts.runs import INCOMPLETE
 
 Fill = Callable[[Figure, xr.Dataset], None]
 MADE_BY = "characterisation"

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lab_scripts.runs import published
+from lab_scripts.outputs import published
 
 # Okabe and Ito: distinct for colour-blind eyes, on paper and on a projector.
 CROSSBAR, REFERENCE, ACCENT, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"

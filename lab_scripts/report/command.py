@@ -9,7 +9,7 @@ import typer
 
 from lab_scripts.console import Report
 from lab_scripts.options import Force, Json
-from lab_scripts.runs import check_output, published
+from lab_scripts.outputs import check_output, published
 
 
 def report(

@@ -8,7 +8,8 @@ import pytest
 import xarray as xr
 
 from drivers.board import PAPER_BOARD
-from lab_scripts import runs
+from lab_scripts import outputs, runs
+from lab_scripts.exits import FileError
 
 HMC = ("hmc", "--L", 2, "--configs", 2000, "--chains", 10)
 
@@ -58,7 +59,7 @@ def test_a_place_that_cannot_be_written_is_refused_at_the_beginning(xbar, mocker
 
 
 def test_a_write_that_fails_leaves_nothing_behind(xbar, tmp_path, mocker):
-    mocker.patch("lab_scripts.runs.publish", side_effect=OSError(28, "No space left on device"))
+    mocker.patch("lab_scripts.outputs.publish", side_effect=OSError(28, "No space left on device"))
     result = xbar(*HMC, "--out", "h.nc")
     assert result.exit_code == 4
     assert "No space left on device" in result.stderr
@@ -69,8 +70,8 @@ def test_a_file_that_somebody_wrote_meanwhile_is_not_replaced(tmp_path):
     partial, path = tmp_path / "partial", tmp_path / "run.nc"
     partial.write_text("mine")
     path.write_text("theirs")
-    with pytest.raises(runs.FileError, match="written by somebody else"):
-        runs.publish(partial, path, force=False)
+    with pytest.raises(FileError, match="written by somebody else"):
+        outputs.publish(partial, path, force=False)
     assert path.read_text() == "theirs"
 
 
@@ -80,7 +81,7 @@ def test_a_finished_file_is_on_the_disk_before_its_name_and_the_name_before_anyt
     for name in ("fsync", "replace", "link"):
         original = getattr(os, name)
         mocker.patch(f"os.{name}", lambda *a, f=original, n=name: (happened.append(n), f(*a))[1])
-    with runs.published(tmp_path / "run.nc", force=force) as partial:
+    with outputs.published(tmp_path / "run.nc", force=force) as partial:
         partial.write_text("mine")
     assert happened == ["fsync", "replace" if force else "link", "fsync"]
     assert [path.name for path in tmp_path.iterdir()] == ["run.nc"]
