@@ -30,8 +30,8 @@ ALARM = 1e-3
 MIN_EFFECTIVE = 500
 """Effective proposals before anything is judged."""
 MIN_BATCH = 100
-"""Proposals on either side before their mean log weights are compared. It needs no reweighting, and sees what weights
-do not: proposals that are nearly all far from where the field is, and a few that give a wrong mean a small error."""
+"""Proposals on either side before weights are compared. Their mean log needs no reweighting, and sees what weights do
+not: proposals that are nearly all far from where the field is, and a few that give a wrong mean a small error."""
 LOOKS = 64
 """Looks at a run, at most: what is thrown away at a fault is a small part of it, and so is the time to look."""
 EXPECTED = {"virial": 1.0, "zero_mode": 1.0, "M": 0.0}
@@ -139,7 +139,8 @@ def guarded(
             except (SelfTestError, LimitError) as worse:
                 segments[-1] = replace(segments[-1], stopped=worse)
                 return tuple(segments)
-            now = _Statistics(action, looks, [s.proposals for s in segments if s.proposals is not None])
+            known = [s.proposals for s in segments if s.proposals is not None and s.kept >= MIN_BATCH]
+            now = _Statistics(action, looks, known)
     return (*segments, now.segment(None, 0))
 
 

@@ -217,3 +217,14 @@ def test_a_segment_whose_weights_are_far_worse_than_before_ends_the_run(flow):
     ):
         guard._Statistics(ACTION, looks=8, before=[before]).judge(worse)
     guard._Statistics(ACTION, looks=8).judge(worse)
+
+
+@pytest.mark.parametrize(("kept", "judged"), [(guard.MIN_BATCH - 1, False), (guard.MIN_BATCH, True)])
+def test_a_few_proposals_are_no_measure_for_those_that_follow(flow, mocker, kept, judged):
+    first, later = propose(flow, ACTION, kept, seed=1), propose(flow, ACTION, 512, seed=2)
+    spoilt = np.random.default_rng(0).normal(0.0, 1.5, 512)
+    worse = Proposals(later.phi, later.log_q + spoilt, later.action)
+    mocker.patch.object(guard, "propose", side_effect=[first, worse, worse])
+    segments = guarded(flow, ACTION, 3 * BATCH, seed=0, batch=BATCH, look=broken({2}), renew=lambda: None)
+    assert [s.kept for s in segments] == [kept, 0 if judged else 512]
+    assert (segments[-1].stopped is not None) is judged
